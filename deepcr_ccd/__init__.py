@@ -1,0 +1,20 @@
+"""Find and fill cosmic rays in single CCD frames with a neural network."""
+
+from importlib.metadata import version as _version
+
+from .ccd import cosmicray_deepcr, cosmicray_probability, inpaint
+from .original import deepCR
+from .scrappy import detect_cosmics
+from .zoo import list_models, load_model
+
+__version__ = _version("deepcr_ccd")
+
+__all__ = [
+    "cosmicray_deepcr",
+    "cosmicray_probability",
+    "deepCR",
+    "detect_cosmics",
+    "inpaint",
+    "list_models",
+    "load_model",
+]

@@ -1,0 +1,144 @@
+"""Read deepCR checkpoints (``.pth``) into plain networks.
+
+The layers' names and shapes say which U-Net it is; BatchNorm and weight_norm are
+folded into the convolutions, which leaves the result as it was and saves time.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+
+import torch
+
+from .model import Model, ModelCard
+from .networks import UNet, build_network
+
+__all__ = ["load_checkpoint"]
+
+#: BatchNorm2d's default, which deepCR leaves as it is.
+EPSILON = 1e-5
+
+
+def load_checkpoint(
+    path: Path, card: dict | None = None, *, device=None, default_name: str = ""
+) -> Model:
+    """Load a deepCR checkpoint.
+
+    Parameters
+    ----------
+    path : path
+        A ``.pth`` file with a state dictionary of deepCR's U-Net; read with
+        ``weights_only=True``, so it cannot run code.
+    card : dict, optional
+        Fields of its card. Without it the card says what the tensors say, and
+        that the input is the frame as it is, which is what deepCR's training does.
+    device : str or torch.device, optional
+        Where the model shall run.
+    default_name : str
+        Name of the model where the card has none.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ValueError
+        If the file is truncated or is no deepCR checkpoint.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"model file {str(path)!r} is no checkpoint of plain tensors: {reason}"
+        ) from error
+    if not isinstance(content, dict) or not all(
+        isinstance(value, torch.Tensor) for value in content.values()
+    ):
+        raise ValueError(f"model file {str(path)!r} is not a dictionary of tensors")
+    tensors = {key.removeprefix("module."): value for key, value in content.items()}
+    try:
+        arguments = _read_architecture(tensors)
+        network = build_network("unet", arguments)
+        network.load_state_dict(_rename(tensors, network))
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(
+            f"model file {str(path)!r} is not one of deepCR's U-Nets: {error}"
+        ) from error
+    fields = card or {
+        "name": default_name or path.stem,
+        "task": "mask" if arguments["in_channels"] == 1 else "inpaint",
+        "unit": None,
+        "description": f"deepCR checkpoint {path.name}",
+    }
+    return Model(
+        ModelCard(architecture="unet", arguments=arguments, **fields),
+        network,
+        device=device,
+    )
+
+
+def _read_architecture(tensors: dict[str, torch.Tensor]) -> dict:
+    first = _weight(tensors, "inc.conv.conv.0")
+    depth = [re.match(r"down(\d+)\.", key) for key in tensors]
+    return {
+        "in_channels": first.shape[1],
+        "out_channels": tensors["outc.conv.weight"].shape[0],
+        "width": first.shape[0],
+        "levels": 1 + max((int(found[1]) for found in depth if found), default=0),
+    }
+
+
+def _weight(tensors: dict[str, torch.Tensor], layer: str) -> torch.Tensor:
+    """Return the weight of a convolution, with weight_norm folded in."""
+    for length, direction in (
+        ("weight_g", "weight_v"),
+        ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+    ):
+        if f"{layer}.{length}" in tensors:
+            v = tensors[f"{layer}.{direction}"]
+            norm = v.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+            return v * (tensors[f"{layer}.{length}"] / norm)
+    return tensors[f"{layer}.weight"]
+
+
+def _rename(tensors: dict[str, torch.Tensor], network: UNet) -> dict[str, torch.Tensor]:
+    """Return the state dictionary of the same network without normalisation."""
+    last = network.levels - 1
+    blocks = {"down.0": "inc.conv.conv"}
+    # deepCR counts the way up from the bottom, in names that end at up8.
+    for level in range(1, network.levels):
+        blocks[f"down.{level}"] = f"down{level}.mpconv.1.conv"
+    for level in range(last):
+        blocks[f"merge.{level}"] = f"up{8 - level}.conv.conv"
+    state = {}
+    for ours, theirs in blocks.items():
+        normalised = f"{theirs}.1.running_mean" in tensors
+        for mine, conv in ((0, 0), (2, 3 if normalised else 2)):
+            norm = f"{theirs}.{conv + 1}" if normalised else None
+            weight, bias = _fold(tensors, f"{theirs}.{conv}", norm)
+            state[f"{ours}.{mine}.weight"] = weight
+            state[f"{ours}.{mine}.bias"] = bias
+    plain = {f"up.{level}": f"up{8 - level}.up" for level in range(last)}
+    for ours, theirs in {**plain, "out": "outc.conv"}.items():
+        state[f"{ours}.weight"] = tensors[f"{theirs}.weight"]
+        state[f"{ours}.bias"] = tensors[f"{theirs}.bias"]
+    return state
+
+
+def _fold(
+    tensors: dict[str, torch.Tensor], conv: str, norm: str | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    weight, bias = _weight(tensors, conv).double(), tensors[f"{conv}.bias"].double()
+    if norm is not None:
+        mean, variance, gamma, beta = (
+            tensors[f"{norm}.{key}"].double()
+            for key in ("running_mean", "running_var", "weight", "bias")
+        )
+        factor = gamma / torch.sqrt(variance + EPSILON)
+        weight = weight * factor.view(-1, 1, 1, 1)
+        bias = (bias - mean) * factor + beta
+    return weight.float(), bias.float()

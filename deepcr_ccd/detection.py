@@ -1,0 +1,358 @@
+"""The engine on one plain frame: what to examine, what was struck, what to fill in."""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from astropy.utils.exceptions import AstropyUserWarning
+from scipy import ndimage
+
+from .filling import FILLS, fill_pixels, spread_around
+from .frame import Frame
+from .model import Model
+from .noise import resolve_readnoise, unit_factor
+from .zoo import load_model
+
+__all__ = [
+    "Examination",
+    "Fill",
+    "check_threshold",
+    "choose_fill",
+    "count_objects",
+    "examine",
+    "fill_frame",
+    "find_cosmics",
+    "prepare",
+    "unexamined",
+    "warn_unused",
+]
+
+METHODS = ("auto", *FILLS, "network")
+EIGHT = np.ones((3, 3), dtype=bool)
+
+
+class Examination(NamedTuple):
+    """What a network needs to know of a frame: unit factor, and facts of its noise."""
+
+    factor: float
+    facts: dict
+
+
+class Fill(NamedTuple):
+    """How to fill: a method, and for ``"network"`` the model and its unit factor."""
+
+    method: str
+    network: Model | None = None
+    factor: float = 1.0
+
+
+def prepare(
+    frame: Frame, model: Model, gain: float | None, readnoise=None
+) -> Examination:
+    """Work out how a frame goes into a model.
+
+    Parameters
+    ----------
+    frame : Frame
+        The frame.
+    model : Model
+        For task "mask".
+    gain : float or None
+        In electron/adu.
+    readnoise : float, `~astropy.units.Quantity`, str or None
+        In electron.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the unit cannot be taken to the model's, or the read noise is no number.
+
+    Warns
+    -----
+    AstropyUserWarning
+        If the gain or the read noise has no use.
+    """
+    name = model.card.name
+    factor, used = unit_factor(frame.unit, model.card.unit, gain, name)
+    if gain is not None and not used and "gain" not in model.card.uses:
+        warn_unused("gain", f"model {name!r} can use the frame as it is")
+    readnoise = resolve_readnoise(readnoise, frame.header, gain)
+    if readnoise is not None and "readnoise" not in model.card.uses:
+        warn_unused("readnoise", f"model {name!r} does not use it")
+    return Examination(factor, {"gain": gain, "readnoise": readnoise})
+
+
+def warn_unused(parameter: str, why: str) -> None:
+    """Warn that an argument has no effect.
+
+    Parameters
+    ----------
+    parameter, why : str
+        Its name, and the reason.
+    """
+    warnings.warn(
+        f"{parameter}= has no effect: {why}", AstropyUserWarning, stacklevel=4
+    )
+
+
+def unexamined(
+    plane: np.ndarray, mask: np.ndarray | None, satlevel: float | None
+) -> np.ndarray | None:
+    """Return which pixels cannot be examined, or None if all can.
+
+    Parameters
+    ----------
+    plane : `~numpy.ndarray`
+        ``(ny, nx)``.
+    mask : `~numpy.ndarray` or None
+        bool, True where bad.
+    satlevel : float or None
+        Pixels at or above it are saturated.
+    """
+    bad = ~np.isfinite(plane)
+    if mask is not None:
+        bad |= mask
+    if satlevel is not None:
+        bad |= plane >= satlevel
+    return bad if bad.any() else None
+
+
+def examine(
+    plane: np.ndarray,
+    bad: np.ndarray | None,
+    model: Model,
+    *,
+    factor: float = 1.0,
+    tile_size: int | None = None,
+    progress: bool = False,
+    **facts,
+) -> np.ndarray:
+    """Return the probability of a cosmic ray in each pixel of a plane.
+
+    Parameters
+    ----------
+    plane : `~numpy.ndarray`
+        ``(ny, nx)``, any real dtype.
+    bad : `~numpy.ndarray` or None
+        From `unexamined`. These pixels are replaced by the median of their good
+        neighbours before the network sees the frame.
+    model : Model
+        For task "mask".
+    factor : float
+        From the plane's unit to the card's.
+    tile_size : int, optional
+        Core of a tile, in px.
+    progress : bool
+        Show a progress bar.
+    **facts
+        What is known of the noise, in the card's unit.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        float32, ``(ny, nx)``; NaN where not examined.
+    """
+    if bad is not None and bad.all():
+        return np.full(plane.shape, np.nan, dtype=np.float32)
+    frame = _to_float32(plane, factor)
+    if bad is not None:
+        frame = _without(frame, bad, model.network.radius)
+    probability = model.probability(
+        frame, bad=bad, tile_size=tile_size, progress=progress, **facts
+    )
+    if bad is not None:
+        probability[bad] = np.nan
+    return probability
+
+
+def _to_float32(plane: np.ndarray, factor: float) -> np.ndarray:
+    largest = np.finfo(np.float32).max
+    with np.errstate(over="ignore"):
+        frame = plane.astype(np.float32, copy=False)
+        if factor != 1:
+            frame = frame * np.float32(factor)
+    if plane.dtype.itemsize > 4 or factor != 1:
+        np.clip(frame, -largest, largest, out=frame)
+    return frame
+
+
+def _without(frame: np.ndarray, bad: np.ndarray, radius: int) -> np.ndarray:
+    """Return the frame with its bad pixels filled."""
+    frame = frame.copy()
+    near = bad
+    if bad.mean() > 0.02:
+        # Bad pixels out of the network's sight of any good one have no effect.
+        near = bad & ndimage.maximum_filter(~bad, size=2 * radius + 1)
+        frame[bad] = np.median(frame[~bad])
+    frame[near] = fill_pixels(frame, near, bad, "median")[0]
+    return frame
+
+
+def check_threshold(threshold: float | None, model: Model) -> float:
+    """Return a threshold, the card's if there is none.
+
+    Parameters
+    ----------
+    threshold : float or None
+        What the user asked for.
+    model : Model
+        For task "mask".
+
+    Raises
+    ------
+    ValueError
+        If it is not a number in [0, 1].
+    """
+    if threshold is None:
+        return model.card.threshold
+    try:
+        number = float(threshold)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not 0 <= number <= 1:
+        raise ValueError(f"threshold={threshold!r} must be a probability in [0, 1]")
+    return number
+
+
+def find_cosmics(
+    probability: np.ndarray, threshold: float, grow: float = 0
+) -> np.ndarray:
+    """Return the mask of cosmic rays.
+
+    Parameters
+    ----------
+    probability : `~numpy.ndarray`
+        ``(ny, nx)``; NaN where not examined.
+    threshold : float
+        Pixels above it are struck.
+    grow : float
+        Radius in px by which the mask is grown; pixels that were not examined stay
+        out of it.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        bool, ``(ny, nx)``.
+    """
+    crmask = probability > threshold
+    if grow > 0 and crmask.any():
+        reach = int(grow)
+        y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
+        disk = y**2 + x**2 <= grow**2
+        crmask = ndimage.binary_dilation(crmask, disk) & ~np.isnan(probability)
+    return crmask
+
+
+def count_objects(crmask: np.ndarray) -> int:
+    """Count groups of struck pixels that touch, at corners too.
+
+    Parameters
+    ----------
+    crmask : `~numpy.ndarray`
+        bool, ``(ny, nx)``.
+    """
+    return int(ndimage.label(crmask, EIGHT)[1])
+
+
+def choose_fill(
+    method,
+    model: Model | None,
+    frame: Frame,
+    gain: float | None = None,
+    parameter: str = "inpaint",
+) -> Fill:
+    """Decide how to fill, before any work is done.
+
+    Parameters
+    ----------
+    method : str, None or False
+        What the user asked for; None and False mean not to fill.
+    model : Model or None
+        An inpainting model, or a mask model whose card may name one.
+    frame : Frame
+        Its header decides ``"auto"``: the network if it was trained on such frames.
+    gain : float or None
+        In electron/adu.
+    parameter : str
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    Fill
+        With the method "none", one of `FILLS`, or "network".
+
+    Raises
+    ------
+    ValueError
+        If the method is unknown, there is no network for it, or the frame's unit
+        cannot be taken to the network's.
+    """
+    if method is None or method is False:
+        return Fill("none")
+    if not isinstance(method, str) or method not in METHODS:
+        raise ValueError(
+            f"{parameter}={method!r} is unknown; allowed are "
+            f"{', '.join(METHODS)}, or None for no filling"
+        )
+    if method not in ("auto", "network"):
+        return Fill(method)
+    network = None
+    if model is not None and model.card.task == "inpaint":
+        network = model
+    elif model is not None and model.card.fill:
+        try:
+            network = load_model(model.card.fill, device=model.device, task="inpaint")
+        except ImportError:
+            if method == "network":
+                raise
+    if method == "auto" and (network is None or not network.card.covers(frame.header)):
+        return Fill("median")
+    if network is None:
+        raise ValueError(
+            f"{parameter}='network' needs an inpainting network, and "
+            + ("there is no model" if model is None else f"{model!r} names none")
+        )
+    factor, _ = unit_factor(frame.unit, network.card.unit, gain, network.card.name)
+    return Fill("network", network, factor)
+
+
+def fill_frame(
+    plane: np.ndarray,
+    targets: np.ndarray,
+    bad: np.ndarray | None,
+    fill: Fill,
+    *,
+    tile_size: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute fills for struck pixels.
+
+    Parameters
+    ----------
+    plane : `~numpy.ndarray`
+        ``(ny, nx)``, any real dtype.
+    targets : `~numpy.ndarray`
+        bool, ``(ny, nx)``, the pixels to fill.
+    bad : `~numpy.ndarray` or None
+        Pixels whose data must not be used.
+    fill : Fill
+        From `choose_fill`.
+    tile_size : int, optional
+        Core of a tile, in px.
+
+    Returns
+    -------
+    value, sigma : `~numpy.ndarray`
+        One a target, in the order of ``plane[targets]``, in the plane's unit.
+    """
+    if bad is None:
+        bad = np.zeros(targets.shape, dtype=bool)
+    if fill.method != "network":
+        return fill_pixels(plane, targets, bad, fill.method)
+    frame = _to_float32(plane, fill.factor)
+    if bad.any():
+        frame = _without(frame, bad, fill.network.network.radius)
+    values = fill.network.fill(frame, targets, tile_size=tile_size)[targets]
+    values /= fill.factor
+    return values, spread_around(plane, targets, bad, values)

@@ -1,0 +1,265 @@
+"""Fill pixels from the good ones around them, and say how far the fill may be off.
+
+Every method looks at a square window around the pixel, which grows until it holds
+enough good pixels. The one-sigma that comes with a fill is the spread of these good
+pixels about it, widened for their finite number: the error to expect of one pixel
+that is predicted from its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import ndimage
+
+__all__ = ["FILLS", "fill_pixels", "median5", "spread_around"]
+
+#: Half-widths of the windows, in px, tried in turn.
+RADII = (2, 3, 5, 8)
+#: Good pixels that a window must hold.
+ENOUGH = 8
+#: Window elements gathered at a time, which bounds memory.
+CHUNK = 2_000_000
+#: Scale length of the weights of "interpolate", in px.
+KERNEL = 1.25
+
+Window = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _median(values: np.ndarray, good: np.ndarray, dy, dx):  # noqa: ARG001
+    values = np.where(good, values, np.inf)
+    values.sort(axis=1)
+    count = good.sum(axis=1)
+    row = np.arange(len(values))
+    return (values[row, (count - 1) // 2] + values[row, count // 2]) / 2, None
+
+
+def _mean(values: np.ndarray, good: np.ndarray, dy, dx):  # noqa: ARG001
+    return _weighted(values, good.astype(values.dtype)), None
+
+
+def _idw(values: np.ndarray, good: np.ndarray, dy: np.ndarray, dx: np.ndarray):
+    weights = np.where(good, 1 / np.maximum(np.hypot(dy, dx), 0.5), 0)
+    weights = weights.astype(values.dtype)
+    return _weighted(values, weights), weights
+
+
+def _interpolate(values: np.ndarray, good: np.ndarray, dy: np.ndarray, dx: np.ndarray):
+    """Fit a plane to the window, with Gaussian weights, and take it at the pixel."""
+    # The kernel widens with the distance of the nearest good pixel, as the window
+    # does, so that a hole is bridged from its rim.
+    squares = (dy**2 + dx**2).astype(float)
+    nearest = np.where(good, squares, np.inf).min(axis=1, keepdims=True)
+    weights = np.where(good, np.exp((nearest - squares) / (2 * KERNEL**2)), 0)
+    centre = _weighted(values.astype(float), weights)[:, None]
+    terms = np.stack(np.broadcast_arrays(1.0, dy, dx))
+    weighted = terms * weights
+    matrix = np.einsum("inw,jnw->nij", weighted, terms)
+    # A little ridge on the slopes: windows with good pixels on one line only then
+    # fall back to the mean.
+    matrix[:, 1, 1] += 1e-3 + 1e-3 * matrix[:, 0, 0]
+    matrix[:, 2, 2] += 1e-3 + 1e-3 * matrix[:, 0, 0]
+    vector = np.einsum("inw,nw->ni", weighted, np.where(good, values - centre, 0))
+    fit = np.linalg.solve(matrix, vector[..., None])[..., 0]
+    return (fit[:, 0] + centre[:, 0]).astype(values.dtype), weights
+
+
+def _weighted(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    total = np.einsum("nw,nw->n", np.where(weights > 0, values, 0), weights)
+    return total / weights.sum(axis=1)
+
+
+#: Methods by name: window in, fill and the weights of its spread (None: equal) out.
+FILLS: dict[str, Callable] = {
+    "median": _median,
+    "mean": _mean,
+    "idw": _idw,
+    "interpolate": _interpolate,
+}
+
+
+def fill_pixels(
+    data: np.ndarray,
+    targets: np.ndarray,
+    bad: np.ndarray,
+    method: str = "median",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute fills for pixels from the good pixels around them.
+
+    Parameters
+    ----------
+    data : `~numpy.ndarray`
+        ``(ny, nx)``, any real dtype and unit. Genuine zeros are data.
+    targets : `~numpy.ndarray`
+        bool, ``(ny, nx)``, True where a fill is wanted.
+    bad : `~numpy.ndarray`
+        bool, ``(ny, nx)``, True where ``data`` must not be used; targets and
+        non-finite pixels are never used.
+    method : {"median", "mean", "idw", "interpolate"}
+        The median or mean of the window, its mean with weights of one over the
+        distance, or a plane fitted to it with Gaussian weights.
+
+    Returns
+    -------
+    fill, sigma : `~numpy.ndarray`
+        One value a target, in the order of ``data[targets]``; in the unit of
+        ``data``. NaN if the frame has no good pixel at all.
+    """
+
+    def summarise(window: Window, row: np.ndarray):  # noqa: ARG001
+        fill, weights = FILLS[method](*window)
+        return fill, _spread(window, fill, weights)
+
+    return _over_windows(data, targets, bad, summarise)
+
+
+def spread_around(
+    data: np.ndarray, targets: np.ndarray, bad: np.ndarray, fill: np.ndarray
+) -> np.ndarray:
+    """Return the one-sigma of fills that come from elsewhere, such as a network.
+
+    Parameters
+    ----------
+    data, targets, bad : `~numpy.ndarray`
+        As for `fill_pixels`.
+    fill : `~numpy.ndarray`
+        The fills, one a target.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        One value a target.
+    """
+
+    def summarise(window: Window, row: np.ndarray):
+        return fill[row], _spread(window, fill[row], None)
+
+    return _over_windows(data, targets, bad, summarise)[1]
+
+
+def median5(data: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the plain 5x5 median at some pixels, struck ones included.
+
+    Parameters
+    ----------
+    data : `~numpy.ndarray`
+        ``(ny, nx)``.
+    targets : `~numpy.ndarray`
+        bool, ``(ny, nx)``.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        One value a target; astroscrappy's cleantype "median".
+    """
+    rows, columns = np.nonzero(targets)
+    fill = np.empty(rows.size, dtype=_working(data.dtype))
+    step = CHUNK // 25
+    for start in range(0, rows.size, step):
+        part = slice(start, start + step)
+        window = _gather(data, None, rows[part], columns[part], 2)
+        fill[part] = _median(*window)[0]
+    return fill
+
+
+def _working(dtype: np.dtype) -> np.dtype:
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+
+
+def _spread(window: Window, fill: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    values, good, _, _ = window
+    if weights is None:
+        weights = good.astype(values.dtype)
+    residual = np.where(good, values - fill[:, None], 0)
+    total = weights.sum(axis=1)
+    effective = total**2 / np.einsum("nw,nw->n", weights, weights)
+    variance = np.einsum("nw,nw,nw->n", weights, residual, residual) / total
+    # One window value fixes no spread: count it as if there were two.
+    freedom = np.maximum(effective - 1, 0.5)
+    return np.sqrt(variance * effective / freedom * (1 + 1 / effective))
+
+
+def _gather(
+    data: np.ndarray,
+    good: np.ndarray | None,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    radius: int,
+    shift: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Window:
+    """Gather windows: values, which are good, and their offsets from the targets."""
+    line = np.arange(-radius, radius + 1)
+    dy, dx = (axis.ravel() for axis in np.meshgrid(line, line, indexing="ij"))
+    if shift is not None:
+        dy = dy + shift[0][:, None]
+        dx = dx + shift[1][:, None]
+    y = rows[:, None] + dy
+    x = columns[:, None] + dx
+    ny, nx = data.shape
+    inside = (y >= 0) & (y < ny) & (x >= 0) & (x < nx)
+    np.clip(y, 0, ny - 1, out=y)
+    np.clip(x, 0, nx - 1, out=x)
+    values = data[y, x].astype(_working(data.dtype))
+    inside &= np.isfinite(values)
+    if good is not None:
+        inside &= good[y, x]
+    values[~inside] = 0
+    return values, inside, np.atleast_2d(dy), np.atleast_2d(dx)
+
+
+def _over_windows(
+    data: np.ndarray, targets: np.ndarray, bad: np.ndarray, summarise: Callable
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run a summary on every target's window, once it is wide enough."""
+    rows, columns = np.nonzero(targets)
+    dtype = _working(data.dtype)
+    fill = np.full(rows.size, np.nan, dtype=dtype)
+    sigma = np.full(rows.size, np.nan, dtype=dtype)
+    if not rows.size:
+        return fill, sigma
+    good = ~(targets | bad)
+    left = np.arange(rows.size)
+    for radius in RADII:
+        left = _pass(
+            data, good, rows, columns, left, radius, None, summarise, (fill, sigma)
+        )
+        if not left.size:
+            return fill, sigma
+    # The middle of a wide hole: the window is put around the nearest good pixel.
+    good &= np.isfinite(data)
+    if not good.any():
+        return fill, sigma
+    nearest = ndimage.distance_transform_edt(
+        ~good, return_distances=False, return_indices=True
+    )
+    shift = tuple(
+        (index[rows[left], columns[left]] - at[left]).astype(np.intp)
+        for index, at in zip(nearest, (rows, columns), strict=True)
+    )
+    _pass(data, good, rows, columns, left, 3, shift, summarise, (fill, sigma))
+    return fill, sigma
+
+
+def _pass(data, good, rows, columns, left, radius, shift, summarise, results):
+    """Summarise the windows that hold enough; return the targets still left."""
+    enough = 1 if shift is not None else ENOUGH
+    step = CHUNK // (2 * radius + 1) ** 2
+    after = []
+    for start in range(0, left.size, step):
+        part = left[start : start + step]
+        moved = shift and tuple(axis[start : start + step] for axis in shift)
+        window = _gather(data, good, rows[part], columns[part], radius, moved)
+        served = window[1].sum(axis=1) >= enough
+        after.append(part[~served])
+        if not served.all():
+            window = tuple(
+                array[served] if len(array) == len(served) else array
+                for array in window
+            )
+            if not served.any():
+                continue
+        chosen = part[served]
+        for result, value in zip(results, summarise(window, chosen), strict=True):
+            result[chosen] = value
+    return np.concatenate(after) if after else left

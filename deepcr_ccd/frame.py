@@ -1,0 +1,220 @@
+"""Coerce what users have into one internal type, and turn results back into theirs."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import (
+    InverseVariance,
+    NDData,
+    NDUncertainty,
+    StdDevUncertainty,
+    VarianceUncertainty,
+)
+
+__all__ = ["Frame", "read_frame"]
+
+HISTORY_LENGTH = 72
+VALUE_LENGTH = 68
+#: How a one-sigma becomes the array of each kind of uncertainty: its power.
+POWERS = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """A frame, or a stack of them, taken apart.
+
+    ``data`` is ``(ny, nx)`` or ``(n, ny, nx)``, the user's own array, not to be
+    written to; ``mask`` is bool of that shape or None; ``unit`` None means that
+    the user's object has none.
+    """
+
+    source: Any
+    data: np.ndarray
+    mask: np.ndarray | None
+    unit: u.UnitBase | None
+    header: Mapping | None
+
+    def planes(self) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        """Return data and mask of each plane, ``(ny, nx)``."""
+        if self.data.ndim == 2:
+            return [(self.data, self.mask)]
+        masks = [None] * len(self.data) if self.mask is None else self.mask
+        return list(zip(self.data, masks, strict=True))
+
+    def stack(self, planes: list[np.ndarray]) -> np.ndarray:
+        """Put one result a plane together, in the shape of ``data``."""
+        return planes[0] if self.data.ndim == 2 else np.stack(planes)
+
+    def copy_data(self) -> np.ndarray:
+        """Return a writable native copy, float64 if ``data`` is that, else float32."""
+        wide = self.data.dtype.kind == "f" and self.data.dtype.itemsize >= 8
+        return np.array(self.data, dtype=np.float64 if wide else np.float32)
+
+    def combine_mask(self, crmask: np.ndarray) -> np.ndarray:
+        """Return the old mask OR the cosmic rays; always a new array."""
+        return crmask.copy() if self.mask is None else self.mask | crmask
+
+    def rebuild(
+        self,
+        data: np.ndarray,
+        filled: np.ndarray | None,
+        sigma: np.ndarray,
+        *,
+        crmask: np.ndarray | None = None,
+        keywords: dict[str, tuple[Any, str]] | None = None,
+        history: str = "",
+    ) -> NDData:
+        """Return an object of the user's own NDData class with new content.
+
+        Parameters
+        ----------
+        data : `~numpy.ndarray`
+            The cleaned data.
+        filled : `~numpy.ndarray` or None
+            bool, where data were filled; None if nowhere.
+        sigma : `~numpy.ndarray`
+            One-sigma of the fills, in the frame's unit.
+        crmask : `~numpy.ndarray`, optional
+            bool, what to OR into the mask; None leaves the mask as it is.
+        keywords : dict, optional
+            Value and comment by FITS keyword.
+        history : str
+            A line of history.
+        """
+        # The memo stands the new arrays in for the old ones, so that nothing large
+        # is copied only to be thrown away.
+        memo = {id(self.source.data): data}
+        old_mask = self.source.mask
+        if crmask is not None and old_mask is not None:
+            memo[id(old_mask)] = mask = self.combine_mask(crmask)
+        elif crmask is not None:
+            mask = crmask.copy()
+        result = copy.deepcopy(self.source, memo)
+        if crmask is not None:
+            result.mask = mask
+        uncertainty = result.uncertainty
+        if filled is not None and type(uncertainty) in POWERS and sigma.size:
+            result.uncertainty = _with_sigma(uncertainty, filled, sigma, self.unit)
+        if keywords:
+            _add_keywords(result.meta, keywords, history)
+        return result
+
+
+def _with_sigma(
+    uncertainty: NDUncertainty,
+    filled: np.ndarray,
+    sigma: np.ndarray,
+    unit: u.UnitBase | None,
+) -> NDUncertainty:
+    """Return the uncertainty with the spread of the fills at filled pixels."""
+    power = POWERS[type(uncertainty)]
+    array = np.array(uncertainty.array)
+    if array.dtype.kind != "f":
+        array = array.astype(np.float32)
+    sigma = sigma.astype(np.float64)
+    if unit is not None and uncertainty.unit is not None:
+        sigma = sigma * float((unit**power).to(uncertainty.unit)) ** (1 / power)
+    # Neighbours that are all equal say nothing of the noise: what was known stays.
+    said = sigma > 0
+    values = array[filled]
+    values[said] = sigma[said] ** power
+    array[filled] = values
+    return type(uncertainty)(array, unit=uncertainty.unit, copy=False)
+
+
+def _add_keywords(meta, keywords: dict[str, tuple[Any, str]], history: str) -> None:
+    header = isinstance(meta, fits.Header)
+    for key, (value, comment) in keywords.items():
+        if isinstance(value, str):
+            value = value[:VALUE_LENGTH]
+        meta[key] = (value, comment) if header else value
+    history = history[:HISTORY_LENGTH]
+    if header:
+        meta.add_history(history)
+        return
+    before = meta.get("HISTORY")
+    if before is None or before == "":
+        meta["HISTORY"] = history
+    elif isinstance(before, list | tuple):
+        meta["HISTORY"] = [*before, history]
+    else:
+        meta["HISTORY"] = f"{before}; {history}"
+
+
+def read_frame(ccd, name: str = "ccd") -> Frame:
+    """Take apart what a user passed as a frame.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.NDData`, `~astropy.units.Quantity` or array-like
+        2-D, or a 3-D stack of frames; masked arrays keep their mask.
+    name : str
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    Frame
+
+    Raises
+    ------
+    TypeError
+        If it does not hold real numbers.
+    ValueError
+        If it is empty, or neither 2-D nor 3-D, or its mask has another shape.
+    """
+    mask = unit = header = None
+    if isinstance(ccd, NDData):
+        data, mask, unit, header = ccd.data, ccd.mask, ccd.unit, ccd.meta
+    elif isinstance(ccd, u.Quantity):
+        data, unit = ccd.value, ccd.unit
+    elif isinstance(ccd, np.ma.MaskedArray):
+        data, mask = ccd.data, np.ma.getmaskarray(ccd)
+    else:
+        data = ccd
+    data = np.asarray(data)
+    if data.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, not {data.dtype}")
+    if data.ndim not in (2, 3) or data.size == 0:
+        raise ValueError(
+            f"{name} has shape {data.shape}; allowed are (ny, nx) and (n, ny, nx), "
+            "not empty"
+        )
+    if mask is not None and mask is not np.ma.nomask:
+        mask = as_mask(mask, data.shape, f"mask of {name}")
+    else:
+        mask = None
+    return Frame(ccd, data, mask, unit, header)
+
+
+def as_mask(mask, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """Return a mask as a bool array of a frame's shape.
+
+    Parameters
+    ----------
+    mask : array-like
+        True (or not zero) where bad; a scalar holds for the whole frame.
+    shape : tuple of int
+        Shape of the frame.
+    name : str
+        Name of the argument, for messages.
+
+    Raises
+    ------
+    TypeError
+        If it holds neither truth values nor integers.
+    ValueError
+        If its shape is another.
+    """
+    mask = np.asarray(mask)
+    if mask.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold truth values, not {mask.dtype}")
+    if mask.shape not in (shape, (), shape[1:]):
+        raise ValueError(f"{name} has shape {mask.shape}; the frame has {shape}")
+    return np.broadcast_to(mask.astype(bool, copy=False), shape)

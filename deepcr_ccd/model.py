@@ -1,0 +1,429 @@
+"""A model: a network plus a card that says what goes in and what it is good for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from astropy.utils.exceptions import AstropyUserWarning
+
+from .networks import build_network
+from .tiling import Tile, map_tiles, plan_tiles, track
+from .transforms import TRANSFORMS
+
+__all__ = ["Model", "ModelCard", "resolve_device"]
+
+TASKS = ("mask", "inpaint")
+UNITS = ("electron", "adu", None)
+#: Core of a tile on a CPU, in px: near the fastest, and far below 1 GB.
+CPU_TILE = 512
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What a network needs to be used rightly.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model.
+    task : {"mask", "inpaint"}
+        Whether it gives the probability of a cosmic ray or fills struck pixels.
+    architecture : str
+        A key of ``deepcr_ccd.networks.ARCHITECTURES``.
+    arguments : dict
+        Arguments of the architecture.
+    unit : {"electron", "adu"} or None
+        Unit of the input; None if it takes any.
+    transform : str
+        A key of ``deepcr_ccd.transforms.TRANSFORMS``.
+    transform_arguments : dict
+        Arguments of the transform, such as ``{"scale": 100}``.
+    threshold : float
+        Probability above which a pixel is a cosmic ray by default.
+    fill : str
+        Name of the inpainting model that belongs to this one, if any.
+    instrument : str
+        Cameras it was trained on, in words.
+    filters : list of str
+        Filters it was trained on.
+    domain : dict
+        Header keywords and their values in the frames it was trained on.
+    training_data, citation, license, description : str
+        Where it comes from.
+    scores : dict
+        Measured scores, by name.
+    """
+
+    name: str
+    task: str
+    architecture: str
+    arguments: dict = dataclasses.field(default_factory=dict)
+    unit: str | None = "electron"
+    transform: str = "scaled"
+    transform_arguments: dict = dataclasses.field(default_factory=dict)
+    threshold: float = 0.5
+    fill: str = ""
+    instrument: str = ""
+    filters: list = dataclasses.field(default_factory=list)
+    domain: dict = dataclasses.field(default_factory=dict)
+    training_data: str = ""
+    scores: dict = dataclasses.field(default_factory=dict)
+    citation: str = ""
+    license: str = ""
+    description: str = ""
+
+    def __post_init__(self):
+        for field, allowed in (
+            ("task", TASKS),
+            ("unit", UNITS),
+            ("transform", tuple(TRANSFORMS)),
+        ):
+            value = getattr(self, field)
+            if value not in allowed:
+                raise ValueError(
+                    f"card of {self.name!r}: {field}={value!r}; allowed are {allowed}"
+                )
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(
+                f"card of {self.name!r}: threshold={self.threshold!r} is not in [0, 1]"
+            )
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """Facts about the noise that the transform makes use of."""
+        return TRANSFORMS[self.transform].uses
+
+    def covers(self, header: Mapping | None) -> bool:
+        """Tell whether a frame with this header is of the kind trained on.
+
+        Parameters
+        ----------
+        header : mapping or None
+            The frame's header; without one the answer is no.
+        """
+        if not header or not self.domain:
+            return False
+        if any(header.get(key) != value for key, value in self.domain.items()):
+            return False
+        filters = {header.get(key) for key in ("FILTER", "FILTER1", "FILTER2")}
+        return not self.filters or not filters.isdisjoint(self.filters)
+
+    def to_json(self) -> str:
+        """Return the card as JSON."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        """Read a card from JSON.
+
+        Parameters
+        ----------
+        text : str
+            What `to_json` wrote; unknown fields are ignored, so that cards of
+            later versions can be read.
+
+        Raises
+        ------
+        ValueError
+            If it is not a card.
+        """
+        try:
+            fields = json.loads(text)
+            known = {field.name for field in dataclasses.fields(cls)}
+            return cls(**{key: fields[key] for key in fields if key in known})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"not a model card: {error}") from error
+
+
+def resolve_device(device: str | torch.device | None) -> torch.device:
+    """Return the torch device that a name stands for.
+
+    Parameters
+    ----------
+    device : str, torch.device or None
+        Such as ``"cpu"`` or ``"cuda:1"``; None takes CUDA, then MPS, then the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the device is unknown or absent.
+    """
+    if device is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device={device!r} is unknown; use 'cpu', 'cuda', 'cuda:N' or 'mps'"
+        ) from error
+    present = {
+        "cpu": lambda: True,
+        "cuda": lambda: (resolved.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available,
+    }
+    if resolved.type not in present:
+        raise ValueError(
+            f"device={device!r} is not supported; use 'cpu', 'cuda', 'cuda:N' or 'mps'"
+        )
+    if not present[resolved.type]():
+        raise ValueError(f"device={device!r} is absent on this machine")
+    return resolved
+
+
+class Model:
+    """A network and its card.
+
+    Models do not change once made, so one may be shared by threads.
+
+    Parameters
+    ----------
+    card : ModelCard
+        What the network needs.
+    network : torch.nn.Module
+        The network, with the attributes ``radius`` and ``stride``.
+    device : str or torch.device, optional
+        Where it runs; None takes CUDA, then MPS, then the CPU.
+    """
+
+    def __init__(self, card: ModelCard, network: torch.nn.Module, *, device=None):
+        self.card = card
+        self.device = resolve_device(device)
+        self.network = (
+            network.eval()
+            .requires_grad_(False)
+            .to(self.device, memory_format=torch.channels_last)
+        )
+
+    def __repr__(self):
+        return f"<Model {self.card.name} ({self.card.task}) on {self.device}>"
+
+    def to(self, device) -> Model:
+        """Return this model on another device.
+
+        Parameters
+        ----------
+        device : str, torch.device or None
+            None leaves it where it is.
+        """
+        if device is None or resolve_device(device) == self.device:
+            return self
+        network = build_network(self.card.architecture, self.card.arguments)
+        network.load_state_dict(self.network.state_dict())
+        return Model(self.card, network, device=device)
+
+    def probability(
+        self,
+        frame: np.ndarray,
+        *,
+        bad: np.ndarray | None = None,
+        tile_size: int | None = None,
+        progress: bool = False,
+        **facts,
+    ) -> np.ndarray:
+        """Return the probability that a cosmic ray struck each pixel.
+
+        Parameters
+        ----------
+        frame : `~numpy.ndarray`
+            ``(ny, nx)``, finite, in the card's unit; bad pixels already filled.
+        bad : `~numpy.ndarray`, optional
+            Pixels that frame-wide statistics leave out.
+        tile_size : int, optional
+            Core of a tile, in px. It changes memory and speed, not the result.
+        progress : bool
+            Show a progress bar.
+        **facts
+            What is known of the noise, for transforms that use it.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            float32, ``(ny, nx)``, in [0, 1].
+        """
+        self._require("mask")
+        apply = self._prepare(frame, bad, facts)
+
+        def function(tile: Tile, values: np.ndarray) -> np.ndarray:
+            planes = apply(values, tile)[np.newaxis]
+            return self._run(planes, torch.sigmoid)
+
+        return self._map(function, [frame], tile_size, progress)
+
+    def fill(
+        self,
+        frame: np.ndarray,
+        mask: np.ndarray,
+        *,
+        tile_size: int | None = None,
+        progress: bool = False,
+    ) -> np.ndarray:
+        """Return a frame whose masked pixels are predicted by the network.
+
+        Parameters
+        ----------
+        frame : `~numpy.ndarray`
+            ``(ny, nx)``, finite, in the card's unit.
+        mask : `~numpy.ndarray`
+            bool, ``(ny, nx)``, True where to fill.
+        tile_size : int, optional
+            Core of a tile, in px.
+        progress : bool
+            Show a progress bar.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            float32, ``(ny, nx)``; only masked pixels have a meaning.
+        """
+        self._require("inpaint")
+        apply = self._prepare(frame, mask, {})
+        zero, one = apply(np.array([0.0, 1.0], dtype=np.float32), None)
+
+        def function(tile: Tile, values: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+            if not hidden.any():
+                return values
+            planes = np.stack([np.where(hidden, 0, apply(values, tile)), hidden])
+            filled = self._run(planes.astype(np.float32))
+            return (filled - zero) / (one - zero)
+
+        return self._map(function, [frame, mask], tile_size, progress)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write network and card to one safetensors file.
+
+        The file appears whole or not at all.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to; by custom it ends in ``.safetensors``.
+        """
+        path = Path(path)
+        state = self.network.state_dict()
+        tensors = {key: value.contiguous().cpu() for key, value in state.items()}
+        content = safetensors.torch.save(tensors, {"card": self.card.to_json()})
+        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, *, device=None) -> Model:
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A safetensors file with a card.
+        device : str or torch.device, optional
+            Where the model shall run.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is truncated, has no card, or its tensors do not fit it.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"model file {str(path)!r} does not exist")
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except safetensors.SafetensorError as error:
+            raise ValueError(
+                f"model file {str(path)!r} is not a whole safetensors file: {error}"
+            ) from error
+        if "card" not in metadata:
+            raise ValueError(f"model file {str(path)!r} has no model card in it")
+        card = ModelCard.from_json(metadata["card"])
+        network = build_network(card.architecture, card.arguments)
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise ValueError(
+                f"model file {str(path)!r}: its tensors do not fit its card: {error}"
+            ) from error
+        return cls(card, network, device=device)
+
+    def _require(self, task: str) -> None:
+        if self.card.task != task:
+            raise ValueError(
+                f"model={self.card.name!r} is for task {self.card.task!r}, "
+                f"not for {task!r}"
+            )
+
+    def _prepare(self, frame: np.ndarray, bad: np.ndarray | None, facts: dict):
+        known = {key: facts[key] for key in self.card.uses if key in facts}
+        prepare = TRANSFORMS[self.card.transform].prepare
+        return prepare(frame, bad, **self.card.transform_arguments, **known)
+
+    @torch.inference_mode()
+    def _run(self, planes: np.ndarray, activation: Callable | None = None):
+        """Run the network on ``(channels, ny, nx)``; return ``(ny, nx)``."""
+        tensor = torch.from_numpy(np.ascontiguousarray(planes))[None].to(
+            self.device, memory_format=torch.channels_last
+        )
+        result = self.network(tensor)[0, 0]
+        return (activation(result) if activation else result).numpy(force=True)
+
+    def _map(
+        self,
+        function: Callable[..., np.ndarray],
+        frames: list[np.ndarray],
+        tile_size: int | None,
+        progress: bool,
+    ) -> np.ndarray:
+        """Map a function over tiles, with smaller tiles if memory runs out."""
+        out = np.empty(frames[0].shape, dtype=np.float32)
+        size = self._tile_size(tile_size)
+        while True:
+            tiles = plan_tiles(
+                out.shape,
+                size,
+                radius=self.network.radius,
+                stride=self.network.stride,
+            )
+            shown = track(tiles, self.card.name, progress)
+            try:
+                return map_tiles(function, frames, out, shown)
+            except torch.OutOfMemoryError:
+                if size <= 32:
+                    raise
+                size //= 2
+                warnings.warn(
+                    f"out of memory on {self.device}; tile_size is now {size}",
+                    AstropyUserWarning,
+                    stacklevel=2,
+                )
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+
+    def _tile_size(self, tile_size: int | None) -> int:
+        if tile_size is not None:
+            if isinstance(tile_size, bool) or int(tile_size) != tile_size:
+                raise TypeError(f"tile_size={tile_size!r} must be a whole number of px")
+            if tile_size < 1:
+                raise ValueError(f"tile_size={tile_size!r} must be at least 1 px")
+            return int(tile_size)
+        if self.device.type != "cuda":
+            return CPU_TILE
+        # A U-Net of width 32 holds about 1 kB a pixel while it runs; a quarter of
+        # the free memory leaves room for workspace.
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return int(np.clip(np.sqrt(free / 4 / 1024), 128, 4096)) // 32 * 32

@@ -1,0 +1,237 @@
+"""Gain, read noise and units: from what the user has to what a model needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from astropy import units as u
+
+__all__ = [
+    "number_from",
+    "resolve_gain",
+    "resolve_readnoise",
+    "resolve_satlevel",
+    "unit_factor",
+]
+
+#: Units of a digitised signal; a gain turns them into electrons.
+COUNTS = (u.adu, u.DN, u.count)
+
+
+def number_from(value, name: str, header: Mapping | None) -> float | u.Quantity:
+    """Read an argument that is a number, a Quantity or a header keyword.
+
+    Parameters
+    ----------
+    value : float, `~astropy.units.Quantity` or str
+        The argument; a string is the name of a header keyword.
+    name : str
+        Name of the argument, for messages.
+    header : mapping or None
+        The frame's header.
+
+    Returns
+    -------
+    float or `~astropy.units.Quantity`
+        One finite number.
+
+    Raises
+    ------
+    TypeError
+        If the value is not a number.
+    ValueError
+        If the keyword is missing, or the number is not finite or not a scalar.
+    """
+    shown = f"{name}={value!r}"
+    if isinstance(value, str):
+        if not header or value not in header:
+            raise ValueError(f"{shown}: the header has no keyword {value!r}")
+        value = header[value]
+        shown += f" (header: {value!r})"
+    if isinstance(value, u.Quantity):
+        if value.ndim or not np.isfinite(value.value):
+            raise ValueError(f"{shown} must be one finite number")
+        return value
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{shown} must be a number, a Quantity or the name of a header keyword"
+        ) from error
+    if not np.isfinite(number):
+        raise ValueError(f"{shown} must be finite")
+    return number
+
+
+def _convert(quantity: u.Quantity, units, shown: str) -> float:
+    for unit in units:
+        if quantity.unit.is_equivalent(unit):
+            return float(quantity.to_value(unit))
+    raise ValueError(f"{shown} has the unit {quantity.unit}; allowed is {units[0]}")
+
+
+def resolve_gain(gain, header: Mapping | None = None) -> float | None:
+    """Return the gain in electron/adu, or None if there is none.
+
+    Parameters
+    ----------
+    gain : float, `~astropy.units.Quantity`, str or None
+        Electrons per count, or the header keyword that holds it.
+    header : mapping, optional
+        The frame's header.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a positive number of electrons per count.
+    """
+    if gain is None:
+        return None
+    value = number_from(gain, "gain", header)
+    if isinstance(value, u.Quantity):
+        value = _convert(value, [u.electron / c for c in COUNTS], f"gain={value!r}")
+    if value <= 0:
+        raise ValueError(f"gain={gain!r} must be positive, in electron/adu")
+    return value
+
+
+def resolve_readnoise(
+    readnoise, header: Mapping | None = None, gain: float | None = None
+) -> float | None:
+    """Return the read noise in electrons, or None if there is none.
+
+    Parameters
+    ----------
+    readnoise : float, `~astropy.units.Quantity`, str or None
+        Electrons (a Quantity may be in adu where ``gain`` is known), or the
+        header keyword that holds it.
+    header : mapping, optional
+        The frame's header.
+    gain : float, optional
+        In electron/adu.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a number of electrons >= 0.
+    """
+    if readnoise is None:
+        return None
+    value = number_from(readnoise, "readnoise", header)
+    if isinstance(value, u.Quantity):
+        if gain is not None and any(value.unit.is_equivalent(c) for c in COUNTS):
+            value = _convert(value, COUNTS, "readnoise") * gain
+        else:
+            value = _convert(value, [u.electron], f"readnoise={value!r}")
+    if value < 0:
+        raise ValueError(f"readnoise={readnoise!r} must not be negative")
+    return value
+
+
+def resolve_satlevel(
+    satlevel,
+    unit: u.UnitBase | None,
+    header: Mapping | None = None,
+    gain: float | None = None,
+) -> float | None:
+    """Return the saturation level in the unit of the frame, or None.
+
+    Parameters
+    ----------
+    satlevel : float, `~astropy.units.Quantity`, str or None
+        A number in the frame's unit, a Quantity that converts to it (through the
+        gain if need be), or a header keyword. Infinity means none.
+    unit : `~astropy.units.UnitBase` or None
+        Unit of the frame.
+    header : mapping, optional
+        The frame's header.
+    gain : float, optional
+        In electron/adu.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a number, or its unit does not convert.
+    """
+    if satlevel is None or (np.isscalar(satlevel) and satlevel in (np.inf, "inf")):
+        return None
+    value = number_from(satlevel, "satlevel", header)
+    if not isinstance(value, u.Quantity):
+        return value
+    if unit is None:
+        raise ValueError(
+            f"satlevel={value!r} has a unit but the frame has none: give a plain "
+            "number in the frame's unit"
+        )
+    if value.unit.is_equivalent(unit):
+        return float(value.to_value(unit))
+    for count in COUNTS:
+        if gain is None:
+            break
+        per_count = gain * u.electron / count
+        for converted in (value * per_count, value / per_count):
+            if converted.unit.is_equivalent(unit):
+                return float(converted.to_value(unit))
+    raise ValueError(
+        f"satlevel={value!r} does not convert to the frame's unit {unit}; give it in "
+        "that unit, or give gain="
+    )
+
+
+def unit_factor(
+    unit: u.UnitBase | None, wanted: str | None, gain: float | None, model: str
+) -> tuple[float, bool]:
+    """Return the factor that takes a frame to the unit a model works in.
+
+    Parameters
+    ----------
+    unit : `~astropy.units.UnitBase` or None
+        Unit of the frame. A frame without one is in counts if ``gain`` is given,
+        and otherwise in the unit that the model works in.
+    wanted : {"electron", "adu"} or None
+        Unit of the model's input; None if it takes any.
+    gain : float or None
+        In electron/adu.
+    model : str
+        Name of the model, for messages.
+
+    Returns
+    -------
+    factor : float
+        What to multiply the frame with.
+    used : bool
+        Whether the gain went into it.
+
+    Raises
+    ------
+    ValueError
+        If a gain is needed and missing, or nothing would convert the unit.
+    """
+    if wanted is None:
+        return 1.0, False
+    if unit is None:
+        used = gain is not None and wanted == "electron"
+        return (gain if used else 1.0), used
+    counts = next((c for c in COUNTS if unit.is_equivalent(c)), None)
+    if counts is None and not unit.is_equivalent(u.electron):
+        raise ValueError(
+            f"a frame in {_named(unit)} cannot be taken to {wanted}, which model "
+            f"{model!r} works in: convert it to electron or adu first"
+        )
+    have = "adu" if counts is not None else "electron"
+    scale = float(unit.to(counts if counts is not None else u.electron))
+    if have == wanted:
+        return scale, False
+    if gain is None:
+        raise ValueError(
+            f"the frame is in {unit} and model {model!r} works in {wanted}: give "
+            "gain= (electron/adu, a number, a Quantity or a header keyword)"
+        )
+    return (scale * gain if wanted == "electron" else scale / gain), True
+
+
+def _named(unit: u.UnitBase) -> str:
+    return str(unit) or "dimensionless numbers"

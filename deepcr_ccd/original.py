@@ -1,0 +1,205 @@
+"""Front door 3: the API of the original deepCR package."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from . import detection
+from .frame import as_mask, read_frame
+from .zoo import load_model
+
+__all__ = ["deepCR"]
+
+#: The original's default width, which here is read from the weights.
+HIDDEN = 32
+
+
+class deepCR:  # noqa: N801
+    """The original deepCR class, on this package's engine.
+
+    Code written for ``from deepCR import deepCR`` runs unchanged; in place of tiles
+    that end at their edges, tiles here overlap, so that ``segment`` and ``patch``
+    change memory and speed but not the result.
+
+    Parameters
+    ----------
+    mask : str
+        Name of a mask model, or path of a model file.
+    inpaint : str, optional
+        Name of an inpainting model, or path of one. Without it, the median of good
+        neighbours fills.
+    device : {"CPU", "GPU"}
+        Where to run.
+    hidden : int
+        Width of the network; it is read from the weights, and another value than
+        theirs raises an error.
+
+    Raises
+    ------
+    ValueError
+        If a model or the device is unknown or absent, or ``hidden`` does not fit.
+
+    References
+    ----------
+    Zhang, K. & Bloom, J. S. 2020, ApJ 889, 24.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepcr_ccd import deepCR
+    >>> image = np.random.default_rng(1).normal(60, 8, (64, 64))
+    >>> image[20, 20:26] += 900
+    >>> mdl = deepCR(mask="ACS-WFC", device="CPU")
+    >>> mask = mdl.clean(image, threshold=0.5)
+    >>> int(mask[20, 20:26].sum())
+    6
+    """
+
+    def __init__(
+        self,
+        mask: str = "ACS-WFC",
+        inpaint: str | None = None,
+        device: str = "CPU",
+        hidden: int = HIDDEN,
+    ):
+        devices = {"CPU": "cpu", "GPU": "cuda"}
+        if device not in devices:
+            raise ValueError(f"device={device!r} is unknown; allowed are 'CPU', 'GPU'")
+        if device == "GPU" and not torch.cuda.is_available():
+            raise ValueError("device='GPU' is absent: no CUDA device was found")
+        self.mask_model = load_model(mask, device=devices[device], task="mask")
+        width = self.mask_model.card.arguments.get("width", hidden)
+        if hidden not in (HIDDEN, width):
+            raise ValueError(f"hidden={hidden!r} does not fit {mask!r}: it has {width}")
+        self.inpaint_model = None
+        if inpaint is not None:
+            self.inpaint_model = load_model(
+                inpaint, device=devices[device], task="inpaint"
+            )
+
+    def clean(
+        self,
+        img0,
+        threshold: float = 0.5,
+        inpaint: bool | None = None,
+        binary: bool = True,
+        segment: bool = False,
+        patch: int = 256,
+        n_jobs: int = 1,
+    ):
+        """Find cosmic rays in an image and, if asked for, fill them.
+
+        Parameters
+        ----------
+        img0 : array-like
+            ``(ny, nx)``, in the unit the model works in. Not modified.
+        threshold : float
+            Probability in [0, 1] above which a pixel is a cosmic ray.
+        inpaint : bool, optional
+            Whether to return the filled image as well. By default, if the object
+            has an inpainting model and ``binary`` is True.
+        binary : bool
+            Return a mask of zeros and ones; else the probability.
+        segment : bool
+            Work on tiles of ``patch`` px; else tiles of the default size.
+        patch : int
+            Width of a tile in px.
+        n_jobs : int
+            Number of threads, -1 for all processors; 1 leaves torch's own setting
+            in force, as the original does.
+
+        Returns
+        -------
+        mask : `~numpy.ndarray`
+            float32, ``(ny, nx)``; a probability is NaN where the image is not
+            finite.
+        cleaned : `~numpy.ndarray`
+            float32, ``(ny, nx)``; only if filled.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not of an allowed kind or value.
+        """
+        image = _read_image(img0)
+        threshold = detection.check_threshold(threshold, self.mask_model)
+        if inpaint is None:
+            inpaint = self.inpaint_model is not None and binary
+        tile_size = patch if segment else None
+        bad = detection.unexamined(image, None, None)
+        with _threads(n_jobs):
+            probability = detection.examine(
+                image, bad, self.mask_model, tile_size=tile_size
+            )
+            crmask = detection.find_cosmics(probability, threshold)
+            mask = crmask.astype(np.float32) if binary else probability
+            if not inpaint:
+                return mask
+            return mask, self._fill(image, crmask, bad, tile_size)
+
+    def inpaint(self, img0, mask) -> np.ndarray:
+        """Fill an image under a mask.
+
+        Parameters
+        ----------
+        img0 : array-like
+            ``(ny, nx)``, in the unit the model works in. Not modified.
+        mask : array-like
+            ``(ny, nx)``, not zero where to fill.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            float32, ``(ny, nx)``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not of an allowed kind or shape.
+        """
+        image = _read_image(img0)
+        targets = as_mask(mask, image.shape, "mask")
+        bad = detection.unexamined(image, None, None)
+        return self._fill(image, targets, bad, None)
+
+    def _fill(
+        self,
+        image: np.ndarray,
+        targets: np.ndarray,
+        bad: np.ndarray | None,
+        tile_size: int | None,
+    ) -> np.ndarray:
+        fill = detection.Fill("median")
+        if self.inpaint_model is not None:
+            fill = detection.Fill("network", self.inpaint_model)
+        cleaned = image.astype(np.float32)
+        values, _ = detection.fill_frame(image, targets, bad, fill, tile_size=tile_size)
+        cleaned[targets] = values
+        return cleaned
+
+
+def _read_image(img0) -> np.ndarray:
+    image = read_frame(img0, "img0").data
+    if image.ndim != 2:
+        raise ValueError(f"img0 has shape {image.shape}; allowed is (ny, nx)")
+    return image
+
+
+@contextlib.contextmanager
+def _threads(n_jobs: int) -> Iterator[None]:
+    """Let torch use a number of threads for a while."""
+    if n_jobs == 0 or n_jobs < -1 or int(n_jobs) != n_jobs:
+        raise ValueError(f"n_jobs={n_jobs!r} must be a number of threads, or -1")
+    before = torch.get_num_threads()
+    if n_jobs != 1:
+        import os
+
+        torch.set_num_threads(os.cpu_count() or 1 if n_jobs == -1 else int(n_jobs))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,209 @@
+"""Front door 2: ``detect_cosmics`` with astroscrappy's signature and return order."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+import numpy as np
+from astropy.utils.exceptions import AstropyUserWarning
+
+from . import detection
+from .filling import median5
+from .frame import as_mask, read_frame
+from .noise import resolve_gain, resolve_readnoise, unit_factor
+from .zoo import DEFAULT_MODEL, load_model
+
+__all__ = ["detect_cosmics"]
+
+logger = logging.getLogger(__name__)
+
+#: astroscrappy's ways of filling, and ours that do the same ("median" is its own).
+CLEANTYPES = {"median": None, "medmask": "median", "meanmask": "mean", "idw": "idw"}
+
+#: Parameters of L.A.Cosmic that a network does not have, and their defaults.
+IGNORED = {
+    "sigclip": 4.5,
+    "sigfrac": 0.3,
+    "objlim": 5.0,
+    "niter": 4,
+    "sepmed": True,
+    "fsmode": "median",
+    "psfmodel": "gauss",
+    "psffwhm": 2.5,
+    "psfsize": 7,
+    "psfk": None,
+    "psfbeta": 4.765,
+}
+
+
+def detect_cosmics(
+    indat,
+    inmask=None,
+    inbkg=None,
+    invar=None,
+    sigclip=4.5,
+    sigfrac=0.3,
+    objlim=5.0,
+    gain=1.0,
+    readnoise=6.5,
+    satlevel=65536.0,
+    niter=4,
+    sepmed=True,
+    cleantype="meanmask",
+    fsmode="median",
+    psfmodel="gauss",
+    psffwhm=2.5,
+    psfsize=7,
+    psfk=None,
+    psfbeta=4.765,
+    verbose=False,
+    *,
+    model=DEFAULT_MODEL,
+    threshold: float | None = None,
+    device=None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Detect cosmic rays in an array: astroscrappy's function, with a network.
+
+    Parameters
+    ----------
+    indat : array-like
+        ``(ny, nx)``, in adu if ``gain`` is in electron/adu. Not modified.
+    inmask : array-like, optional
+        bool, ``(ny, nx)``, True where bad: not examined and not reported.
+    inbkg : array-like, optional
+        ``(ny, nx)``, background in the unit of ``indat``. Its shape, not its
+        median level, is subtracted before the network looks, unless the model
+        works in units of the noise; filling is done on what is left.
+    invar : array-like, optional
+        ``(ny, nx)``, variance in the unit of ``indat`` squared, for models that
+        work in units of the noise. Others give a warning.
+    gain : float
+        In electron/adu.
+    readnoise : float
+        In electron; for models that work in units of the noise.
+    satlevel : float
+        In electron. Pixels at or above it are not examined.
+    cleantype : {"median", "medmask", "meanmask", "idw"}
+        How struck pixels are filled: plain 5x5 median; or median, mean or inverse
+        distance weighted mean of the good pixels in a window of 5x5 px (which
+        grows until it holds 8 of them).
+    sigclip, sigfrac, objlim, niter, sepmed : optional
+        Of L.A.Cosmic; accepted without effect.
+    fsmode, psfmodel, psffwhm, psfsize, psfk, psfbeta : optional
+        Of L.A.Cosmic; accepted without effect.
+    verbose : bool
+        Log the number of pixels found, at level INFO.
+    model : str, path-like or Model
+        A name of `list_models`, the path of a model file, or a model.
+    threshold : float, optional
+        Probability in [0, 1] above which a pixel is a cosmic ray. By default what
+        the model's card says.
+    device : str or torch.device, optional
+        Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
+
+    Returns
+    -------
+    crmask : `~numpy.ndarray`
+        bool, ``(ny, nx)``, True where a cosmic ray struck.
+    cleanarr : `~numpy.ndarray`
+        ``(ny, nx)``, in the unit of ``indat``; float64 if that is, else float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of an allowed kind or value.
+    ImportError
+        If the model is a published checkpoint and deepCR is not installed.
+
+    Warns
+    -----
+    AstropyUserWarning
+        Once, naming all parameters that were given and have no effect.
+
+    References
+    ----------
+    Signature: astroscrappy (McCully et al.), after van Dokkum 2001, PASP 113,
+    1420. Method: Zhang, K. & Bloom, J. S. 2020, ApJ 889, 24.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepcr_ccd import detect_cosmics
+    >>> frame = np.random.default_rng(1).normal(60, 8, (64, 64))
+    >>> frame[20, 20:26] += 900
+    >>> crmask, cleaned = detect_cosmics(frame, model="ACS-WFC", device="cpu")
+    >>> int(crmask[20, 20:26].sum())
+    6
+    """
+    given = locals()
+    frame = read_frame(indat, "indat")
+    data = frame.data
+    if data.ndim != 2:
+        raise ValueError(f"indat has shape {data.shape}; allowed is (ny, nx)")
+    if cleantype not in CLEANTYPES:
+        raise ValueError(
+            f"cleantype={cleantype!r} is unknown; allowed are {', '.join(CLEANTYPES)}"
+        )
+    model = load_model(model, device=device, task="mask")
+    threshold = detection.check_threshold(threshold, model)
+    gain = resolve_gain(1.0 if gain is None else gain)
+    mask = frame.mask
+    if inmask is not None:
+        inmask = as_mask(inmask, data.shape, "inmask")
+        mask = inmask if mask is None else mask | inmask
+    inbkg = _read_plane(inbkg, data.shape, "inbkg")
+    invar = _read_plane(invar, data.shape, "invar")
+    ignored = [k for k, default in IGNORED.items() if not _same(given[k], default)]
+    if invar is not None and "variance" not in model.card.uses:
+        ignored.append("invar")
+    if ignored:
+        warnings.warn(
+            f"no effect with model {model.card.name!r}: {', '.join(ignored)}",
+            AstropyUserWarning,
+            stacklevel=2,
+        )
+
+    factor, _ = unit_factor(None, model.card.unit, gain, model.card.name)
+    facts = {"gain": gain, "readnoise": resolve_readnoise(readnoise)}
+    work = data
+    if "background" in model.card.uses:
+        facts["background"] = inbkg
+    elif inbkg is not None:
+        work = data - (inbkg - np.median(inbkg))
+    if invar is not None:
+        facts["variance"] = invar
+    saturated = None if satlevel is None else float(satlevel) / gain
+    bad = detection.unexamined(data, mask, saturated)
+    if work is not data:
+        flaw = detection.unexamined(work, None, None)
+        bad = flaw if bad is None else bad if flaw is None else bad | flaw
+    probability = detection.examine(work, bad, model, factor=factor, **facts)
+    crmask = detection.find_cosmics(probability, threshold)
+
+    cleanarr = frame.copy_data()
+    flat = data if inbkg is None else data - inbkg
+    if CLEANTYPES[cleantype] is None:
+        values = median5(flat, crmask)
+    else:
+        fill = detection.Fill(CLEANTYPES[cleantype])
+        values, _ = detection.fill_frame(flat, crmask, bad, fill)
+    cleanarr[crmask] = values if inbkg is None else values + inbkg[crmask]
+    if verbose:
+        logger.info("%d pixels struck by cosmic rays", np.count_nonzero(crmask))
+    return crmask, cleanarr
+
+
+def _read_plane(value, shape: tuple[int, ...], name: str) -> np.ndarray | None:
+    if value is None:
+        return None
+    plane = np.asarray(value)
+    if plane.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must hold real numbers, not {plane.dtype}")
+    if plane.shape != shape:
+        raise ValueError(f"{name} has shape {plane.shape}; indat has {shape}")
+    return plane
+
+
+def _same(value, default) -> bool:
+    return value is default or (np.isscalar(value) and value == default)

@@ -1,0 +1,218 @@
+"""The model zoo: find models by name or path, and list them."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+import torch
+from astropy.table import Table
+
+from .checkpoints import load_checkpoint
+from .model import Model, resolve_device
+
+__all__ = ["DEFAULT_MODEL", "list_models", "load_model"]
+
+#: The model of every front door that is not told otherwise.
+DEFAULT_MODEL = "ACS-WFC"
+DISTRIBUTION = "deepCR"
+INSTALL = 'pip install "deepcr_ccd[deepcr]"'
+
+
+@functools.cache
+def published() -> tuple[dict, ...]:
+    """Return the cards of the published checkpoints, with ``file`` and ``aliases``."""
+    text = (resources.files(__package__) / "data" / "published.toml").read_text("utf-8")
+    return tuple(
+        {"architecture": "unet", "license": "BSD-3-Clause", **entry}
+        for entry in tomllib.loads(text)["model"]
+    )
+
+
+def _shipped() -> dict[str, Path]:
+    folder = Path(str(resources.files(__package__) / "data"))
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def _published_path(entry: dict) -> Path | None:
+    try:
+        distribution = importlib.metadata.distribution(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    path = Path(str(distribution.locate_file(entry["file"])))
+    return path if path.is_file() else None
+
+
+def _find_published(name: str, task: str | None) -> dict | None:
+    """Find a checkpoint by name, then by alias; a task leaves out the others."""
+    entries = [e for e in published() if task in (None, e["task"])]
+    for names in (lambda e: [e["name"]], lambda e: e.get("aliases", [])):
+        for entry in entries:
+            if name in names(entry):
+                return entry
+    return None
+
+
+def list_models() -> Table:
+    """List the models that can be used by name.
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        A row a model: ``name``, ``task`` ("mask" or "inpaint"), ``instrument``,
+        ``filters``, ``unit`` (of its input), ``threshold``, ``installed`` (False
+        for a published checkpoint without the deepCR distribution) and
+        ``citation``.
+
+    Examples
+    --------
+    >>> from deepcr_ccd import list_models
+    >>> models = list_models()
+    >>> "ACS-WFC" in models["name"]
+    True
+    """
+    rows = []
+    for path in _shipped().values():
+        card = Model.load(path, device="cpu").card
+        rows.append((vars(card), True))
+    for entry in published():
+        rows.append((entry, _published_path(entry) is not None))
+    return Table(
+        rows=[
+            (
+                card["name"],
+                card["task"],
+                card.get("instrument", ""),
+                ",".join(card.get("filters", [])),
+                card.get("unit") or "any",
+                card.get("threshold", 0.5),
+                installed,
+                card.get("citation", ""),
+            )
+            for card, installed in rows
+        ],
+        names=(
+            "name",
+            "task",
+            "instrument",
+            "filters",
+            "unit",
+            "threshold",
+            "installed",
+            "citation",
+        ),
+    )
+
+
+def load_model(
+    name_or_path: str | os.PathLike | Model,
+    *,
+    device: str | torch.device | None = None,
+    task: str | None = None,
+) -> Model:
+    """Load a model.
+
+    Parameters
+    ----------
+    name_or_path : str, path-like or Model
+        A name of `list_models` (or one of deepCR's older names for it), or the
+        path of a ``.safetensors`` file with a card or of a deepCR ``.pth`` file.
+        A path ends in one of the two. A model is returned as it is.
+    device : str or torch.device, optional
+        Where it shall run, such as ``"cpu"`` or ``"cuda"``. None takes CUDA, then
+        MPS, then the CPU.
+    task : {"mask", "inpaint"}, optional
+        Look only among models for this task. The one name that needs it is
+        ``"ACS-WFC-F606W-2-32"``: the inpainting model of that name, and an older
+        name of the mask model ``ACS-WFC-F606W``.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, the file is no model, or the device is absent.
+    FileNotFoundError
+        If there is no file at the path.
+    ImportError
+        If a published checkpoint is asked for and deepCR is not installed.
+
+    Examples
+    --------
+    >>> from deepcr_ccd import load_model
+    >>> model = load_model("WFC3-UVIS", device="cpu")
+    >>> model.card.instrument
+    'HST WFC3/UVIS'
+    """
+    if isinstance(name_or_path, Model):
+        return _checked(name_or_path.to(device), task)
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise TypeError(
+            f"model={name_or_path!r} must be a name, a path or a Model, not "
+            f"{type(name_or_path).__name__}"
+        )
+    text = os.fspath(name_or_path)
+    device = resolve_device(device)
+    shipped = _shipped()
+    if text in shipped:
+        return _checked(_load_file(*_key(shipped[text]), device), task)
+    entry = _find_published(text, task)
+    if entry is not None:
+        path = _published_path(entry)
+        if path is None:
+            raise ImportError(
+                f"model {text!r} is one of deepCR's published checkpoints, and the "
+                f"deepCR distribution is not installed: {INSTALL}"
+            )
+        return _load_file(*_key(path), device, entry["name"], entry["task"])
+    path = Path(text)
+    if path.suffix.lower() in (".safetensors", ".pth"):
+        if not path.is_file():
+            raise FileNotFoundError(f"model file {text!r} does not exist")
+        return _checked(_load_file(*_key(path), device), task)
+    known = [*shipped, *(e["name"] for e in published() if task in (None, e["task"]))]
+    raise ValueError(
+        f"model {text!r} is unknown; known are {', '.join(known)}, or the path of a "
+        ".safetensors or .pth file"
+    )
+
+
+def _key(path: Path) -> tuple[Path, int, int]:
+    """Identify a file's content without reading it."""
+    status = path.stat()
+    return path.resolve(), status.st_mtime_ns, status.st_size
+
+
+@functools.lru_cache(maxsize=8)
+def _load_file(
+    path: Path,
+    mtime: int,  # noqa: ARG001
+    size: int,  # noqa: ARG001
+    device: torch.device,
+    name: str | None = None,
+    task: str | None = None,
+) -> Model:
+    if path.suffix.lower() == ".safetensors":
+        return Model.load(path, device=device)
+    card = None
+    if name is not None:
+        entry = _find_published(name, task)
+        left_out = ("file", "aliases", "architecture")
+        card = {"unit": None}
+        card |= {key: value for key, value in entry.items() if key not in left_out}
+    return load_checkpoint(path, card, device=device)
+
+
+def _checked(model: Model, task: str | None) -> Model:
+    if task is not None and model.card.task != task:
+        raise ValueError(
+            f"model={model.card.name!r} is for task {model.card.task!r}, "
+            f"not for {task!r}"
+        )
+    return model
