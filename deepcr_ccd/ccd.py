@@ -9,11 +9,22 @@ from astropy import units as u
 
 from . import detection
 from .frame import as_mask, read_frame
-from .model import Model
 from .noise import resolve_gain, resolve_satlevel
 from .zoo import DEFAULT_MODEL, load_model
 
-__all__ = ["cosmicray_deepcr", "cosmicray_probability", "inpaint"]
+__all__ = ["KEYWORDS", "cosmicray_deepcr", "cosmicray_probability", "inpaint"]
+
+#: Header keywords of a cleaned frame, with their comments.
+COMMENTS = {
+    "CRMODEL": "model that found the cosmic rays",
+    "CRVERS": "version of deepcr_ccd",
+    "CRTHRESH": "probability above which a pixel is struck",
+    "CRNPIX": "pixels struck by cosmic rays",
+    "CRNOBJ": "cosmic rays (groups of touching pixels)",
+    "CRNSKIP": "pixels bad on input and not examined",
+    "CRFILL": "how struck pixels were filled",
+}
+KEYWORDS = tuple(COMMENTS)
 
 
 def cosmicray_deepcr(
@@ -157,15 +168,25 @@ def cosmicray_deepcr(
         return np.ma.MaskedArray(cleaned, frame.combine_mask(crmask)), crmask
     if frame.header is None:
         return cleaned, crmask
+    n_pixels = int(np.count_nonzero(crmask))
     n_objects = sum(detection.count_objects(plane) for plane in crmasks)
-    keywords = record(model, threshold, crmask, n_objects, skipped, fill.method)
+    keywords = _record(
+        model.card.name,
+        importlib.metadata.version("deepcr_ccd"),
+        threshold,
+        n_pixels,
+        n_objects,
+        skipped,
+        fill.method,
+    )
+    name = model.card.name
     return frame.rebuild(
         cleaned,
         crmask if sigmas else None,
         np.concatenate(sigmas) if sigmas else np.empty(0),
         crmask=crmask,
         keywords=keywords if add_keyword else None,
-        history=_history(model, n_objects, crmask),
+        history=f"deepcr_ccd: {n_objects} cosmic rays, {n_pixels} px, by {name}",
     )
 
 
@@ -311,41 +332,9 @@ def inpaint(data, mask, *, method="auto", model=None, gain=None, device=None):
     return filled, spread
 
 
-def record(
-    model: Model,
-    threshold: float,
-    crmask: np.ndarray,
-    n_objects: int,
-    skipped: int,
-    method: str,
-) -> dict:
-    """Return what was done as FITS keywords, each with its value and comment.
-
-    Parameters
-    ----------
-    model : Model
-        The model that was used.
-    threshold : float
-        The threshold that was used.
-    crmask : `~numpy.ndarray`
-        bool, the pixels found.
-    n_objects, skipped : int
-        Number of objects, and of pixels that were not examined.
-    method : str
-        How struck pixels were filled.
-    """
-    version = importlib.metadata.version("deepcr_ccd")
+def _record(*values) -> dict:
+    """Return values of `KEYWORDS`, each with its comment."""
     return {
-        "CRMODEL": (model.card.name, "model that found the cosmic rays"),
-        "CRVERS": (version, "version of deepcr_ccd"),
-        "CRTHRESH": (float(threshold), "probability above which a pixel is struck"),
-        "CRNPIX": (int(np.count_nonzero(crmask)), "pixels struck by cosmic rays"),
-        "CRNOBJ": (n_objects, "cosmic rays (groups of touching pixels)"),
-        "CRNSKIP": (skipped, "pixels bad on input and not examined"),
-        "CRFILL": (method, "how struck pixels were filled"),
+        key: (value, comment)
+        for (key, comment), value in zip(COMMENTS.items(), values, strict=True)
     }
-
-
-def _history(model: Model, n_objects: int, crmask: np.ndarray) -> str:
-    pixels = np.count_nonzero(crmask)
-    return f"deepcr_ccd: {n_objects} cosmic rays, {pixels} px, by {model.card.name}"

@@ -24,7 +24,7 @@ __all__ = ["Model", "ModelCard", "resolve_device"]
 TASKS = ("mask", "inpaint")
 UNITS = ("electron", "adu", None)
 #: Core of a tile on a CPU, in px: near the fastest, and far below 1 GB.
-CPU_TILE = 512
+CPU_TILE = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,65 @@
+"""Write files whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["atomic_path"]
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a path to write to, which becomes ``path`` if all goes well.
+
+    Parameters
+    ----------
+    path : path
+        Where the file shall stand; gzipped if the name ends in ``.gz``.
+    overwrite : bool
+        Replace a file that is there.
+
+    Raises
+    ------
+    FileExistsError
+        If the file is there and must not be replaced.
+    """
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{path} exists; use overwrite (--overwrite) to replace it"
+        )
+    handle, name = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        if path.suffix.lower() == ".gz":
+            _gzip_in_place(partial)
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        # mkstemp is for its owner's eyes only; outputs are as any other file.
+        mask = os.umask(0)
+        os.umask(mask)
+        partial.chmod(0o666 & ~mask)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _gzip_in_place(path: Path) -> None:
+    packed = path.with_name(f"{path.name}.gz")
+    try:
+        with (
+            open(path, "rb") as source,
+            open(packed, "wb") as file,
+            gzip.GzipFile("", "wb", 6, file, mtime=0) as target,
+        ):
+            shutil.copyfileobj(source, target)
+        packed.replace(path)
+    finally:
+        packed.unlink(missing_ok=True)

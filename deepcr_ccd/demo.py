@@ -1,0 +1,159 @@
+"""The demonstration: clean an example frame, write it, and draw it."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import CCDData
+
+from .atomic import atomic_path
+from .ccd import cosmicray_deepcr
+from .zoo import DEFAULT_MODEL, load_model
+
+__all__ = ["example_frame", "run", "simulate"]
+
+
+def simulate(
+    shape: tuple[int, int] = (256, 256),
+    *,
+    n_stars: int = 40,
+    n_tracks: int = 15,
+    seed: int = 1,
+) -> CCDData:
+    """Simulate a frame of stars with straight tracks across it.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(ny, nx)``.
+    n_stars, n_tracks : int
+        Numbers of stars and of cosmic rays.
+    seed : int
+        Of the random numbers.
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData`
+        In electron, with uncertainty; ``meta["TRACKS"]`` is the number of pixels
+        that the tracks cross.
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.indices(shape)
+    scene = np.full(shape, 60.0)
+    for _ in range(n_stars):
+        y0, x0 = rng.uniform(0, shape[0]), rng.uniform(0, shape[1])
+        flux = 300 * rng.pareto(1.0) + 300
+        radius2 = ((y - y0) ** 2 + (x - x0) ** 2) / 1.6**2
+        scene += min(flux, 3e4) * 0.4 * (1 + radius2) ** -2.5
+    tracks = np.zeros(shape)
+    for _ in range(n_tracks):
+        angle, length = rng.uniform(0, 2 * np.pi), rng.exponential(8) + 1
+        steps = np.arange(0, length, 0.5)
+        rows = (rng.uniform(0, shape[0]) + steps * np.sin(angle)).astype(int)
+        columns = (rng.uniform(0, shape[1]) + steps * np.cos(angle)).astype(int)
+        inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+        np.add.at(tracks, (rows[inside], columns[inside]), rng.uniform(200, 1500))
+    data = rng.poisson(scene) + tracks + rng.normal(0, 5, shape)
+    ccd = CCDData(data.astype(np.float32), unit=u.electron)
+    ccd.meta["TRACKS"] = int(np.count_nonzero(tracks))
+    return ccd
+
+
+def example_frame() -> tuple[CCDData, str, str]:
+    """Return an example frame, its name, and where it comes from.
+
+    Returns
+    -------
+    ccd : `~astropy.nddata.CCDData`
+        A frame of the SAAO 1.0 m telescope that ccdproc ships, overscan subtracted
+        and trimmed, in adu with the keyword GAIN; a simulated one without ccdproc.
+    name, origin : str
+        For file names, and in words.
+    """
+    found = importlib.util.find_spec("ccdproc")
+    if found is not None and found.origin:
+        path = Path(found.origin).parent / "tests" / "data" / "a8280271.fits"
+        if path.is_file():
+            import ccdproc
+
+            ccd = CCDData.read(path, unit=u.adu)
+            ccd = ccdproc.subtract_overscan(
+                ccd, fits_section=ccd.header["BIASSEC"], median=True
+            )
+            ccd = ccdproc.trim_image(ccd, fits_section=ccd.header["TRIMSEC"])
+            return ccd, path.stem, "SAAO 1.0 m, STE3 CCD, 150 s, from ccdproc"
+    return simulate(), "simulated", "simulated: install ccdproc for a real frame"
+
+
+def run(folder: Path, *, model=DEFAULT_MODEL, overwrite: bool = False) -> Iterator[str]:
+    """Clean the example frame, and say line by line what happens.
+
+    Parameters
+    ----------
+    folder : path
+        Where the FITS file and the picture go.
+    model : str or Model
+        The model to use.
+    overwrite : bool
+        Replace files that are there.
+
+    Yields
+    ------
+    str
+        A line of report.
+
+    Raises
+    ------
+    FileExistsError
+        If a file is there and must not be replaced.
+    ImportError
+        If the model needs a package that is not installed.
+    """
+    ccd, name, origin = example_frame()
+    fits_path, png_path = folder / f"{name}_clean.fits", folder / f"{name}.png"
+    if not overwrite:
+        for path in (fits_path, png_path):
+            if path.exists():
+                raise FileExistsError(f"{path} exists; --overwrite replaces it")
+    ny, nx = ccd.shape
+    yield f"frame: {name}, {ny} x {nx} px, {origin}"
+    start = time.perf_counter()
+    model = load_model(model, task="mask")
+    loaded = time.perf_counter()
+    gain = "GAIN" if ccd.unit != u.electron and model.card.unit else None
+    cleaned = cosmicray_deepcr(ccd, model=model, gain=gain)
+    done = time.perf_counter()
+    header = cleaned.header
+    yield f"model: {model.card.name}, loaded in {loaded - start:.2f} s"
+    yield (
+        f"found: {header['CRNOBJ']} cosmic rays, {header['CRNPIX']} px, "
+        f"filled by {header['CRFILL']}, in {done - loaded:.2f} s"
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(fits_path, overwrite=overwrite) as partial:
+        cleaned.write(partial, format="fits", overwrite=True)
+    yield f"wrote: {fits_path}"
+    try:
+        yield _draw(ccd, cleaned, png_path, overwrite)
+    except ImportError:
+        yield 'no picture: it needs matplotlib, pip install "deepcr_ccd[plot]"'
+
+
+def _draw(ccd: CCDData, cleaned: CCDData, path: Path, overwrite: bool) -> str:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from .plot import plot_before_after
+
+    figure = Figure(figsize=(15, 5.4), layout="constrained")
+    axes = FigureCanvasAgg(figure).figure.subplots(1, 3)
+    old = False if ccd.mask is None else ccd.mask
+    plot_before_after(ccd, cleaned.mask & ~old, cleaned, axes, unit=str(ccd.unit))
+    with atomic_path(path, overwrite=overwrite) as partial:
+        figure.savefig(partial, format="png", dpi=110)
+    return f"wrote: {path}"

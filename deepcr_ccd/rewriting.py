@@ -1,0 +1,225 @@
+"""Rewrite a FITS file: change pixels of some images, copy all else byte for byte."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from astropy.io import fits
+
+__all__ = ["Change", "rewrite"]
+
+
+@dataclasses.dataclass
+class Change:
+    """What becomes of one image: keywords, and values or a bit at some pixels.
+
+    Parameters
+    ----------
+    where : `~numpy.ndarray`
+        bool, of the image's shape, the pixels that change.
+    values : `~numpy.ndarray` or None
+        Their new physical values; or None, and
+    bit : int
+        the bit to set in them.
+    keywords : list of (str, value, str)
+        Keywords to set, with value and comment; HISTORY is added.
+    """
+
+    where: np.ndarray
+    values: np.ndarray | None = None
+    bit: int = 0
+    keywords: list[tuple] = dataclasses.field(default_factory=list)
+
+    def apply_header(self, header: fits.Header) -> fits.Header:
+        """Return a copy of a header with the keywords set.
+
+        Parameters
+        ----------
+        header : `~astropy.io.fits.Header`
+            The image's header.
+        """
+        header = header.copy()
+        for key, value, comment in self.keywords:
+            if key == "HISTORY":
+                header.add_history(value)
+            else:
+                header[key] = (value, comment)
+        return header
+
+    def apply_data(self, data: np.ndarray, header: fits.Header) -> None:
+        """Change stored numbers in place.
+
+        Parameters
+        ----------
+        data : `~numpy.ndarray`
+            The image as stored, unscaled.
+        header : `~astropy.io.fits.Header`
+            Its header, for BSCALE and BZERO.
+
+        Raises
+        ------
+        ValueError
+            If the bit does not fit into the image's number format.
+        """
+        scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
+        if self.values is None:
+            physical = data[self.where].astype(np.int64) * int(scale) + int(zero)
+            stored = ((physical | self.bit) - int(zero)) // int(scale)
+            if data.dtype.kind != "f" and (
+                self.bit * scale - zero > np.iinfo(data.dtype).max
+            ):
+                raise ValueError(
+                    f"dq_bit={self.bit} does not fit into DQ of {data.dtype.name}"
+                )
+        else:
+            stored = (self.values.astype(np.float64) - zero) / scale
+            if data.dtype.kind != "f":
+                limits = np.iinfo(data.dtype)
+                stored = np.clip(np.rint(stored), limits.min, limits.max)
+        data[self.where] = stored.astype(data.dtype)
+
+
+def rewrite(
+    open_source: Callable[[], BinaryIO],
+    target: Path,
+    changes: dict[int, Change],
+    added: list[fits.ImageHDU],
+) -> None:
+    """Write a changed copy of a FITS file.
+
+    Parameters
+    ----------
+    open_source : callable
+        Returns a new binary stream of the file, not gzipped.
+    target : path
+        Where to.
+    changes : dict
+        What becomes of images, by their place in the file.
+    added : list of `~astropy.io.fits.ImageHDU`
+        Extensions to add at the end.
+
+    Raises
+    ------
+    ValueError
+        If a bit does not fit into an image.
+    OSError
+        If the file is truncated or cannot be written.
+    """
+    summed = []
+    with (
+        open_source() as source,
+        fits.open(open_source(), disable_image_compression=True) as hdus,
+        open(target, "w+b") as file,
+    ):
+        end = 0
+        for index, hdu in enumerate(hdus):
+            info = hdu.fileinfo()
+            end = info["datLoc"] + info["datSpan"]
+            if index not in changes:
+                _copy_bytes(source, file, info["hdrLoc"], end)
+                continue
+            change = changes[index]
+            if "ZCMPTYPE" in hdu.header:
+                file.write(_recompress(open_source(), index, hdu.header, change))
+                continue
+            header = change.apply_header(hdu.header)
+            if not info["datSpan"]:
+                file.write(_fill_constant(header, change))
+                continue
+            if added and index == 0:
+                header.set("EXTEND", True, after=f"NAXIS{header['NAXIS']}")
+            if "CHECKSUM" in header:
+                summed.append(index)
+            file.write(header.tostring().encode("ascii"))
+            offset = file.tell()
+            _copy_bytes(source, file, info["datLoc"], end)
+            file.flush()
+            _patch(file, offset, header, change)
+            file.seek(0, io.SEEK_END)
+        _copy_bytes(source, file, end, None)
+        for hdu in added:
+            file.write(_serialise(hdu))
+    if summed:
+        with fits.open(target, "update", do_not_scale_image_data=True) as written:
+            for index in summed:
+                written[index].add_checksum()
+
+
+def _copy_bytes(source: BinaryIO, target: BinaryIO, start: int, end: int | None):
+    source.seek(start)
+    if end is None:
+        shutil.copyfileobj(source, target)
+        return
+    left = end - start
+    while left:
+        block = source.read(min(left, 1 << 22))
+        if not block:
+            raise OSError("the file is truncated")
+        target.write(block)
+        left -= len(block)
+
+
+def _patch(file: BinaryIO, offset: int, header: fits.Header, change: Change) -> None:
+    dtype = np.dtype(fits.BITPIX2DTYPE[header["BITPIX"]]).newbyteorder(">")
+    shape = tuple(header[f"NAXIS{i}"] for i in range(header["NAXIS"], 0, -1))
+    data = np.memmap(file, dtype=dtype, mode="r+", offset=offset, shape=shape)
+    change.apply_data(data, header)
+    data.flush()
+
+
+def _fill_constant(header: fits.Header, change: Change) -> bytes:
+    """Return the bytes of one of HST's constant arrays, made explicit and changed.
+
+    Such an extension stores no pixels: NPIX1, NPIX2 and PIXVALUE stand for them.
+    """
+    data = np.full(change.where.shape, header.get("PIXVALUE", 0), dtype=np.int16)
+    for key in ("NPIX1", "NPIX2", "PIXVALUE"):
+        header.remove(key, ignore_missing=True)
+    change.apply_data(data, header)
+    return _serialise(fits.ImageHDU(data, header))
+
+
+def _recompress(
+    source: BinaryIO, index: int, table: fits.Header, change: Change
+) -> bytes:
+    """Return the bytes of a tile-compressed image with pixels changed.
+
+    Nothing but these pixels changes: integers are compressed as they were. Floats
+    that were quantised would all move if quantised again, and are kept as they read
+    by gzip without quantisation.
+    """
+    with fits.open(source, do_not_scale_image_data=True) as hdus:
+        data = np.array(hdus[index].data)
+        header = change.apply_header(hdus[index].header)
+    change.apply_data(data, header)
+    options = {"compression_type": table["ZCMPTYPE"]}
+    if data.dtype.kind == "f":
+        options = {"compression_type": "GZIP_2", "quantize_level": 0.0}
+    hdu = fits.CompImageHDU(
+        data,
+        header,
+        tile_shape=tuple(table[f"ZTILE{i}"] for i in range(data.ndim, 0, -1)),
+        do_not_scale_image_data=True,
+        **options,
+    )
+    # The constructor takes the numbers as physical and drops their scaling.
+    for key in ("BSCALE", "BZERO", "BLANK"):
+        if key in header:
+            hdu.header[key] = header[key]
+    return _serialise(hdu, checksum="CHECKSUM" in table)
+
+
+def _serialise(hdu, checksum: bool = False) -> bytes:
+    """Return the bytes of an extension as it stands in a file."""
+    buffer = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(buffer, checksum=checksum)
+    buffer.seek(0)
+    content = buffer.getvalue()
+    with fits.open(buffer, disable_image_compression=True) as hdus:
+        return content[hdus.fileinfo(1)["hdrLoc"] :]
