@@ -32,17 +32,17 @@ def _median(values: np.ndarray, good: np.ndarray, dy, dx):  # noqa: ARG001
     values.sort(axis=1)
     count = good.sum(axis=1)
     row = np.arange(len(values))
-    return (values[row, (count - 1) // 2] + values[row, count // 2]) / 2, None
+    return (values[row, (count - 1) // 2] + values[row, count // 2]) / 2, None, 1
 
 
 def _mean(values: np.ndarray, good: np.ndarray, dy, dx):  # noqa: ARG001
-    return _weighted(values, good.astype(values.dtype)), None
+    return _weighted(values, good.astype(values.dtype)), None, 1
 
 
 def _idw(values: np.ndarray, good: np.ndarray, dy: np.ndarray, dx: np.ndarray):
     weights = np.where(good, 1 / np.maximum(np.hypot(dy, dx), 0.5), 0)
     weights = weights.astype(values.dtype)
-    return _weighted(values, weights), weights
+    return _weighted(values, weights), weights, 1
 
 
 def _interpolate(values: np.ndarray, good: np.ndarray, dy: np.ndarray, dx: np.ndarray):
@@ -62,7 +62,7 @@ def _interpolate(values: np.ndarray, good: np.ndarray, dy: np.ndarray, dx: np.nd
     matrix[:, 2, 2] += 1e-3 + 1e-3 * matrix[:, 0, 0]
     vector = np.einsum("inw,nw->ni", weighted, np.where(good, values - centre, 0))
     fit = np.linalg.solve(matrix, vector[..., None])[..., 0]
-    return (fit[:, 0] + centre[:, 0]).astype(values.dtype), weights
+    return (fit[:, 0] + centre[:, 0]).astype(values.dtype), weights, 3
 
 
 def _weighted(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -70,7 +70,8 @@ def _weighted(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return total / weights.sum(axis=1)
 
 
-#: Methods by name: window in, fill and the weights of its spread (None: equal) out.
+#: Methods by name: a window in; out come the fill, the weights of its spread (None
+#: if they are equal), and the number of parameters that were fitted.
 FILLS: dict[str, Callable] = {
     "median": _median,
     "mean": _mean,
@@ -108,8 +109,8 @@ def fill_pixels(
     """
 
     def summarise(window: Window, row: np.ndarray):  # noqa: ARG001
-        fill, weights = FILLS[method](*window)
-        return fill, _spread(window, fill, weights)
+        fill, weights, n_fitted = FILLS[method](*window)
+        return fill, _spread(window, fill, weights, n_fitted)
 
     return _over_windows(data, targets, bad, summarise)
 
@@ -133,7 +134,7 @@ def spread_around(
     """
 
     def summarise(window: Window, row: np.ndarray):
-        return fill[row], _spread(window, fill[row], None)
+        return fill[row], _spread(window, fill[row], None, 1)
 
     return _over_windows(data, targets, bad, summarise)[1]
 
@@ -167,7 +168,9 @@ def _working(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
-def _spread(window: Window, fill: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+def _spread(
+    window: Window, fill: np.ndarray, weights: np.ndarray | None, n_fitted: int
+) -> np.ndarray:
     values, good, _, _ = window
     if weights is None:
         weights = good.astype(values.dtype)
@@ -175,8 +178,8 @@ def _spread(window: Window, fill: np.ndarray, weights: np.ndarray | None) -> np.
     total = weights.sum(axis=1)
     effective = total**2 / np.einsum("nw,nw->n", weights, weights)
     variance = np.einsum("nw,nw,nw->n", weights, residual, residual) / total
-    # One window value fixes no spread: count it as if there were two.
-    freedom = np.maximum(effective - 1, 0.5)
+    # Too few values fix no spread: they are given half a degree of freedom.
+    freedom = np.maximum(effective - n_fitted, 0.5)
     return np.sqrt(variance * effective / freedom * (1 + 1 / effective))
 
 

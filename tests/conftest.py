@@ -1,0 +1,54 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deepcr_ccd import load_model
+from deepcr_ccd.demo import simulate
+from deepcr_ccd.model import Model, ModelCard
+from deepcr_ccd.networks import build_network
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(42)
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """Real frames, kept out of the repository."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("DEEPCR_CCD_DATA", default))
+    if not folder.is_dir():
+        pytest.skip("real frames are absent (DEEPCR_CCD_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def acs():
+    return load_model("ACS-WFC", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def ccd():
+    """A frame of stars and tracks in electron; tests copy it before changing it."""
+    return simulate((96, 110), n_stars=8, n_tracks=6, seed=5)
+
+
+def random_model(task="mask", *, levels=2, width=4, seed=0, **card):
+    """A small network with random weights."""
+    torch.manual_seed(seed)
+    arguments = {
+        "in_channels": 1 if task == "mask" else 2,
+        "width": width,
+        "levels": levels,
+    }
+    network = build_network("unet", arguments)
+    fields = {"name": "random", "unit": "electron", **card}
+    return Model(
+        ModelCard(task=task, architecture="unet", arguments=arguments, **fields),
+        network,
+        device="cpu",
+    )
