@@ -344,10 +344,13 @@ def fill_frame(
     Returns
     -------
     value, sigma : `~numpy.ndarray`
-        One a target, in the order of ``plane[targets]``, in the plane's unit.
+        One a target, in the order of ``plane[targets]``, in the plane's unit. If
+        there is no good pixel to fill from, the old value, and a sigma of 0.
     """
     if bad is None:
         bad = np.zeros(targets.shape, dtype=bool)
+    if (targets | bad).all():
+        return plane[targets].astype(np.float64), np.zeros(targets.sum())
     if fill.method != "network":
         return fill_pixels(plane, targets, bad, fill.method)
     frame = _to_float32(plane, fill.factor)

@@ -1,0 +1,624 @@
+import copy
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import (
+    CCDData,
+    InverseVariance,
+    NDData,
+    NDDataArray,
+    NDDataRef,
+    StdDevUncertainty,
+    UnknownUncertainty,
+    VarianceUncertainty,
+)
+from astropy.utils.exceptions import AstropyUserWarning
+from astropy.wcs import WCS
+from conftest import random_model
+
+from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, inpaint
+from deepcr_ccd.ccd import KEYWORDS
+from deepcr_ccd.filling import fill_pixels
+
+
+@pytest.fixture(scope="module")
+def truth(ccd):
+    """What ACS-WFC finds in the frame, as probability and mask."""
+    probability = cosmicray_probability(ccd)
+    return probability, probability > 0.5
+
+
+def snapshot(ccd):
+    return copy.deepcopy(ccd), ccd.data.tobytes()
+
+
+def full_ccd(ccd, uncertainty=StdDevUncertainty):
+    """A CCDData with everything it can carry."""
+    array = np.full(ccd.shape, 9.0, dtype=np.float32)
+    if uncertainty is VarianceUncertainty:
+        array = array**2
+    elif uncertainty is InverseVariance:
+        array = array**-2
+    wcs = WCS(naxis=2)
+    wcs.wcs.crval = 10, 20
+    mask = np.zeros(ccd.shape, dtype=bool)
+    mask[:3, :4] = True
+    header = fits.Header({"OBJECT": "M 5", "GAIN": 2.0})
+    header.add_history("taken")
+    return CCDData(
+        ccd.data.copy(),
+        unit=u.electron,
+        mask=mask,
+        uncertainty=uncertainty(array),
+        flags=np.arange(ccd.data.size).reshape(ccd.shape),
+        psf=np.ones((3, 3)),
+        wcs=wcs,
+        meta=header,
+    )
+
+
+def test_mask_is_the_thresholded_probability(ccd, truth):
+    probability, crmask = truth
+    assert crmask.sum() > 50
+    cleaned = cosmicray_deepcr(ccd)
+    np.testing.assert_array_equal(cleaned.mask, crmask)
+    stricter = cosmicray_deepcr(ccd, threshold=0.9)
+    np.testing.assert_array_equal(stricter.mask, probability > 0.9)
+    assert stricter.mask.sum() < crmask.sum()
+
+
+def test_struck_pixels_are_filled_and_others_untouched(ccd, truth):
+    _, crmask = truth
+    cleaned = cosmicray_deepcr(ccd, inpaint="mean")
+    np.testing.assert_array_equal(cleaned.data[~crmask], ccd.data[~crmask])
+    fill, _ = fill_pixels(ccd.data, crmask, np.zeros_like(crmask), "mean")
+    np.testing.assert_allclose(cleaned.data[crmask], fill, rtol=1e-6)
+    assert np.median(ccd.data[crmask] - cleaned.data[crmask]) > 100
+    kept = cosmicray_deepcr(ccd, inpaint=None)
+    np.testing.assert_array_equal(kept.data, ccd.data)
+    np.testing.assert_array_equal(kept.mask, crmask)
+    assert kept.header["CRFILL"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("kind", "power"),
+    [(StdDevUncertainty, 1), (VarianceUncertainty, 2), (InverseVariance, -2)],
+)
+def test_everything_survives(ccd, truth, kind, power):
+    full = full_ccd(ccd, kind)
+    before, raw = snapshot(full)
+    cleaned = cosmicray_deepcr(full)
+    # the input
+    assert full.data.tobytes() == raw
+    np.testing.assert_array_equal(full.mask, before.mask)
+    np.testing.assert_array_equal(full.uncertainty.array, before.uncertainty.array)
+    assert full.header == before.header
+    # the output
+    assert type(cleaned) is CCDData
+    assert cleaned.unit == u.electron
+    assert cleaned.data.dtype == np.float32
+    assert cleaned.mask.dtype == bool
+    crmask = cleaned.mask & ~full.mask
+    assert (cleaned.mask & full.mask == full.mask).all()
+    assert not np.shares_memory(cleaned.mask, full.mask)
+    np.testing.assert_array_equal(cleaned.data[full.mask], full.data[full.mask])
+    np.testing.assert_array_equal(cleaned.flags, full.flags)
+    np.testing.assert_array_equal(cleaned.psf, full.psf)
+    assert cleaned.wcs.wcs.crval.tolist() == [10, 20]
+    assert cleaned.wcs is not full.wcs
+    assert cleaned.header["OBJECT"] == "M 5"
+    assert type(cleaned.uncertainty) is kind
+    _, sigma = fill_pixels(full.data, crmask, full.mask, "median")
+    got = cleaned.uncertainty.array
+    np.testing.assert_allclose(got[crmask], sigma**power, rtol=1e-5)
+    np.testing.assert_array_equal(
+        got[~crmask], full.uncertainty.array[~crmask]
+    )
+    assert cleaned.uncertainty.parent_nddata is cleaned
+
+
+def test_uncertainty_in_another_unit(ccd):
+    full = full_ccd(ccd)
+    expected = cosmicray_deepcr(full)
+    struck = expected.mask & ~full.mask
+    full.uncertainty = StdDevUncertainty(
+        np.full(ccd.shape, 9.0), unit=1000 * u.electron
+    )
+    got = cosmicray_deepcr(full).uncertainty
+    assert got.unit == 1000 * u.electron
+    np.testing.assert_allclose(
+        got.array[struck] * 1000, expected.uncertainty.array[struck], rtol=1e-5
+    )
+
+
+def test_unknown_uncertainty_is_left_alone(ccd):
+    full = ccd.copy()
+    full.uncertainty = UnknownUncertainty(np.full(ccd.shape, 9.0))
+    np.testing.assert_array_equal(cosmicray_deepcr(full).uncertainty.array, 9)
+
+
+def test_equal_neighbours_leave_the_uncertainty():
+    flat = CCDData(
+        np.full((40, 40), 50.0),
+        unit=u.electron,
+        uncertainty=InverseVariance(np.full((40, 40), 0.02)),
+    )
+    flat.data[20, 20:24] = 3000
+    cleaned = cosmicray_deepcr(flat)
+    assert cleaned.mask[20, 20:24].all()
+    np.testing.assert_array_equal(cleaned.uncertainty.array, 0.02)
+
+
+def test_keywords(ccd, truth):
+    _, crmask = truth
+    full = full_ccd(ccd)
+    full.data[50, 50] = np.nan
+    header = cosmicray_deepcr(full).header
+    assert header["CRMODEL"] == "ACS-WFC"
+    assert header["CRTHRESH"] == 0.5
+    assert header["CRNPIX"] == (crmask & ~full.mask).sum()
+    assert header["CRNSKIP"] == 13
+    assert header["CRFILL"] == "median"
+    assert 3 <= header["CRNOBJ"] <= 12
+    assert len(header["HISTORY"]) == 2
+    assert "by ACS-WFC" in header["HISTORY"][1]
+    assert all(len(key) <= 8 for key in KEYWORDS)
+    assert all(header.comments[key] for key in KEYWORDS)
+    header.tostring()
+    bare = cosmicray_deepcr(full, add_keyword=False).header
+    assert bare == full.header
+
+
+def test_written_file_reads_back(ccd, tmp_path):
+    cleaned = cosmicray_deepcr(full_ccd(ccd))
+    cleaned.flags = cleaned.psf = None
+    cleaned.write(tmp_path / "a.fits")
+    back = CCDData.read(tmp_path / "a.fits")
+    np.testing.assert_array_equal(back.data, cleaned.data)
+    np.testing.assert_array_equal(back.mask, cleaned.mask)
+    assert back.unit == u.electron
+    for key in KEYWORDS:
+        assert back.header[key] == cleaned.header[key]
+
+
+@pytest.mark.parametrize("history", [None, "taken", ["taken"]])
+def test_plain_dict_headers(ccd, history):
+    meta = {} if history is None else {"HISTORY": history}
+    plain = NDData(ccd.data, unit=u.electron, meta=meta)
+    cleaned = cosmicray_deepcr(plain)
+    assert cleaned.meta["CRMODEL"] == "ACS-WFC"
+    assert "cosmic rays" in str(cleaned.meta["HISTORY"])
+    assert ("taken" in str(cleaned.meta["HISTORY"])) == (history is not None)
+    assert plain.meta == meta
+
+
+@pytest.mark.parametrize("kind", [NDData, NDDataRef, NDDataArray, CCDData])
+def test_nddata_classes_come_back_as_they_are(ccd, truth, kind):
+    class Mine(kind):
+        pass
+
+    for cls in (kind, Mine):
+        mine = cls(ccd.data, unit=u.electron)
+        mine.origin = "ours"
+        cleaned = cosmicray_deepcr(mine)
+        assert type(cleaned) is cls
+        assert cleaned.origin == "ours"
+        np.testing.assert_array_equal(cleaned.mask, truth[1])
+        assert mine.mask is None
+
+
+def test_arrays_give_cleaned_and_crmask(ccd, truth):
+    cleaned, crmask = cosmicray_deepcr(ccd.data)
+    assert type(cleaned) is np.ndarray
+    np.testing.assert_array_equal(crmask, truth[1])
+    np.testing.assert_array_equal(cleaned, cosmicray_deepcr(ccd).data)
+
+
+def test_quantities(ccd, truth):
+    quantity = ccd.data * u.electron
+    cleaned, crmask = cosmicray_deepcr(quantity)
+    assert cleaned.unit == u.electron
+    np.testing.assert_array_equal(crmask, truth[1])
+    np.testing.assert_array_equal(cleaned.value, cosmicray_deepcr(ccd).data)
+
+
+def test_masked_arrays(ccd):
+    mask = np.zeros(ccd.shape, dtype=bool)
+    mask[10:20, 10:20] = True
+    cleaned, crmask = cosmicray_deepcr(np.ma.MaskedArray(ccd.data, mask))
+    assert isinstance(cleaned, np.ma.MaskedArray)
+    assert not (crmask & mask).any()
+    np.testing.assert_array_equal(cleaned.mask, mask | crmask)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "i2", "u2", "i4", "u1", "i8"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_dtypes(ccd, dtype, order):
+    data = np.clip(np.rint(ccd.data), 0, 250 if dtype == "u1" else 30000)
+    array = data.astype(np.dtype(order + dtype))
+    cleaned, crmask = cosmicray_deepcr(array)
+    assert cleaned.dtype == (np.float64 if dtype == "f8" else np.float32)
+    assert cleaned.dtype.isnative
+    reference = array.astype(np.float32)
+    expected, mask = cosmicray_deepcr(reference)
+    np.testing.assert_array_equal(crmask, mask)
+    np.testing.assert_allclose(cleaned, expected, rtol=1e-5)
+
+
+def test_awkward_memory(ccd, truth, tmp_path):
+    path = tmp_path / "frame.npy"
+    np.save(path, ccd.data)
+    readonly = ccd.data.copy()
+    readonly.flags.writeable = False
+    for array in (
+        readonly,
+        np.asfortranarray(ccd.data),
+        np.repeat(ccd.data, 2, axis=1)[:, ::2],
+        ccd.data[::-1, ::-1].copy()[::-1, ::-1],
+        np.load(path, mmap_mode="r"),
+    ):
+        cleaned, crmask = cosmicray_deepcr(array)
+        np.testing.assert_array_equal(crmask, truth[1])
+        assert cleaned.flags.writeable
+        cleaned = cosmicray_deepcr(CCDData(array, unit=u.electron))
+        np.testing.assert_array_equal(cleaned.mask, truth[1])
+        assert cleaned.data.flags.writeable
+
+
+def test_float64_keeps_what_float32_cannot_hold():
+    frame = np.full((32, 32), 100.0) + np.arange(32) * 1e-9
+    frame[5, 5:9] = 4000
+    cleaned, crmask = cosmicray_deepcr(frame)
+    assert crmask[5, 5:9].all()
+    np.testing.assert_array_equal(cleaned[~crmask], frame[~crmask])
+
+
+# units and gain
+
+
+def test_adu_with_gain_is_the_same_frame(ccd, truth):
+    gain = 2.5
+    full = full_ccd(ccd)
+    full.header["GAIN"] = gain
+    adu = CCDData(ccd.data / np.float32(gain), unit=u.adu, meta=full.header)
+    for value in (gain, gain * u.electron / u.adu, "GAIN"):
+        cleaned = cosmicray_deepcr(adu, gain=value)
+        assert cleaned.unit == u.adu
+        np.testing.assert_array_equal(cleaned.mask, truth[1])
+        np.testing.assert_array_equal(
+            cleaned.data[~truth[1]], adu.data[~truth[1]]
+        )
+        p = cosmicray_probability(adu, gain=value)
+        np.testing.assert_allclose(p, truth[0], atol=1e-4)
+
+
+def test_scaled_units(ccd, truth):
+    kilo = CCDData(ccd.data.astype(float) / 1000, unit=1000 * u.electron)
+    np.testing.assert_array_equal(cosmicray_deepcr(kilo).mask, truth[1])
+
+
+def test_decam_works_in_adu(ccd):
+    adu = CCDData(ccd.data, unit=u.adu)
+    expected = cosmicray_probability(adu, model="decam")
+    electrons = CCDData(ccd.data * 4, unit=u.electron)
+    got = cosmicray_probability(electrons, model="decam", gain=4)
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+    with pytest.raises(ValueError, match="works in adu: give gain="):
+        cosmicray_probability(electrons, model="decam")
+
+
+def test_any_unit_serves_a_standardised_model(ccd):
+    expected = cosmicray_probability(ccd, model="WFC3-UVIS")
+    for unit in (u.Jy, u.electron / u.s, u.dimensionless_unscaled):
+        other = CCDData(ccd.data * 1e-3, unit=unit)
+        got = cosmicray_probability(other, model="WFC3-UVIS")
+        np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_units_that_do_not_serve(ccd):
+    with pytest.raises(ValueError, match="in adu .*give gain="):
+        cosmicray_deepcr(CCDData(ccd.data, unit=u.adu))
+    for unit in (u.Jy, u.dimensionless_unscaled, u.electron / u.s):
+        with pytest.raises(ValueError, match="cannot be taken to electron"):
+            cosmicray_deepcr(CCDData(ccd.data, unit=unit), gain=1.0)
+
+
+def test_arguments_without_effect_warn(ccd):
+    with pytest.warns(AstropyUserWarning, match="gain= has no effect"):
+        cosmicray_deepcr(ccd, gain=1.0)
+    with pytest.warns(AstropyUserWarning, match="readnoise= has no effect"):
+        cosmicray_deepcr(ccd, readnoise=5.0)
+
+
+# what is not examined
+
+
+def test_unexamined_pixels(ccd, truth):
+    probability, crmask = truth
+    odd = ccd.copy()
+    odd.data[30, 40] = np.nan
+    odd.data[31, 40] = np.inf
+    odd.data[32, 40] = -np.inf
+    odd.mask = np.zeros(odd.shape, dtype=bool)
+    odd.mask[60:64, 70] = True
+    odd.data[60:64, 70] = 1e7
+    bad = odd.mask | ~np.isfinite(odd.data)
+    p = cosmicray_probability(odd)
+    np.testing.assert_array_equal(np.isnan(p), bad)
+    cleaned = cosmicray_deepcr(odd)
+    assert cleaned.header["CRNSKIP"] == bad.sum() == 7
+    np.testing.assert_array_equal(cleaned.data[bad], odd.data[bad])
+    # Only as far as an ordinary pixel would reach, and hardly that.
+    changed = np.abs(np.nan_to_num(p - probability)) > 1e-6
+    y, x = np.nonzero(changed)
+    near = (abs(y - 31) <= 10) & (abs(x - 40) <= 9) | (abs(y - 61.5) <= 10.5) & (
+        abs(x - 70) <= 9
+    )
+    assert near.all()
+    np.testing.assert_array_equal((p > 0.5)[~bad], crmask[~bad])
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e9, -1e9])
+@pytest.mark.parametrize("tile_size", [None, 16])
+def test_bad_pixels_disturb_no_more_than_ordinary_ones(value, tile_size, rng):
+    frame = rng.normal(60, 8, (64, 64))
+    expected = cosmicray_probability(frame)
+    mask = rng.random(frame.shape) < 0.03
+    mask[:, 17] = mask[31, :] = True
+    ordinary = frame.copy()
+    ordinary[mask] = rng.normal(60, 8, mask.sum())
+    typical = np.abs(cosmicray_probability(ordinary) - expected).max()
+    spoiled = np.where(mask, value, frame)
+    got = cosmicray_probability(
+        np.ma.MaskedArray(spoiled, mask), tile_size=tile_size
+    )
+    assert np.nanmax(np.abs(got - expected)) <= max(typical, 0.01)
+
+
+def test_bad_regions_are_filled_alike_in_every_tiling(rng):
+    frame = rng.normal(60, 8, (80, 90))
+    frame[20:60, 30:70] = np.nan
+    frame[rng.random(frame.shape) < 0.2] = np.nan
+    whole = cosmicray_probability(frame)
+    tiled = cosmicray_probability(frame, tile_size=16)
+    np.testing.assert_allclose(tiled, whole, atol=1e-6)
+    assert np.nanmax(whole) < 0.5
+
+
+def test_saturated_pixels(ccd):
+    bright = ccd.copy()
+    bright.data[40:43, 50:53] = 6e4
+    cleaned = cosmicray_deepcr(bright, satlevel=6e4)
+    assert cleaned.header["CRNSKIP"] == 9
+    assert not cleaned.mask[40:43, 50:53].any()
+    adu = CCDData(bright.data / 2, unit=u.adu, meta={"SAT": 3e4, "G": 2.0})
+    for level in (3e4, 3e4 * u.adu, 6e4 * u.electron, "SAT"):
+        assert cosmicray_deepcr(adu, gain=2, satlevel=level).meta["CRNSKIP"] == 9
+
+
+@pytest.mark.parametrize("how", ["mask", "nan"])
+def test_nothing_to_examine(how):
+    data = np.full((20, 20), 5.0)
+    mask = how == "mask"
+    if not mask:
+        data[:] = np.nan
+    frame = CCDData(data, unit=u.electron, mask=np.full(data.shape, mask))
+    assert np.isnan(cosmicray_probability(frame)).all()
+    cleaned = cosmicray_deepcr(frame)
+    assert cleaned.header["CRNPIX"] == 0
+    assert cleaned.header["CRNSKIP"] == 400
+    np.testing.assert_array_equal(cleaned.data, data)
+    np.testing.assert_array_equal(cleaned.mask, frame.mask)
+
+
+@pytest.mark.parametrize("value", [0.0, -500.0, 1e30, -1e30])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_extreme_frames_give_finite_probabilities(value, dtype):
+    frame = np.full((30, 30), value, dtype=dtype)
+    frame[0, 0] = 1e300 if dtype == np.float64 else 1e38
+    for model in ("ACS-WFC", "WFC3-UVIS", "decam"):
+        p = cosmicray_probability(frame, model=model)
+        assert np.isfinite(p).all()
+        assert (p >= 0).all()
+        assert (p <= 1).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1), (2, 2), (5, 7)])
+def test_tiny_frames(shape):
+    cleaned, crmask = cosmicray_deepcr(np.full(shape, 50.0))
+    assert cleaned.shape == crmask.shape == shape
+    np.testing.assert_array_equal(cleaned, 50)
+
+
+def test_grow(ccd, truth):
+    _, crmask = truth
+    masked = ccd.copy()
+    masked.mask = np.zeros(ccd.shape, dtype=bool)
+    y, x = np.argwhere(crmask)[0]
+    masked.mask[y, x + 1 if not crmask[y, x + 1] else x - 1] = True
+    base = cosmicray_deepcr(masked, inpaint=None).mask & ~masked.mask
+    from scipy import ndimage
+
+    cross = ndimage.generate_binary_structure(2, 1)
+    for grow, structure in ((1, cross), (1.5, np.ones((3, 3), bool))):
+        grown = cosmicray_deepcr(masked, grow=grow, inpaint=None).mask & ~masked.mask
+        expected = ndimage.binary_dilation(base, structure) & ~masked.mask
+        np.testing.assert_array_equal(grown, expected)
+
+
+def test_stack_is_cleaned_plane_by_plane(ccd):
+    other = ccd.data[::-1].copy()
+    stack = CCDData(
+        np.stack([ccd.data, other]),
+        unit=u.electron,
+        uncertainty=StdDevUncertainty(np.full((2, *ccd.shape), 9.0)),
+    )
+    cleaned = cosmicray_deepcr(stack)
+    one = ccd.copy()
+    one.uncertainty = StdDevUncertainty(np.full(ccd.shape, 9.0))
+    two = one.copy()
+    two.data = other
+    parts = [cosmicray_deepcr(one), cosmicray_deepcr(two)]
+    for i, part in enumerate(parts):
+        np.testing.assert_array_equal(cleaned.data[i], part.data)
+        np.testing.assert_array_equal(cleaned.mask[i], part.mask)
+        np.testing.assert_allclose(
+            cleaned.uncertainty.array[i], part.uncertainty.array
+        )
+    assert cleaned.header["CRNPIX"] == sum(p.header["CRNPIX"] for p in parts)
+    assert cleaned.header["CRNOBJ"] == sum(p.header["CRNOBJ"] for p in parts)
+    p = cosmicray_probability(stack)
+    assert p.shape == stack.shape
+    assert p.dtype == np.float32
+    np.testing.assert_array_equal(p[1], cosmicray_probability(two))
+
+
+@pytest.mark.parametrize(
+    ("frame", "error", "match"),
+    [
+        (np.zeros(5), ValueError, r"ccd has shape \(5,\)"),
+        (np.zeros((2, 2, 2, 2)), ValueError, "ccd has shape"),
+        (np.zeros((0, 5)), ValueError, "not empty"),
+        (np.zeros((3, 3), dtype=complex), TypeError, "real numbers, not complex"),
+        (np.full((3, 3), "a"), TypeError, "real numbers"),
+        (np.full((3, 3), None), TypeError, "real numbers, not object"),
+        (5, ValueError, "ccd has shape"),
+    ],
+)
+def test_bad_frames(frame, error, match):
+    with pytest.raises(error, match=match):
+        cosmicray_deepcr(frame)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"threshold": 1.5}, ValueError, "threshold=1.5 must be a probability"),
+        ({"threshold": "high"}, ValueError, "threshold='high'"),
+        ({"threshold": np.nan}, ValueError, "threshold=nan"),
+        ({"grow": -1}, ValueError, "grow=-1 must be a radius"),
+        ({"grow": "1"}, ValueError, "grow='1'"),
+        ({"inpaint": "spline"}, ValueError, "inpaint='spline' is unknown; allowed"),
+        ({"inpaint": "network", "model": "decam"}, ValueError, "names none"),
+        ({"model": "nothing"}, ValueError, "'nothing' is unknown"),
+        ({"model": "ACS-WFC-F606W-3-32"}, ValueError, "unknown; known are"),
+        ({"device": "cuda:77"}, ValueError, "is absent"),
+        ({"tile_size": -2}, ValueError, "tile_size=-2"),
+        ({"satlevel": "SAT"}, ValueError, "no keyword 'SAT'"),
+        ({"gain": "G"}, ValueError, "no keyword 'G'"),
+    ],
+)
+def test_bad_arguments(options, error, match):
+    frame = np.full((16, 16), 50.0)
+    with pytest.raises(error, match=match):
+        cosmicray_deepcr(frame, **options)
+
+
+def test_wrong_mask_shape():
+    frame = NDData(np.zeros((4, 4)), unit=u.electron)
+    frame.mask = np.zeros((3, 3), dtype=bool)
+    with pytest.raises(ValueError, match=r"mask of ccd has shape \(3, 3\)"):
+        cosmicray_deepcr(frame)
+
+
+# filling
+
+
+def test_auto_takes_the_network_in_its_domain_only(ccd):
+    header = {"TELESCOP": "HST", "INSTRUME": "ACS", "DETECTOR": "WFC"}
+    inside = CCDData(ccd.data, unit=u.electron, meta={**header, "FILTER1": "F606W"})
+    outside = CCDData(ccd.data, unit=u.electron, meta={**header, "FILTER1": "F814W"})
+    assert cosmicray_deepcr(inside).meta["CRFILL"] == "network"
+    assert cosmicray_deepcr(outside).meta["CRFILL"] == "median"
+    asked = cosmicray_deepcr(outside, inpaint="network")
+    assert asked.meta["CRFILL"] == "network"
+    np.testing.assert_array_equal(asked.data, cosmicray_deepcr(inside).data)
+
+
+def test_network_in_another_unit(ccd, truth):
+    adu = CCDData(ccd.data / np.float32(2), unit=u.adu)
+    expected = cosmicray_deepcr(ccd, inpaint="network").data
+    got = cosmicray_deepcr(adu, gain=2, inpaint="network").data
+    np.testing.assert_allclose(2 * got, expected, rtol=1e-4, atol=0.01)
+
+
+def test_inpaint_array(ccd, truth):
+    _, crmask = truth
+    before = ccd.data.copy()
+    filled, sigma = inpaint(ccd.data, crmask, method="idw")
+    value, spread = fill_pixels(ccd.data, crmask, np.zeros_like(crmask), "idw")
+    np.testing.assert_array_equal(filled[crmask], value)
+    np.testing.assert_array_equal(sigma[crmask], spread)
+    np.testing.assert_array_equal(sigma[~crmask], 0)
+    np.testing.assert_array_equal(filled[~crmask], before[~crmask])
+    np.testing.assert_array_equal(ccd.data, before)
+
+
+@pytest.mark.parametrize("method", ["median", "mean", "idw", "interpolate", "network"])
+def test_inpaint_ccd(ccd, truth, method):
+    _, crmask = truth
+    full = full_ccd(ccd)
+    before, _ = snapshot(full)
+    filled = inpaint(full, crmask, method=method)
+    np.testing.assert_array_equal(filled.mask, full.mask)
+    assert (filled.uncertainty.array[crmask] != 9).all()
+    assert (filled.uncertainty.array[~crmask] == 9).all()
+    assert filled.header == before.header
+    np.testing.assert_array_equal(full.data, before.data)
+    assert np.abs(filled.data[crmask] - 60).mean() < 60
+
+
+def test_inpaint_quantity_and_masked_array(ccd, truth):
+    _, crmask = truth
+    filled, sigma = inpaint(ccd.data * u.electron, crmask)
+    assert filled.unit == sigma.unit == u.electron
+    bad = np.zeros_like(crmask)
+    bad[:, 50] = True
+    filled, _ = inpaint(np.ma.MaskedArray(ccd.data, bad), crmask)
+    np.testing.assert_array_equal(filled.mask, bad)
+
+
+def test_inpaint_with_an_inpainting_model(ccd, truth):
+    _, crmask = truth
+    expected, _ = inpaint(ccd.data, crmask, method="network")
+    got, _ = inpaint(
+        ccd.data, crmask, method="network", model="ACS-WFC-F606W-2-32"
+    )
+    np.testing.assert_array_equal(got, expected)
+    adu, _ = inpaint(
+        ccd.data / np.float32(2) * u.adu, crmask, method="network", gain=2
+    )
+    np.testing.assert_allclose(2 * adu.value, expected, rtol=1e-4, atol=0.01)
+
+
+def test_inpaint_stack(ccd, truth):
+    _, crmask = truth
+    stack = np.stack([ccd.data, ccd.data + 10])
+    filled, _ = inpaint(stack, np.stack([crmask, crmask]), method="median")
+    np.testing.assert_allclose(filled[1] - filled[0], 10, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("mask", "options", "error", "match"),
+    [
+        (np.zeros((3, 3), bool), {}, ValueError, "mask has shape"),
+        (np.full((8, 8), "a"), {}, TypeError, "mask must hold truth values"),
+        (np.ones((8, 8), bool), {}, ValueError, "mask leaves no good pixel"),
+        (np.zeros((8, 8)), {"method": "x"}, ValueError, "method='x' is unknown"),
+        (np.zeros((8, 8)), {"method": None}, ValueError, "method=None is unknown"),
+    ],
+)
+def test_inpaint_bad_arguments(mask, options, error, match):
+    with pytest.raises(error, match=match):
+        inpaint(np.zeros((8, 8)), mask, **options)
+
+
+def test_a_model_may_be_passed(ccd):
+    model = random_model(threshold=0.0)
+    cleaned = cosmicray_deepcr(full_ccd(ccd), model=model)
+    # Everything is struck: there is nothing to fill from, and nothing is lost.
+    assert cleaned.mask.all()
+    np.testing.assert_array_equal(cleaned.data, ccd.data)
+    np.testing.assert_array_equal(cleaned.uncertainty.array, 9)

@@ -1,0 +1,87 @@
+"""The house keeps its order: imports go down only, optional packages stay optional."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
+
+#: Modules by floor; each may import from floors below its own.
+FLOORS = [
+    {"networks", "noise", "tiling", "filling", "atomic", "frame", "rewriting"},
+    {"transforms"},
+    {"model"},
+    {"checkpoints"},
+    {"zoo", "files"},
+    {"detection"},
+    {"ccd", "scrappy", "original", "plot"},
+    {"demo"},
+    {"cli"},
+    {"__init__"},
+]
+FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
+OPTIONAL = {"dask", "matplotlib", "astroscrappy", "deepCR", "ccdproc", "tqdm"}
+
+
+def modules():
+    return sorted(PACKAGE.glob("*.py"))
+
+
+def imports(path, top_level_only=False):
+    tree = ast.parse(path.read_text())
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level and not node.module:
+                yield from ((node.level, alias.name) for alias in node.names)
+            else:
+                yield node.level, node.module
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.stem)
+def test_imports_go_down(path):
+    height = FLOOR[path.stem]
+    for level, name in imports(path):
+        if level:
+            assert FLOOR[name.split(".")[0]] < height, f"{path.stem} imports {name}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: p.stem)
+def test_optional_packages_are_imported_where_they_are_used(path):
+    names = {name.split(".")[0] for _, name in imports(path, top_level_only=True)}
+    assert not names & OPTIONAL
+
+
+def test_every_module_has_a_docstring():
+    for path in modules():
+        assert ast.get_docstring(ast.parse(path.read_text())), path
+
+
+def test_importing_loads_no_optional_package():
+    code = "import sys, deepcr_ccd, deepcr_ccd.cli; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = {name.split(".")[0] for name in run.stdout.split()}
+    # torch loads tqdm itself, where it is installed.
+    assert not loaded & (OPTIONAL - {"tqdm"})
+
+
+def test_public_names():
+    import deepcr_ccd
+
+    assert sorted(deepcr_ccd.__all__) == [
+        "cosmicray_deepcr",
+        "cosmicray_probability",
+        "deepCR",
+        "detect_cosmics",
+        "inpaint",
+        "list_models",
+        "load_model",
+    ]
+    for name in deepcr_ccd.__all__:
+        assert callable(getattr(deepcr_ccd, name))

@@ -1,0 +1,163 @@
+import dataclasses
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from astropy.utils.exceptions import AstropyUserWarning
+from conftest import random_model
+
+from deepcr_ccd.model import Model, ModelCard, resolve_device
+
+
+def test_save_and_load(tmp_path, rng):
+    model = random_model(threshold=0.3, filters=["g"], scores={"tpr": 0.9})
+    path = tmp_path / "mine.safetensors"
+    model.save(path)
+    loaded = Model.load(path, device="cpu")
+    assert loaded.card == model.card
+    frame = rng.normal(size=(40, 40)).astype(np.float32)
+    np.testing.assert_array_equal(
+        loaded.probability(frame), model.probability(frame)
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.safetensors"]
+
+
+def test_truncated_file(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    random_model().save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="not a whole safetensors file"):
+        Model.load(path)
+
+
+def test_foreign_files(tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match="has no model card"):
+        Model.load(path)
+    save_file({"a": torch.zeros(2)}, path, {"card": random_model().card.to_json()})
+    with pytest.raises(ValueError, match="tensors do not fit its card"):
+        Model.load(path)
+    save_file({"a": torch.zeros(2)}, path, {"card": "{"})
+    with pytest.raises(ValueError, match="not a model card"):
+        Model.load(path)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.safetensors"):
+        Model.load(tmp_path / "nowhere.safetensors")
+
+
+def test_cards_of_later_versions_are_read():
+    card = random_model().card
+    fields = {**json.loads(card.to_json()), "news": 1}
+    assert ModelCard.from_json(json.dumps(fields)) == card
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"task": "count"},
+        {"unit": "Jy"},
+        {"transform": "log"},
+        {"threshold": 1.5},
+    ],
+)
+def test_bad_cards_name_the_field(field):
+    with pytest.raises(ValueError, match=next(iter(field))):
+        dataclasses.replace(random_model().card, **field)
+
+
+def test_covers():
+    card = random_model(
+        domain={"TELESCOP": "HST", "DETECTOR": "WFC"}, filters=["F606W"]
+    ).card
+    header = {"TELESCOP": "HST", "DETECTOR": "WFC", "FILTER1": "F606W"}
+    assert card.covers(header)
+    assert not card.covers({**header, "FILTER1": "F814W"})
+    assert not card.covers({**header, "DETECTOR": "HRC"})
+    assert not card.covers(None)
+    assert not random_model().card.covers(header)
+
+
+def test_wrong_task():
+    model = random_model("inpaint")
+    with pytest.raises(ValueError, match="is for task 'inpaint', not for 'mask'"):
+        model.probability(np.zeros((4, 4), np.float32))
+
+
+def test_input_of_the_inpainting_network_hides_masked_pixels(rng):
+    model = random_model("inpaint", transform_arguments={"scale": 100.0})
+    frame = rng.normal(100, 5, (30, 30)).astype(np.float32)
+    mask = rng.random(frame.shape) < 0.1
+    other = np.where(mask, 1e6, frame).astype(np.float32)
+    first, second = model.fill(frame, mask), model.fill(other, mask)
+    np.testing.assert_array_equal(first[mask], second[mask])
+    planes = np.stack([np.where(mask, 0, frame / 100), mask]).astype(np.float32)
+    with torch.inference_mode():
+        direct = 100 * model.network(torch.from_numpy(planes)[None])[0, 0].numpy()
+    inside = np.zeros_like(mask)
+    inside[10:-10, 10:-10] = True
+    np.testing.assert_allclose(
+        first[mask & inside], direct[mask & inside], rtol=1e-4
+    )
+
+
+def test_device_names():
+    assert resolve_device("cpu") == torch.device("cpu")
+    with pytest.raises(ValueError, match="device='gpu' is unknown"):
+        resolve_device("gpu")
+    with pytest.raises(ValueError, match="device='meta' is not supported"):
+        resolve_device("meta")
+    with pytest.raises(ValueError, match="device='cuda:99' is absent"):
+        resolve_device("cuda:99")
+
+
+def test_tiles_are_halved_when_memory_runs_out(rng, monkeypatch):
+    model = random_model()
+    frame = rng.normal(size=(70, 70)).astype(np.float32)
+    expected = model.probability(frame)
+    run = model._run
+
+    def limited(planes, *args):
+        if planes.shape[-1] > 60:
+            raise torch.OutOfMemoryError("out of memory")
+        return run(planes, *args)
+
+    monkeypatch.setattr(model, "_run", limited)
+    with pytest.warns(AstropyUserWarning, match="tile_size is now 32"):
+        got = model.probability(frame, tile_size=64)
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+    monkeypatch.setattr(model, "_run", lambda *_: limited(np.empty((1, 99, 99))))
+    with pytest.raises(torch.OutOfMemoryError):
+        model.probability(frame, tile_size=16)
+
+
+@pytest.mark.parametrize("tile_size", [0, -3])
+def test_tile_size_must_be_positive(tile_size):
+    with pytest.raises(ValueError, match="tile_size="):
+        random_model().probability(np.zeros((4, 4), np.float32), tile_size=tile_size)
+
+
+def test_tile_size_must_be_whole():
+    with pytest.raises(TypeError, match="tile_size=2.5 must be a whole number"):
+        random_model().probability(np.zeros((4, 4), np.float32), tile_size=2.5)
+
+
+def test_threads_share_a_model(rng):
+    model = random_model()
+    frames = rng.normal(size=(8, 60, 60)).astype(np.float32)
+    expected = [model.probability(frame) for frame in frames]
+    with ThreadPoolExecutor(8) as pool:
+        for got, want in zip(pool.map(model.probability, frames), expected, strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_cuda_agrees_with_cpu(rng):
+    model = random_model()
+    frame = rng.normal(size=(200, 300)).astype(np.float32)
+    np.testing.assert_allclose(
+        model.to("cuda").probability(frame), model.probability(frame), atol=1e-3
+    )

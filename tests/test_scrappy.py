@@ -1,0 +1,179 @@
+import inspect
+import logging
+
+import astroscrappy
+import numpy as np
+import pytest
+from astropy.utils.exceptions import AstropyUserWarning
+from scipy import ndimage
+
+from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, detect_cosmics
+from deepcr_ccd.scrappy import IGNORED
+
+
+@pytest.fixture
+def frame(ccd):
+    return ccd.data.copy()
+
+
+def test_signature_is_that_of_astroscrappy():
+    theirs = inspect.signature(astroscrappy.detect_cosmics).parameters
+    ours = inspect.signature(detect_cosmics).parameters
+    positional = [
+        p for p in ours.values() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ]
+    assert [p.name for p in positional] == list(theirs)
+    for parameter in positional:
+        assert parameter.default == theirs[parameter.name].default, parameter.name
+    added = [p.name for p in ours.values() if p not in positional]
+    assert added == ["model", "threshold", "device"]
+    assert {k: theirs[k].default for k in IGNORED} == IGNORED
+
+
+def test_return_order_and_types(frame):
+    before = frame.copy()
+    crmask, cleanarr = detect_cosmics(frame)
+    theirs = astroscrappy.detect_cosmics(frame)
+    for ours, other in zip((crmask, cleanarr), theirs, strict=True):
+        assert ours.dtype == other.dtype
+        assert ours.shape == other.shape
+    np.testing.assert_array_equal(frame, before)
+    np.testing.assert_array_equal(crmask, cosmicray_deepcr(frame)[1])
+    np.testing.assert_array_equal(cleanarr[~crmask], frame[~crmask])
+
+
+def test_gain_takes_adu_to_electron_and_back(frame):
+    crmask, cleanarr = detect_cosmics(frame)
+    mask2, clean2 = detect_cosmics(frame / 2, gain=2.0)
+    np.testing.assert_array_equal(mask2, crmask)
+    np.testing.assert_allclose(2 * clean2, cleanarr, rtol=1e-5)
+
+
+def test_inmask(frame):
+    crmask, _ = detect_cosmics(frame)
+    y, x = np.argwhere(crmask)[0]
+    inmask = np.zeros(frame.shape, dtype=bool)
+    inmask[y, x] = True
+    got, cleanarr = detect_cosmics(frame, inmask=inmask)
+    assert not got[y, x]
+    assert cleanarr[y, x] == frame[y, x]
+
+
+def test_satlevel_is_in_electron(frame):
+    frame[20:22, 30:32] = 40000
+    for satlevel, examined in ((65536.0, False), (90000.0, True), (np.inf, True)):
+        crmask, _ = detect_cosmics(frame, gain=2.0, satlevel=satlevel)
+        assert crmask[20:22, 30:32].any() == examined
+
+
+def test_inbkg_is_taken_out_of_detection_and_stays_in_the_result(frame):
+    y = np.indices(frame.shape)[0]
+    lines = 400.0 * np.exp(-0.5 * ((y - 50) / 1.0) ** 2)
+    crmask, cleanarr = detect_cosmics(frame)
+    got, clean = detect_cosmics(frame + lines.astype(np.float32), inbkg=lines)
+    assert (got == crmask).mean() > 0.9995
+    both = got & crmask
+    np.testing.assert_allclose((clean - lines)[both], cleanarr[both], rtol=1e-3)
+    # Its level alone changes nothing.
+    level = np.full(frame.shape, 30.0)
+    np.testing.assert_array_equal(detect_cosmics(frame, inbkg=level)[0], crmask)
+
+
+def clean_with(crmask, frame, cleantype):
+    """The cleaned frame for a mask that is given."""
+    from deepcr_ccd import scrappy
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scrappy.detection, "find_cosmics", lambda *_: crmask.copy())
+        return detect_cosmics(frame, cleantype=cleantype)[1]
+
+
+@pytest.mark.parametrize("cleantype", ["medmask", "meanmask", "idw"])
+def test_cleantypes_fill_as_astroscrappy_does(frame, cleantype):
+    """Given the same mask the fills are the same, where 5x5 px hold enough."""
+    crmask, expected = astroscrappy.detect_cosmics(
+        frame, niter=1, cleantype=cleantype, sigclip=8, objlim=10
+    )
+    good = ndimage.convolve((~crmask).astype(int), np.ones((5, 5), int))
+    compared = crmask & (good >= 8)
+    if cleantype == "medmask":
+        # Of an even number astroscrappy takes the lower middle one, we the mean.
+        compared &= good % 2 == 1
+    compared[:3] = compared[-3:] = compared[:, :3] = compared[:, -3:] = False
+    assert compared.sum() > 15
+    cleanarr = clean_with(crmask, frame, cleantype)
+    np.testing.assert_allclose(cleanarr[compared], expected[compared], rtol=1e-4)
+
+
+def test_cleantype_median_is_the_plain_5x5_median(frame):
+    crmask, _ = detect_cosmics(frame)
+    crmask[:2] = crmask[-2:] = crmask[:, :2] = crmask[:, -2:] = False
+    cleanarr = clean_with(crmask, frame, "median")
+    expected = ndimage.median_filter(frame, 5)
+    np.testing.assert_array_equal(cleanarr[crmask], expected[crmask])
+
+
+def test_parameters_of_lacosmic_warn_once(frame):
+    with pytest.warns(AstropyUserWarning) as caught:
+        detect_cosmics(frame, sigclip=5, objlim=8.0, psfk=np.ones((3, 3)))
+    assert len(caught) == 1
+    assert "sigclip, objlim, psfk" in str(caught[0].message)
+    assert caught[0].filename == __file__
+
+
+def test_default_values_do_not_warn(frame):
+    detect_cosmics(frame, sigclip=4.5, niter=4, sepmed=True, fsmode="median")
+
+
+def test_invar_warns_where_it_has_no_use(frame):
+    with pytest.warns(AstropyUserWarning, match="no effect .*: invar"):
+        detect_cosmics(frame, invar=np.full(frame.shape, 64.0))
+
+
+def test_positional_arguments(frame):
+    expected = detect_cosmics(frame / 2, gain=2.0, readnoise=3.0)
+    got = detect_cosmics(frame / 2, None, None, None, 4.5, 0.3, 5.0, 2.0, 3.0)
+    for ours, other in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(ours, other)
+
+
+def test_model_threshold_and_float64(frame):
+    wide = frame.astype(np.float64)
+    crmask, cleanarr = detect_cosmics(wide, model="decam", threshold=0.9)
+    p = cosmicray_probability(frame, model="decam")
+    np.testing.assert_array_equal(crmask, p > 0.9)
+    assert cleanarr.dtype == np.float64
+
+
+def test_nan_is_not_examined(frame):
+    frame[10, 10] = np.nan
+    crmask, cleanarr = detect_cosmics(frame)
+    assert not crmask[10, 10]
+    assert np.isnan(cleanarr[10, 10])
+
+
+def test_verbose_logs(frame, caplog):
+    with caplog.at_level(logging.INFO, logger="deepcr_ccd.scrappy"):
+        crmask, _ = detect_cosmics(frame, verbose=True)
+    assert f"{crmask.sum()} pixels struck" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"cleantype": "mean"}, ValueError, "cleantype='mean' is unknown; allowed"),
+        ({"inmask": np.zeros((2, 2), bool)}, ValueError, "inmask has shape"),
+        ({"inbkg": np.zeros((2, 2))}, ValueError, r"inbkg has shape \(2, 2\)"),
+        ({"invar": np.full((8, 8), "a")}, TypeError, "invar must hold real"),
+        ({"gain": 0}, ValueError, "gain=0 must be positive"),
+        ({"readnoise": -1.0}, ValueError, "readnoise=-1.0"),
+    ],
+)
+def test_bad_arguments(options, error, match):
+    with pytest.raises(error, match=match):
+        detect_cosmics(np.zeros((8, 8)), **options)
+
+
+def test_one_frame_at_a_time():
+    with pytest.raises(ValueError, match=r"indat has shape \(2, 4, 4\)"):
+        detect_cosmics(np.zeros((2, 4, 4)))

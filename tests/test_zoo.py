@@ -1,0 +1,213 @@
+import importlib.metadata
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_model
+
+from deepcr_ccd import list_models, load_model
+from deepcr_ccd.checkpoints import load_checkpoint
+
+MASKS = [
+    "ACS-WFC",
+    "ACS-WFC-F435W",
+    "ACS-WFC-F606W",
+    "ACS-WFC-F814W",
+    "ACS-WFC-F606W-2-4",
+    "WFC3-UVIS",
+    "decam",
+    "example_model",
+]
+INPAINTS = ["ACS-WFC-F606W-2-32", "ACS-WFC-F606W-3-32"]
+
+
+def test_list_models_names_them_all():
+    table = list_models()
+    assert set(MASKS + INPAINTS) <= set(table["name"])
+    assert len(set(table["name"])) == len(table)
+    assert table["installed"].all()
+    by_name = {row["name"]: row for row in table}
+    assert by_name["decam"]["unit"] == "adu"
+    assert by_name["WFC3-UVIS"]["unit"] == "any"
+    assert by_name["ACS-WFC"]["filters"] == "F435W,F606W,F814W"
+
+
+@pytest.mark.parametrize("name", MASKS + INPAINTS)
+def test_every_listed_name_loads_that_model(name):
+    card = load_model(name, device="cpu").card
+    assert card.name == name
+    assert card.task == ("mask" if name in MASKS else "inpaint")
+    assert card.citation
+    assert card.license == "BSD-3-Clause"
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [
+        ("ACS-WFC-2-32", "ACS-WFC"),
+        ("ACS-WFC-F435W-2-32", "ACS-WFC-F435W"),
+        ("ACS-WFC-F606W-2-32", "ACS-WFC-F606W"),
+        ("ACS-WFC-F814W-2-32", "ACS-WFC-F814W"),
+    ],
+)
+def test_older_names(alias, name):
+    assert load_model(alias, task="mask", device="cpu").card.name == name
+
+
+def test_a_model_is_loaded_once():
+    assert load_model("ACS-WFC", device="cpu") is load_model("ACS-WFC", device="cpu")
+
+
+def test_unknown_name_lists_the_known():
+    with pytest.raises(ValueError, match="'ACS' is unknown; known are .*WFC3-UVIS"):
+        load_model("ACS")
+
+
+def test_wrong_task():
+    with pytest.raises(ValueError, match="'ACS-WFC' is for task 'mask'"):
+        load_model(load_model("ACS-WFC"), task="inpaint")
+
+
+@pytest.mark.parametrize("value", [None, 3, ["ACS-WFC"]])
+def test_wrong_type(value):
+    with pytest.raises(TypeError, match="must be a name, a path or a Model"):
+        load_model(value)
+
+
+def test_published_model_without_deepcr_says_what_to_install(monkeypatch):
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", absent)
+    with pytest.raises(ImportError, match=r'pip install "deepcr_ccd\[deepcr\]"'):
+        load_model("ACS-WFC")
+    assert not list_models()["installed"].any()
+
+
+def test_paths(tmp_path, rng):
+    model = random_model()
+    path = tmp_path / "mine.safetensors"
+    model.save(path)
+    frame = rng.normal(size=(30, 30)).astype(np.float32)
+    for given in (path, str(path)):
+        loaded = load_model(given, device="cpu")
+        np.testing.assert_array_equal(
+            loaded.probability(frame), model.probability(frame)
+        )
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        load_model(tmp_path / "other.safetensors")
+
+
+def test_a_changed_file_is_read_anew(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    random_model(threshold=0.25).save(path)
+    assert load_model(path).card.threshold == 0.25
+    random_model(threshold=0.75, description="longer").save(path)
+    assert load_model(path).card.threshold == 0.75
+
+
+# deepCR's layout, written here by hand so that the fold is tested on its own.
+
+
+def original_unet(width, norm):
+    def double(n_in, n_out):
+        layers = []
+        for a, b in ((n_in, n_out), (n_out, n_out)):
+            conv = torch.nn.Conv2d(a, b, 3, padding=1)
+            if norm == "weight":
+                conv = torch.nn.utils.parametrizations.weight_norm(conv)
+            layers += [conv]
+            if norm == "batch":
+                layers.append(torch.nn.BatchNorm2d(b))
+            layers.append(torch.nn.ReLU())
+        block = torch.nn.Module()
+        block.conv = torch.nn.Sequential(*layers)
+        return block
+
+    net = torch.nn.Module()
+    net.inc = torch.nn.Module()
+    net.inc.conv = double(1, width)
+    net.down1 = torch.nn.Module()
+    net.down1.mpconv = torch.nn.Sequential(
+        torch.nn.MaxPool2d(2), torch.nn.Identity()
+    )
+    net.down1.mpconv[1] = double(width, 2 * width)
+    net.up8 = torch.nn.Module()
+    net.up8.up = torch.nn.ConvTranspose2d(2 * width, width, 2, stride=2)
+    net.up8.conv = double(2 * width, width)
+    net.outc = torch.nn.Module()
+    net.outc.conv = torch.nn.Conv2d(width, 1, 1)
+    return net
+
+
+def run_original(net, x):
+    first = net.inc.conv.conv(x)
+    below = net.down1.mpconv[1].conv(net.down1.mpconv[0](first))
+    joined = torch.cat([first, net.up8.up(below)], dim=1)
+    return net.outc.conv(net.up8.conv.conv(joined))
+
+
+@pytest.mark.parametrize("norm", ["batch", "weight", None])
+@pytest.mark.parametrize("prefix", ["module.", ""])
+def test_normalisation_is_folded_away(tmp_path, norm, prefix):
+    torch.manual_seed(1)
+    net = original_unet(6, norm)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -1, 1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            torch.nn.init.uniform_(module.weight, 0.5, 2)
+            torch.nn.init.uniform_(module.bias, -1, 1)
+    net.eval()
+    path = tmp_path / "trained.pth"
+    torch.save({prefix + k: v for k, v in net.state_dict().items()}, path)
+    model = load_model(path, device="cpu")
+    assert model.card.name == "trained"
+    assert model.card.unit is None
+    assert model.card.arguments["width"] == 6
+    x = torch.randn(1, 1, 20, 24)
+    with torch.inference_mode():
+        np.testing.assert_allclose(
+            model.network(x).numpy(), run_original(net, x).numpy(), atol=1e-5
+        )
+
+
+class Hostile:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.path),))
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path):
+    path = tmp_path / "hostile.pth"
+    victim = tmp_path / "made"
+    for save in (torch.save, lambda x, p: p.write_bytes(pickle.dumps(x, 2))):
+        save({"module.a": Hostile(victim)}, path)
+        with pytest.raises(ValueError, match="no checkpoint of plain tensors"):
+            load_model(path)
+        assert not victim.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"a": torch.zeros(3)}, {"inc.conv.conv.0.weight": torch.zeros(4, 1, 3, 3)}],
+)
+def test_foreign_checkpoints(tmp_path, content):
+    path = tmp_path / "foreign.pth"
+    torch.save(content, path)
+    with pytest.raises(ValueError, match="not one of deepCR's U-Nets"):
+        load_checkpoint(path)
+
+
+def test_checkpoint_of_something_else(tmp_path):
+    path = tmp_path / "list.pth"
+    torch.save([1, 2], path)
+    with pytest.raises(ValueError, match="not a dictionary of tensors"):
+        load_checkpoint(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="no checkpoint of plain tensors"):
+        load_checkpoint(path)
