@@ -292,6 +292,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = build_parser().parse_args(arguments)
     with warnings.catch_warnings():
+        warnings.simplefilter("default")
         warnings.showwarning = show_warning
         try:
             options.run(options)

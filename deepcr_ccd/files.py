@@ -12,6 +12,8 @@ import gzip
 import io
 import os
 import re
+import warnings
+import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -81,7 +83,9 @@ def parse_unit(text: str) -> u.UnitBase:
     """
     words = re.split(r"([\s/*()]+)", text.strip())
     known = "".join(WORDS.get(word.lower(), word) for word in words)
-    for attempt in (known, known.lower()):
+    # In capitals, S is the second and not the siemens.
+    attempts = [known, known.lower()]
+    for attempt in reversed(attempts) if text.isupper() else attempts:
         with contextlib.suppress(ValueError):
             return u.Unit(attempt)
     raise ValueError(f"unit {text!r} is unknown; use electron, adu or another unit")
@@ -122,17 +126,37 @@ class FitsFile:
         if dq_bit < 1 or dq_bit & (dq_bit - 1):
             raise ValueError(f"dq_bit={dq_bit!r} must be a power of two, such as 4096")
         self.dq_bit = dq_bit
-        with open(self.path, "rb") as file:
-            gzipped = file.read(2) == GZIP_MAGIC
-        self._content: bytes | None = None
-        if gzipped:
-            with gzip.open(self.path) as file:
-                self._content = file.read()
+        self._content = _read_gzipped(self.path)
         self._unit = unit
         self._bad_bits = bad_bits
         source = self.path if self._content is None else io.BytesIO(self._content)
-        with fits.open(source) as hdus:
-            self.images = self._find_images(hdus)
+        with warnings.catch_warnings():
+            # It is checked here, and an error; padding may be missing.
+            warnings.filterwarnings("ignore", "File may have been truncated")
+            try:
+                self._check_length()
+            except OSError as error:
+                raise OSError(f"{self.path}: {error}") from error
+            with fits.open(source) as hdus:
+                self.images = self._find_images(hdus)
+
+    def _check_length(self) -> None:
+        with (
+            self._stream() as stream,
+            fits.open(stream, disable_image_compression=True) as hdus,
+        ):
+            infos = [(hdu.fileinfo(), hdu.size) for hdu in hdus]
+            length = stream.seek(0, io.SEEK_END)
+            for index, (info, size) in enumerate(infos):
+                end = info["datLoc"] + size
+                if end > length:
+                    raise OSError(
+                        f"is truncated: HDU {index} should end at byte {end}, and the "
+                        f"file has {length}"
+                    )
+            stream.seek(infos[-1][0]["datLoc"] + infos[-1][0]["datSpan"])
+            if stream.read(8) == b"XTENSION":
+                raise OSError(f"is truncated in the header of HDU {len(infos)}")
 
     def _find_images(self, hdus: fits.HDUList) -> list[Image]:
         found = [
@@ -230,6 +254,18 @@ class FitsFile:
         if self._content is not None:
             return io.BytesIO(self._content)
         return open(self.path, "rb")
+
+
+def _read_gzipped(path: Path) -> bytes | None:
+    """Return the content of a gzipped file, None of any other."""
+    with open(path, "rb") as file:
+        if file.read(2) != GZIP_MAGIC:
+            return None
+    try:
+        with gzip.open(path) as file:
+            return file.read()
+    except (EOFError, zlib.error) as error:
+        raise OSError(f"{path} is truncated or corrupt: {error}") from error
 
 
 def _is_image(hdu) -> bool:

@@ -14,6 +14,9 @@ from astropy.io import fits
 
 __all__ = ["Change", "rewrite"]
 
+#: FITS files consist of blocks of this many bytes.
+BLOCK = 2880
+
 
 @dataclasses.dataclass
 class Change:
@@ -109,7 +112,7 @@ def rewrite(
     ValueError
         If a bit does not fit into an image.
     OSError
-        If the file is truncated or cannot be written.
+        If the file cannot be written.
     """
     summed = []
     with (
@@ -158,9 +161,8 @@ def _copy_bytes(source: BinaryIO, target: BinaryIO, start: int, end: int | None)
         return
     left = end - start
     while left:
-        block = source.read(min(left, 1 << 22))
-        if not block:
-            raise OSError("the file is truncated")
+        # Some writers leave out the padding of the last block.
+        block = source.read(min(left, 1 << 22)) or bytes(min(left, BLOCK))
         target.write(block)
         left -= len(block)
 

@@ -86,7 +86,7 @@ def test_struck_pixels_are_filled_and_others_untouched(ccd, truth):
     ("kind", "power"),
     [(StdDevUncertainty, 1), (VarianceUncertainty, 2), (InverseVariance, -2)],
 )
-def test_everything_survives(ccd, truth, kind, power):
+def test_everything_survives(ccd, kind, power):
     full = full_ccd(ccd, kind)
     before, raw = snapshot(full)
     cleaned = cosmicray_deepcr(full)
@@ -113,9 +113,7 @@ def test_everything_survives(ccd, truth, kind, power):
     _, sigma = fill_pixels(full.data, crmask, full.mask, "median")
     got = cleaned.uncertainty.array
     np.testing.assert_allclose(got[crmask], sigma**power, rtol=1e-5)
-    np.testing.assert_array_equal(
-        got[~crmask], full.uncertainty.array[~crmask]
-    )
+    np.testing.assert_array_equal(got[~crmask], full.uncertainty.array[~crmask])
     assert cleaned.uncertainty.parent_nddata is cleaned
 
 
@@ -287,9 +285,7 @@ def test_adu_with_gain_is_the_same_frame(ccd, truth):
         cleaned = cosmicray_deepcr(adu, gain=value)
         assert cleaned.unit == u.adu
         np.testing.assert_array_equal(cleaned.mask, truth[1])
-        np.testing.assert_array_equal(
-            cleaned.data[~truth[1]], adu.data[~truth[1]]
-        )
+        np.testing.assert_array_equal(cleaned.data[~truth[1]], adu.data[~truth[1]])
         p = cosmicray_probability(adu, gain=value)
         np.testing.assert_allclose(p, truth[0], atol=1e-4)
 
@@ -371,9 +367,7 @@ def test_bad_pixels_disturb_no_more_than_ordinary_ones(value, tile_size, rng):
     ordinary[mask] = rng.normal(60, 8, mask.sum())
     typical = np.abs(cosmicray_probability(ordinary) - expected).max()
     spoiled = np.where(mask, value, frame)
-    got = cosmicray_probability(
-        np.ma.MaskedArray(spoiled, mask), tile_size=tile_size
-    )
+    got = cosmicray_probability(np.ma.MaskedArray(spoiled, mask), tile_size=tile_size)
     assert np.nanmax(np.abs(got - expected)) <= max(typical, 0.01)
 
 
@@ -464,9 +458,7 @@ def test_stack_is_cleaned_plane_by_plane(ccd):
     for i, part in enumerate(parts):
         np.testing.assert_array_equal(cleaned.data[i], part.data)
         np.testing.assert_array_equal(cleaned.mask[i], part.mask)
-        np.testing.assert_allclose(
-            cleaned.uncertainty.array[i], part.uncertainty.array
-        )
+        np.testing.assert_allclose(cleaned.uncertainty.array[i], part.uncertainty.array)
     assert cleaned.header["CRNPIX"] == sum(p.header["CRNPIX"] for p in parts)
     assert cleaned.header["CRNOBJ"] == sum(p.header["CRNOBJ"] for p in parts)
     p = cosmicray_probability(stack)
@@ -537,7 +529,7 @@ def test_auto_takes_the_network_in_its_domain_only(ccd):
     np.testing.assert_array_equal(asked.data, cosmicray_deepcr(inside).data)
 
 
-def test_network_in_another_unit(ccd, truth):
+def test_network_in_another_unit(ccd):
     adu = CCDData(ccd.data / np.float32(2), unit=u.adu)
     expected = cosmicray_deepcr(ccd, inpaint="network").data
     got = cosmicray_deepcr(adu, gain=2, inpaint="network").data
@@ -583,13 +575,9 @@ def test_inpaint_quantity_and_masked_array(ccd, truth):
 def test_inpaint_with_an_inpainting_model(ccd, truth):
     _, crmask = truth
     expected, _ = inpaint(ccd.data, crmask, method="network")
-    got, _ = inpaint(
-        ccd.data, crmask, method="network", model="ACS-WFC-F606W-2-32"
-    )
+    got, _ = inpaint(ccd.data, crmask, method="network", model="ACS-WFC-F606W-2-32")
     np.testing.assert_array_equal(got, expected)
-    adu, _ = inpaint(
-        ccd.data / np.float32(2) * u.adu, crmask, method="network", gain=2
-    )
+    adu, _ = inpaint(ccd.data / np.float32(2) * u.adu, crmask, method="network", gain=2)
     np.testing.assert_allclose(2 * adu.value, expected, rtol=1e-4, atol=0.01)
 
 

@@ -71,9 +71,10 @@ def test_interpolate_follows_a_plane_exactly(struck):
     assert np.abs(error).max() < 0.05
     mean, _ = fill_pixels(spoiled, targets, np.zeros_like(targets), "mean")
     edge = ~inside[targets]
-    assert np.abs(fill - truth[targets])[edge].max() < np.abs(
-        mean - truth[targets]
-    )[edge].max()
+    assert (
+        np.abs(fill - truth[targets])[edge].max()
+        < np.abs(mean - truth[targets])[edge].max()
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)

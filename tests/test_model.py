@@ -18,9 +18,7 @@ def test_save_and_load(tmp_path, rng):
     loaded = Model.load(path, device="cpu")
     assert loaded.card == model.card
     frame = rng.normal(size=(40, 40)).astype(np.float32)
-    np.testing.assert_array_equal(
-        loaded.probability(frame), model.probability(frame)
-    )
+    np.testing.assert_array_equal(loaded.probability(frame), model.probability(frame))
     assert [p.name for p in tmp_path.iterdir()] == ["mine.safetensors"]
 
 
@@ -99,9 +97,7 @@ def test_input_of_the_inpainting_network_hides_masked_pixels(rng):
         direct = 100 * model.network(torch.from_numpy(planes)[None])[0, 0].numpy()
     inside = np.zeros_like(mask)
     inside[10:-10, 10:-10] = True
-    np.testing.assert_allclose(
-        first[mask & inside], direct[mask & inside], rtol=1e-4
-    )
+    np.testing.assert_allclose(first[mask & inside], direct[mask & inside], rtol=1e-4)
 
 
 def test_device_names():
@@ -150,7 +146,9 @@ def test_threads_share_a_model(rng):
     frames = rng.normal(size=(8, 60, 60)).astype(np.float32)
     expected = [model.probability(frame) for frame in frames]
     with ThreadPoolExecutor(8) as pool:
-        for got, want in zip(pool.map(model.probability, frames), expected, strict=True):
+        for got, want in zip(
+            pool.map(model.probability, frames), expected, strict=True
+        ):
             np.testing.assert_array_equal(got, want)
 
 

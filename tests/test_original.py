@@ -57,9 +57,7 @@ def test_documented_example_without_inpainting(image):
     expected = cosmicray_probability(image, model="ACS-WFC") > 0.5
     np.testing.assert_array_equal(binary_mask, expected)
     mask, cleaned = mdl.clean(image, inpaint=True)
-    np.testing.assert_array_equal(
-        cleaned, inpaint(image, mask, method="median")[0]
-    )
+    np.testing.assert_array_equal(cleaned, inpaint(image, mask, method="median")[0])
 
 
 def test_inpaint(image, probability):

@@ -64,8 +64,9 @@ def test_probability_on_a_real_frame(deepcr, name, data_folder):
     agree(deepcr, name, fits.getdata(path).astype(np.float32))
 
 
+@pytest.mark.usefixtures("deepcr")
 @pytest.mark.parametrize("levels", [2, 3])
-def test_inpainting_network_is_that_of_deepcr(deepcr, levels, rng):
+def test_inpainting_network_is_that_of_deepcr(levels, rng):
     import torch
     from deepCR import unet_batchnorm as batch
     from learned_models import default_model_path
@@ -78,7 +79,9 @@ def test_inpainting_network_is_that_of_deepcr(deepcr, levels, rng):
     their_class = {2: batch.UNet2BatchNorm, 3: batch.UNet3BatchNorm}[levels]
     net = batch.WrappedModel(their_class(2, 1, 32)).eval()
     state = torch.load(
-        f"{default_model_path}/inpaint/{name}.pth", map_location="cpu", weights_only=True
+        f"{default_model_path}/inpaint/{name}.pth",
+        map_location="cpu",
+        weights_only=True,
     )
     net.load_state_dict(state)
     planes = np.stack([frame * ~mask / 100, mask]).astype(np.float32)

@@ -47,7 +47,7 @@ def test_map_tiles_writes_what_the_function_returns(rng):
     frame = rng.normal(size=(37, 41))
     tiles = plan_tiles(frame.shape, 10, radius=2, stride=1)
     out = np.empty_like(frame)
-    map_tiles(lambda tile, a, b: a + b, [frame, frame], out, tiles)
+    map_tiles(lambda _, a, b: a + b, [frame, frame], out, tiles)
     np.testing.assert_array_equal(out, 2 * frame)
 
 

@@ -130,9 +130,7 @@ def original_unet(width, norm):
     net.inc = torch.nn.Module()
     net.inc.conv = double(1, width)
     net.down1 = torch.nn.Module()
-    net.down1.mpconv = torch.nn.Sequential(
-        torch.nn.MaxPool2d(2), torch.nn.Identity()
-    )
+    net.down1.mpconv = torch.nn.Sequential(torch.nn.MaxPool2d(2), torch.nn.Identity())
     net.down1.mpconv[1] = double(width, 2 * width)
     net.up8 = torch.nn.Module()
     net.up8.up = torch.nn.ConvTranspose2d(2 * width, width, 2, stride=2)

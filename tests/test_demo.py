@@ -1,0 +1,31 @@
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+from astropy import units as u
+
+from deepcr_ccd import cosmicray_deepcr, demo
+
+
+def test_simulated_frame_is_reproducible_and_its_tracks_are_found():
+    ccd = demo.simulate(seed=4)
+    again = demo.simulate(seed=4)
+    np.testing.assert_array_equal(ccd.data, again.data)
+    assert ccd.unit == u.electron
+    found = cosmicray_deepcr(ccd).mask.sum()
+    assert 0.8 < found / ccd.meta["TRACKS"] < 1.5
+
+
+def test_without_ccdproc_and_matplotlib(tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n: None if n == "ccdproc" else find(n)
+    )
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    lines = list(demo.run(tmp_path / "new"))
+    assert "simulated: install ccdproc for a real frame" in lines[0]
+    assert (tmp_path / "new" / "simulated_clean.fits").is_file()
+    assert 'pip install "deepcr_ccd[plot]"' in lines[-1]
+    with pytest.raises(FileExistsError, match="exists; --overwrite"):
+        list(demo.run(tmp_path / "new"))

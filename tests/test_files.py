@@ -1,0 +1,380 @@
+import gzip
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+
+from deepcr_ccd import cosmicray_deepcr
+from deepcr_ccd.atomic import atomic_path
+from deepcr_ccd.ccd import KEYWORDS
+from deepcr_ccd.files import FitsFile, parse_unit, write_masks
+
+
+def segments(path):
+    """Header and data bytes of each HDU, as they stand in the file."""
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        content = gzip.decompress(content)
+        path = path.with_suffix(".plain")
+        path.write_bytes(content)
+    with fits.open(path, disable_image_compression=True) as hdus:
+        return [
+            (
+                content[i["hdrLoc"] : i["datLoc"]],
+                content[i["datLoc"] : i["datLoc"] + i["datSpan"]],
+            )
+            for i in (hdu.fileinfo() for hdu in hdus)
+        ]
+
+
+def sci(ccd, ver=1, dtype=np.float32, **header):
+    data = ccd.data
+    if np.dtype(dtype).kind in "iu":
+        data = np.rint(data)
+    hdu = fits.ImageHDU(data.astype(dtype), name="SCI")
+    hdu.ver = ver
+    hdu.header["BUNIT"] = "ELECTRONS"
+    hdu.header["ODDKEY"] = (1.50, "kept as it is written")
+    hdu.header.update(header)
+    return hdu
+
+
+def hst_like(path, ccd, two=True, checksum=False, **header):
+    """Two chips with ERR, DQ, a table and a WCS extension, as an flc has."""
+    hdus = [fits.PrimaryHDU()]
+    hdus[0].header.update({"TELESCOP": "HST", "INSTRUME": "ACS", "DETECTOR": "WFC"})
+    for ver in (1, 2) if two else (1,):
+        dq = np.zeros(ccd.shape, dtype=np.int16)
+        dq[3, 3:6] = 256
+        dq[4, 3:6] = 4096
+        dq[5, 3:6] = 64
+        hdus += [
+            sci(ccd, ver, **header),
+            fits.ImageHDU(np.full(ccd.shape, 8, np.float32), name="ERR"),
+            fits.ImageHDU(dq, name="DQ"),
+        ]
+        hdus[-1].ver = hdus[-2].ver = ver
+    hdus.append(fits.ImageHDU(np.arange(12.0).reshape(3, 4), name="WCSDVARR"))
+    hdus.append(fits.BinTableHDU.from_columns([fits.Column("A", "J", array=[1, 2, 3])]))
+    fits.HDUList(hdus).writeto(path, checksum=checksum)
+    return path
+
+
+def clean(path, out, **options):
+    file = FitsFile(path)
+    results = [cosmicray_deepcr(image.ccd, **options) for image in file.images]
+    file.write(out, results, KEYWORDS)
+    return file, results
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("ELECTRONS", u.electron),
+        ("electron", u.electron),
+        ("e-", u.electron),
+        ("ELECTRONS/S", u.electron / u.s),
+        ("COUNTS", u.adu),
+        ("DN", u.adu),
+        ("ADU", u.adu),
+        ("adu", u.adu),
+        ("Jy", u.Jy),
+        ("counts / s", u.adu / u.s),
+    ],
+)
+def test_units(text, unit):
+    assert parse_unit(text) == unit
+
+
+def test_unknown_unit():
+    with pytest.raises(ValueError, match="unit 'furlongs' is unknown"):
+        parse_unit("furlongs")
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".fits.gz"])
+def test_only_struck_pixels_change(tmp_path, ccd, suffix):
+    path = hst_like(tmp_path / f"a{suffix}", ccd)
+    file, results = clean(path, tmp_path / f"b{suffix}")
+    assert [(i.name, i.extver) for i in file.images] == [("SCI", 1), ("SCI", 2)]
+    before, after = segments(path), segments(tmp_path / f"b{suffix}")
+    assert len(before) == len(after)
+    changed = {1, 3, 4, 6}
+    for i, (old, new) in enumerate(zip(before, after, strict=True)):
+        assert (old == new) == (i not in changed)
+    assert after[3][0] == before[3][0]
+    with fits.open(path) as old, fits.open(tmp_path / f"b{suffix}") as new:
+        for image, result, ver in zip(file.images, results, (1, 2), strict=True):
+            struck = result.mask & ~image.ccd.mask
+            assert struck.sum() > 50
+            np.testing.assert_array_equal(
+                new["DQ", ver].data,
+                old["DQ", ver].data | np.where(struck, 4096, 0),
+            )
+            np.testing.assert_array_equal(new["SCI", ver].data, result.data)
+            header = new["SCI", ver].header
+            for key in KEYWORDS:
+                assert header[key] == result.header[key]
+            assert header["CRNSKIP"] == 3
+            assert "TELESCOP" not in header
+            assert list(header["HISTORY"]) == list(result.header["HISTORY"])
+    lines = [card.image for card in old["SCI", 1].header.cards]
+    kept = [card.image for card in new["SCI", 1].header.cards][: len(lines)]
+    assert kept == lines
+
+
+def test_dq_decides_what_is_examined(tmp_path, ccd):
+    path = hst_like(tmp_path / "a.fits", ccd, two=False)
+    assert FitsFile(path).images[0].ccd.mask.sum() == 3
+    assert FitsFile(path, bad_bits=64 | 256).images[0].ccd.mask.sum() == 6
+    with fits.open(path, "update") as hdus:
+        hdus[0].header["TELESCOP"] = "Other"
+    # Elsewhere all bits but that of cosmic rays are bad.
+    assert FitsFile(path).images[0].ccd.mask.sum() == 6
+    assert FitsFile(path, dq_bit=64).images[0].ccd.mask.sum() == 6
+    err = FitsFile(path).images[0].ccd.uncertainty
+    assert (err.array == 8).all()
+
+
+def test_dq_bit(tmp_path, ccd):
+    path = hst_like(tmp_path / "a.fits", ccd, two=False)
+    file = FitsFile(path, dq_bit=8192)
+    result = cosmicray_deepcr(file.images[0].ccd)
+    file.write(tmp_path / "b.fits", [result], KEYWORDS)
+    dq = fits.getdata(tmp_path / "b.fits", "DQ")
+    assert ((dq & 8192) > 0).sum() == result.header["CRNPIX"]
+    for bad in (0, 3, -1):
+        with pytest.raises(ValueError, match=f"dq_bit={bad} must be a power of two"):
+            FitsFile(path, dq_bit=bad)
+    file = FitsFile(path, dq_bit=1 << 20)
+    with pytest.raises(
+        ValueError, match="dq_bit=1048576 does not fit into DQ of int16"
+    ):
+        file.write(tmp_path / "c.fits", [result], KEYWORDS)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.fits", "b.fits"]
+
+
+def test_checksums_are_renewed(tmp_path, ccd):
+    path = hst_like(tmp_path / "a.fits", ccd, checksum=True)
+    clean(path, tmp_path / "b.fits")
+    # A wrong checksum would warn, and warnings are errors here.
+    with fits.open(tmp_path / "b.fits", checksum=True) as hdus:
+        for hdu in hdus:
+            assert "CHECKSUM" in hdu.header
+            assert hdu.data is not None or hdu.header["NAXIS"] == 0
+    before, after = segments(path), segments(tmp_path / "b.fits")
+    assert [i for i in range(9) if before[i] != after[i]] == [1, 3, 4, 6]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "f4", "f8"])
+def test_number_formats_are_kept(tmp_path, ccd, dtype):
+    frame = ccd.copy()
+    frame.data = np.clip(ccd.data, 0, 250 if dtype == "u1" else 30000)
+    path = tmp_path / "a.fits"
+    fits.HDUList([fits.PrimaryHDU(), sci(frame, dtype=dtype)]).writeto(path)
+    _, (result,) = clean(path, tmp_path / "b.fits")
+    with fits.open(path) as old, fits.open(tmp_path / "b.fits") as new:
+        assert new[1].header["BITPIX"] == old[1].header["BITPIX"]
+        a, b = old[1].data, new[1].data
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(b[~result.mask], a[~result.mask])
+        tolerance = 0.5001 if a.dtype.kind in "iu" else 0.01
+        np.testing.assert_allclose(
+            b[result.mask], result.data[result.mask], atol=tolerance
+        )
+        # Neither DQ nor MASK was there: a mask is added, as CCDData reads it.
+        np.testing.assert_array_equal(new["MASK", 1].data, result.mask)
+
+
+def test_scaled_data(tmp_path, ccd):
+    path = tmp_path / "a.fits"
+    stored = np.rint((ccd.data - 100) / 0.5).astype(np.int16)
+    hdu = fits.PrimaryHDU(stored)
+    hdu.header["BUNIT"] = "electron"
+    hdu.writeto(path)
+    with fits.open(path, "update", do_not_scale_image_data=True) as hdus:
+        hdus[0].header["BSCALE"] = 0.5
+        hdus[0].header["BZERO"] = 100.0
+    _, (result,) = clean(path, tmp_path / "b.fits")
+    with fits.open(tmp_path / "b.fits") as new:
+        assert new[0].header["BSCALE"] == 0.5
+        assert new[0].header["EXTEND"]
+        data = new[0].data
+    np.testing.assert_allclose(data[result.mask], result.data[result.mask], atol=0.26)
+    np.testing.assert_array_equal(
+        data[~result.mask], (stored * 0.5 + 100)[~result.mask]
+    )
+
+
+@pytest.mark.parametrize("kind", ["RICE_1", "GZIP_1", "GZIP_2"])
+@pytest.mark.parametrize("dtype", ["i2", "u2", "i4"])
+def test_compressed_integers_stay_compressed(tmp_path, ccd, kind, dtype):
+    path = tmp_path / "a.fits"
+    image = fits.CompImageHDU(
+        np.rint(np.clip(ccd.data, 0, 30000)).astype(dtype),
+        name="SCI",
+        compression_type=kind,
+        tile_shape=(8, ccd.shape[1]),
+    )
+    image.header["BUNIT"] = "electron"
+    image.header["ODDKEY"] = 3
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(path)
+    _, (result,) = clean(path, tmp_path / "b.fits")
+    with fits.open(path) as old, fits.open(tmp_path / "b.fits") as new:
+        assert isinstance(new[1], fits.CompImageHDU)
+        assert new[1].compression_type == kind
+        assert new[1].header["ODDKEY"] == 3
+        assert new[1].header["CRNPIX"] == result.mask.sum()
+        assert new[1].data.dtype == old[1].data.dtype
+        np.testing.assert_array_equal(
+            new[1].data[~result.mask], old[1].data[~result.mask]
+        )
+        np.testing.assert_allclose(
+            new[1].data[result.mask], result.data[result.mask], atol=0.5001
+        )
+    with fits.open(tmp_path / "b.fits", disable_image_compression=True) as raw:
+        assert (raw[1].header["ZTILE2"], raw[1].header["ZTILE1"]) == (8, ccd.shape[1])
+
+
+def test_compressed_floats_do_not_move(tmp_path, ccd):
+    path = tmp_path / "a.fits"
+    image = fits.CompImageHDU(ccd.data, name="SCI", compression_type="RICE_1")
+    image.header["BUNIT"] = "electron"
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(path)
+    _, (result,) = clean(path, tmp_path / "b.fits")
+    with fits.open(path) as old, fits.open(tmp_path / "b.fits") as new:
+        assert isinstance(new[1], fits.CompImageHDU)
+        np.testing.assert_array_equal(
+            new[1].data[~result.mask], old[1].data[~result.mask]
+        )
+        np.testing.assert_array_equal(
+            new[1].data[result.mask], result.data[result.mask]
+        )
+
+
+def test_constant_dq_is_made_explicit(tmp_path, ccd):
+    path = tmp_path / "a.fits"
+    dq = fits.ImageHDU(name="DQ")
+    ny, nx = ccd.shape
+    dq.header.update({"NPIX1": nx, "NPIX2": ny, "PIXVALUE": 2})
+    fits.HDUList([fits.PrimaryHDU(), sci(ccd), dq]).writeto(path)
+    file = FitsFile(path, bad_bits=1)
+    result = cosmicray_deepcr(file.images[0].ccd)
+    file.write(tmp_path / "b.fits", [result], KEYWORDS)
+    with fits.open(tmp_path / "b.fits") as new:
+        np.testing.assert_array_equal(new["DQ"].data, np.where(result.mask, 4098, 2))
+        assert "NPIX1" not in new["DQ"].header
+        assert len(new) == 3
+
+
+def test_mask_extension_is_used_and_updated(tmp_path, ccd):
+    full = ccd.copy()
+    full.mask = np.zeros(ccd.shape, dtype=bool)
+    full.mask[:5] = True
+    path = tmp_path / "a.fits"
+    full.write(path)
+    _, (result,) = clean(path, tmp_path / "b.fits")
+    assert result.header["CRNSKIP"] == 5 * ccd.shape[1]
+    with fits.open(tmp_path / "b.fits") as hdus:
+        assert [hdu.name for hdu in hdus] == ["PRIMARY", "MASK"]
+        np.testing.assert_array_equal(hdus["MASK"].data, result.mask)
+
+
+def test_first_image_serves_where_there_is_no_sci(tmp_path, ccd):
+    path = tmp_path / "a.fits"
+    table = fits.BinTableHDU.from_columns([fits.Column("A", "J", array=[1])])
+    image = fits.ImageHDU(ccd.data, name="CHIP")
+    image.header["BUNIT"] = "electron"
+    spectrum = fits.ImageHDU(np.arange(5.0))
+    fits.HDUList([fits.PrimaryHDU(), table, spectrum, image]).writeto(path)
+    file = FitsFile(path)
+    assert [(i.name, i.index) for i in file.images] == [("CHIP", 3)]
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(tmp_path / "b.fits")
+    with pytest.raises(ValueError, match="holds no image of two or three"):
+        FitsFile(tmp_path / "b.fits")
+
+
+def test_stack(tmp_path, ccd):
+    path = tmp_path / "a.fits"
+    hdu = fits.PrimaryHDU(np.stack([ccd.data, ccd.data[::-1]]))
+    hdu.header["BUNIT"] = "electron"
+    hdu.writeto(path)
+    _, (result,) = clean(path, tmp_path / "b.fits")
+    with fits.open(tmp_path / "b.fits") as hdus:
+        np.testing.assert_array_equal(hdus[0].data, result.data)
+        np.testing.assert_array_equal(hdus["MASK"].data, result.mask)
+
+
+def test_masks_only(tmp_path, ccd):
+    file = FitsFile(hst_like(tmp_path / "a.fits", ccd))
+    results = [cosmicray_deepcr(image.ccd) for image in file.images]
+    write_masks(tmp_path / "m.fits.gz", file.images, results, KEYWORDS)
+    with fits.open(tmp_path / "m.fits.gz") as hdus:
+        assert [(h.name, h.ver) for h in hdus[1:]] == [("CRMASK", 1), ("CRMASK", 2)]
+        expected = results[1].mask & ~file.images[1].ccd.mask
+        np.testing.assert_array_equal(hdus[2].data, expected)
+        assert hdus[2].header["CRNPIX"] == expected.sum()
+        assert hdus[2].header["CREXT"] == "SCI"
+    with pytest.raises(FileExistsError, match=r"m\.fits\.gz exists"):
+        write_masks(tmp_path / "m.fits.gz", file.images, results, KEYWORDS)
+
+
+def test_outputs_appear_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.txt"
+
+    def fail():
+        with atomic_path(path, overwrite=True) as partial:
+            partial.write_text("half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert not list(tmp_path.iterdir())
+    with atomic_path(path, overwrite=False) as partial:
+        partial.write_text("whole")
+    assert path.read_text() == "whole"
+    assert path.stat().st_mode & 0o777 == 0o644 or path.stat().st_mode & 0o400
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert path.read_text() == "whole"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_input_may_be_replaced(tmp_path, ccd):
+    path = hst_like(tmp_path / "a.fits", ccd, two=False)
+    file = FitsFile(path)
+    result = cosmicray_deepcr(file.images[0].ccd)
+    file.write(path, [result], KEYWORDS, overwrite=True)
+    np.testing.assert_array_equal(fits.getdata(path, "SCI"), result.data)
+
+
+def test_real_frames(data_folder, tmp_path):
+    """Headers and extensions of real archive files survive."""
+    for name, model, changed in (
+        ("hst_wfc3_uvis/ibo821kvq_flt.fits", "WFC3-UVIS", {1, 3}),
+        ("hst_acs_hrc/j8bt06nyq_flt.fits.gz", "ACS-WFC", {1, 3}),
+    ):
+        path = data_folder / name
+        out = tmp_path / path.name
+        copy = tmp_path / f"in_{path.name}"
+        copy.write_bytes(path.read_bytes())
+        clean(copy, out, model=model)
+        before, after = segments(copy), segments(out)
+        differ = {i for i in range(len(before)) if before[i] != after[i]}
+        assert differ == changed
+        old, new = fits.getdata(path, "DQ"), fits.getdata(out, "DQ")
+        gained = new & ~old
+        assert set(np.unique(gained)) == {0, 4096}
+        assert (new & old == old).all()
+
+
+def test_real_compressed_frames(data_folder, tmp_path):
+    path = data_folder / "hst_stis" / "o56502010_raw.fits"
+    _, results = clean(path, tmp_path / "b.fits", gain=1)
+    with fits.open(path) as old, fits.open(tmp_path / "b.fits") as new:
+        for ver, result in zip((1, 2), results, strict=True):
+            a, b = old["SCI", ver].data, new["SCI", ver].data
+            assert a.dtype == b.dtype == np.uint16
+            np.testing.assert_array_equal(a[~result.mask], b[~result.mask])
+            assert new["SCI", ver].compression_type == "RICE_1"
+            assert new["SCI", ver].header["BZERO"] == 32768
