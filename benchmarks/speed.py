@@ -1,0 +1,187 @@
+"""Time deepcr_ccd beside its peers, each job in a process of its own.
+
+Prints a table: seconds (median and range of the runs, after one warm-up on a small
+frame), ratio to astroscrappy, Mpix/s, and the peak of memory above that of the
+process before its first frame. The jobs take turns, so that all see the same machine.
+
+    python benchmarks/speed.py [--sizes 1024x1024 4096x2048] [--runs 3]
+                               [--threads 2] [--jobs NAME ...] [--ecsv FILE]
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+
+SIZES = ["1024x1024", "4096x2048", "8192x8192"]
+
+
+def frame(shape):
+    """Return a sparse field with tracks: a simulated tile, repeated."""
+    from deepcr_ccd.demo import simulate
+
+    tile = simulate((512, 512), n_stars=150, n_tracks=40, seed=7).data
+    repeats = [-(-n // 512) for n in shape]
+    return np.tile(tile, repeats)[: shape[0], : shape[1]].astype(np.float32).copy()
+
+
+def job_mask(model="ACS-WFC"):
+    """Return a function that finds cosmic rays without filling."""
+    from deepcr_ccd import cosmicray_deepcr
+
+    return lambda x: cosmicray_deepcr(x, model=model, inpaint=None, device="cpu")
+
+
+def job_clean():
+    """Return a function that finds and fills."""
+    from deepcr_ccd import cosmicray_deepcr
+
+    return lambda x: cosmicray_deepcr(
+        x, model="ACS-WFC", inpaint="median", device="cpu"
+    )
+
+
+def job_deepcr(patch):
+    """Return deepCR's own function, mask only."""
+    from deepCR import deepCR
+
+    model = deepCR(mask="ACS-WFC")
+    return lambda x: model.clean(x, inpaint=False, segment=True, patch=patch)
+
+
+def job_astroscrappy():
+    """Return astroscrappy with its defaults."""
+    from astroscrappy import detect_cosmics
+
+    return detect_cosmics
+
+
+def job_ccdproc():
+    """Return ccdproc's front door to it."""
+    from ccdproc import cosmicray_lacosmic
+
+    return cosmicray_lacosmic
+
+
+JOBS = {
+    "astroscrappy": job_astroscrappy,
+    "ccdproc": job_ccdproc,
+    "deepCR, patch 1024": lambda: job_deepcr(1024),
+    "deepCR, patch 256": lambda: job_deepcr(256),
+    "deepcr_ccd, mask": job_mask,
+    "deepcr_ccd, mask and fill": job_clean,
+}
+
+
+class Peak:
+    """The peak of resident memory, in MB, while it is watched."""
+
+    def __enter__(self):
+        self._stop = threading.Event()
+        self.peak = self._now()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    @staticmethod
+    def _now():
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+
+    def _watch(self):
+        while not self._stop.wait(0.005):
+            self.peak = max(self.peak, self._now())
+
+
+def work(name, size, threads):
+    """Run one job once, and print what it took as JSON."""
+    import warnings
+
+    warnings.simplefilter("ignore")
+    import torch
+
+    torch.set_num_threads(threads)
+    shape = tuple(int(n) for n in size.split("x"))[::-1]
+    data = frame(shape)
+    function = JOBS[name]()
+    function(frame((128, 128)))
+    with Peak() as memory:
+        before = memory.peak
+        start = time.perf_counter()
+        function(data)
+        seconds = time.perf_counter() - start
+    print(json.dumps({"seconds": seconds, "memory": memory.peak - before}))
+
+
+def main():
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="NXxNY")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--jobs", nargs="+", default=list(JOBS), choices=list(JOBS))
+    parser.add_argument("--ecsv", help="write the table to this file")
+    parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        work(*options.work, options.threads)
+        return
+
+    from astropy.table import Table
+
+    rows = []
+    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+    for size in options.sizes:
+        results = {name: [] for name in options.jobs}
+        for _ in range(options.runs):
+            for name in options.jobs:
+                command = [sys.executable, __file__, "--work", name, size]
+                command += ["--threads", str(options.threads)]
+                done = subprocess.run(
+                    command, capture_output=True, text=True, env=environment
+                )
+                if done.returncode:
+                    print(f"{name}: {done.stderr.strip().splitlines()[-1]}")
+                    continue
+                results[name].append(json.loads(done.stdout.splitlines()[-1]))
+        nx, ny = (int(n) for n in size.split("x"))
+        seconds = {n: [r["seconds"] for r in runs] for n, runs in results.items()}
+        reference = seconds.get("astroscrappy")
+        for name, times in seconds.items():
+            if not times:
+                continue
+            median = statistics.median(times)
+            rows.append(
+                {
+                    "frame": size,
+                    "job": name,
+                    "seconds": round(median, 3),
+                    "range": f"{min(times):.2f}-{max(times):.2f}",
+                    "vs_astroscrappy": round(statistics.median(reference) / median, 2)
+                    if reference
+                    else np.nan,
+                    "Mpix/s": round(nx * ny / median / 1e6, 2),
+                    "MB": round(max(r["memory"] for r in results[name])),
+                }
+            )
+            print(*rows[-1].values(), sep=" | ", flush=True)
+    table = Table(rows)
+    print()
+    table.pprint_all()
+    if options.ecsv:
+        table.write(options.ecsv, format="ascii.ecsv", overwrite=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Configuration of the Sphinx build."""
+
+import importlib.metadata
+import os
+import sys
+from pathlib import Path
+
+from sphinx_astropy.conf.v2 import *  # noqa: F403
+from sphinx_astropy.conf.v2 import extensions, rst_epilog  # noqa: F401
+
+sys.path.insert(0, str(Path(__file__).parent))
+from write_model_zoo import write_model_zoo
+
+project = "deepcr_ccd"
+author = "The deepcr_ccd developers"
+copyright = f"2026, {author}"
+release = importlib.metadata.version("deepcr_ccd")
+version = ".".join(release.split(".")[:2])
+
+extensions = [e for e in extensions if e != "sphinx.ext.intersphinx"]
+intersphinx_mapping = {}
+if "READTHEDOCS" in os.environ:
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3/", None),
+        "numpy": ("https://numpy.org/doc/stable/", None),
+        "astropy": ("https://docs.astropy.org/en/stable/", None),
+    }
+extensions += ["matplotlib.sphinxext.plot_directive"]
+plot_html_show_source_link = False
+plot_formats = [("png", 110)]
+exclude_patterns = ["_build", "_generated"]
+html_theme = "pydata_sphinx_theme"
+html_theme_options = {"navigation_with_keys": False}
+html_title = f"deepcr_ccd {release}"
+html_static_path = []
+automodsumm_inherited_members = False
+
+write_model_zoo(Path(__file__).parent / "_generated" / "models.inc")
