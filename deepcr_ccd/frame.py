@@ -199,7 +199,8 @@ def as_mask(mask, shape: tuple[int, ...], name: str) -> np.ndarray:
     Parameters
     ----------
     mask : array-like
-        True (or not zero) where bad; a scalar holds for the whole frame.
+        True (or not zero) where bad; a scalar holds for the whole frame, and a
+        2-D mask for all planes of a stack.
     shape : tuple of int
         Shape of the frame.
     name : str
@@ -215,6 +216,7 @@ def as_mask(mask, shape: tuple[int, ...], name: str) -> np.ndarray:
     mask = np.asarray(mask)
     if mask.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold truth values, not {mask.dtype}")
-    if mask.shape not in (shape, (), shape[1:]):
+    one_for_all_planes = shape[1:] if len(shape) == 3 else shape
+    if mask.shape not in (shape, (), one_for_all_planes):
         raise ValueError(f"{name} has shape {mask.shape}; the frame has {shape}")
     return np.broadcast_to(mask.astype(bool, copy=False), shape)

@@ -11,7 +11,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from . import detection
 from .filling import median5
 from .frame import as_mask, read_frame
-from .noise import resolve_gain, resolve_readnoise, unit_factor
+from .noise import resolve_gain, resolve_readnoise, resolve_satlevel, unit_factor
 from .zoo import DEFAULT_MODEL, load_model
 
 __all__ = ["detect_cosmics"]
@@ -173,8 +173,8 @@ def detect_cosmics(
         work = data - (inbkg - np.median(inbkg))
     if invar is not None:
         facts["variance"] = invar
-    saturated = None if satlevel is None else float(satlevel) / gain
-    bad = detection.unexamined(data, mask, saturated)
+    level = resolve_satlevel(satlevel, None)
+    bad = detection.unexamined(data, mask, None if level is None else level / gain)
     if work is not data:
         flaw = detection.unexamined(work, None, None)
         bad = flaw if bad is None else bad if flaw is None else bad | flaw

@@ -510,9 +510,19 @@ def test_bad_arguments(options, error, match):
 
 def test_wrong_mask_shape():
     frame = NDData(np.zeros((4, 4)), unit=u.electron)
-    frame.mask = np.zeros((3, 3), dtype=bool)
-    with pytest.raises(ValueError, match=r"mask of ccd has shape \(3, 3\)"):
-        cosmicray_deepcr(frame)
+    for shape in ((3, 3), (4,), (1, 4, 4)):
+        frame.mask = np.zeros(shape, dtype=bool)
+        with pytest.raises(ValueError, match="mask of ccd has shape"):
+            cosmicray_deepcr(frame)
+
+
+def test_one_mask_for_all_planes(ccd):
+    mask = np.zeros(ccd.shape, dtype=bool)
+    mask[10:20] = True
+    stack = NDData(np.stack([ccd.data, ccd.data]), unit=u.electron, mask=mask)
+    cleaned = cosmicray_deepcr(stack)
+    assert cleaned.mask.shape == stack.data.shape
+    assert cleaned.mask[:, 10:20].all()
 
 
 # filling

@@ -165,6 +165,7 @@ def test_verbose_logs(frame, caplog):
         ({"inmask": np.zeros((2, 2), bool)}, ValueError, "inmask has shape"),
         ({"inbkg": np.zeros((2, 2))}, ValueError, r"inbkg has shape \(2, 2\)"),
         ({"invar": np.full((8, 8), "a")}, TypeError, "invar must hold real"),
+        ({"satlevel": "high"}, ValueError, "satlevel='high'"),
         ({"gain": 0}, ValueError, "gain=0 must be positive"),
         ({"readnoise": -1.0}, ValueError, "readnoise=-1.0"),
     ],
