@@ -76,12 +76,17 @@ def prepare(
     """
     name = model.card.name
     factor, used = unit_factor(frame.unit, model.card.unit, gain, name)
-    if gain is not None and not used and "gain" not in model.card.uses:
-        warn_unused("gain", f"model {name!r} can use the frame as it is")
     readnoise = resolve_readnoise(readnoise, frame.header, gain)
     if readnoise is not None and "readnoise" not in model.card.uses:
         warn_unused("readnoise", f"model {name!r} does not use it")
-    return Examination(factor, {"gain": gain, "readnoise": readnoise})
+        readnoise = None
+    if gain is not None and not used and readnoise is None:
+        warn_unused("gain", f"model {name!r} can use the frame as it is")
+    if readnoise is None:
+        return Examination(factor, {})
+    # From electron to the frame's unit, and on to the card's.
+    per_unit, _ = unit_factor(frame.unit, "electron", gain, name)
+    return Examination(factor, {"readnoise": readnoise / per_unit * factor})
 
 
 def warn_unused(parameter: str, why: str) -> None:

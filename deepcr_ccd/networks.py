@@ -5,63 +5,81 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-__all__ = ["ARCHITECTURES", "UNet", "build_network"]
+__all__ = ["ARCHITECTURES", "UNet", "build_network", "fold_norm"]
 
 
 class DoubleConv(nn.Sequential):
-    """Two 3x3 convolutions, each followed by a ReLU."""
+    """Two 3x3 convolutions, each followed by a ReLU; in training, by BatchNorm too."""
 
-    def __init__(self, in_channels: int, out_channels: int):
-        super().__init__(
-            nn.Conv2d(in_channels, out_channels, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(out_channels, out_channels, 3, padding=1),
-            nn.ReLU(inplace=True),
-        )
+    def __init__(self, in_channels: int, out_channels: int, norm: bool = False):
+        layers: list[nn.Module] = []
+        for n_in in (in_channels, out_channels):
+            layers.append(nn.Conv2d(n_in, out_channels, 3, padding=1, bias=not norm))
+            if norm:
+                layers.append(nn.BatchNorm2d(out_channels))
+            layers.append(nn.ReLU(inplace=True))
+        super().__init__(*layers)
 
 
 class UNet(nn.Module):
-    """The U-Net of deepCR, with its normalisation layers folded away.
+    """The U-Net of deepCR, and a faster one that works on blocks of pixels.
 
     Each level has two 3x3 convolutions; levels are joined by 2x2 max-pooling on
     the way down and by 2x2 transposed convolutions on the way up, where the two
     branches are concatenated (Zhang & Bloom 2020, ApJ 889, 24; after Ronneberger,
-    Fischer & Brox 2015).
+    Fischer & Brox 2015). With a stem, blocks of pixels become channels before the
+    first level and pixels again after the last (Shi et al. 2016), so that most work is
+    done at lower resolution.
 
     Parameters
     ----------
     in_channels, out_channels : int
         Planes that go in and come out.
-    width : int
-        Channels of the first level; each level below has twice as many.
+    width : int or list of int
+        Channels of each level; of a number, each level has twice those above.
     levels : int
         Number of resolutions.
+    stem : int
+        Width of the blocks in px; 1 for none.
+    norm : bool
+        Whether convolutions are followed by BatchNorm, for training; see
+        `fold_norm`.
     """
 
     def __init__(
         self,
         in_channels: int = 1,
         out_channels: int = 1,
-        width: int = 32,
+        width: int | list[int] = 32,
         levels: int = 2,
+        stem: int = 1,
+        norm: bool = False,
     ):
         super().__init__()
-        widths = [width << level for level in range(levels)]
+        if isinstance(width, int):
+            width = [width << level for level in range(levels)]
+        if len(width) != levels:
+            raise TypeError(f"width={width!r} must have an entry for each of {levels}")
         self.levels = levels
+        self.stem = stem
+        entries = [in_channels * stem**2, *width]
         self.down = nn.ModuleList(
-            DoubleConv(n_in, n_out)
-            for n_in, n_out in zip([in_channels, *widths], widths, strict=False)
+            DoubleConv(n_in, n_out, norm)
+            for n_in, n_out in zip(entries, width, strict=False)
         )
+        steps = list(zip(width, width[1:], strict=False))
         self.up = nn.ModuleList(
-            nn.ConvTranspose2d(2 * n, n, 2, stride=2) for n in widths[:-1]
+            nn.ConvTranspose2d(below, here, 2, stride=2) for here, below in steps
         )
-        self.merge = nn.ModuleList(DoubleConv(2 * n, n) for n in widths[:-1])
-        self.out = nn.Conv2d(width, out_channels, 1)
+        self.merge = nn.ModuleList(
+            DoubleConv(2 * here, here, norm) for here, _ in steps
+        )
+        self.out = nn.Conv2d(width[0], out_channels * stem**2, 1)
 
     @property
     def stride(self) -> int:
         """Pixels between equivalent positions; tiles start on its multiples."""
-        return 1 << (self.levels - 1)
+        return self.stem << (self.levels - 1)
 
     @property
     def radius(self) -> int:
@@ -70,10 +88,12 @@ class UNet(nn.Module):
         # the way up (the lowest level is passed once); pooling blocks misalign by
         # up to stride - 1.
         convolutions = sum(4 << level for level in range(self.levels - 1))
-        return convolutions + 2 * self.stride + self.stride - 1
+        return self.stem * convolutions + 2 * self.stride + self.stride - 1
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(n, in_channels, ny, nx)`` to ``(n, out_channels, ny, nx)``."""
+        if self.stem > 1:
+            x = nn.functional.pixel_unshuffle(x, self.stem)
         skips = []
         for level, block in enumerate(self.down):
             if level:
@@ -83,7 +103,35 @@ class UNet(nn.Module):
         skips.pop()
         for level in reversed(range(self.levels - 1)):
             x = self.merge[level](torch.cat([skips.pop(), self.up[level](x)], dim=1))
-        return self.out(x)
+        x = self.out(x)
+        return nn.functional.pixel_shuffle(x, self.stem) if self.stem > 1 else x
+
+
+def fold_norm(network: UNet, arguments: dict) -> UNet:
+    """Return the same network without BatchNorm, which goes into the convolutions.
+
+    Parameters
+    ----------
+    network : UNet
+        A trained network, built with ``norm=True``.
+    arguments : dict
+        The arguments it was built with.
+    """
+    plain = UNet(**{**arguments, "norm": False}).eval()
+    state = {}
+    for name, block in network.named_children():
+        if name not in ("down", "merge"):
+            state.update({f"{name}.{k}": v for k, v in block.state_dict().items()})
+            continue
+        for level, layers in enumerate(block):
+            for number in range(2):
+                conv, norm = layers[3 * number], layers[3 * number + 1]
+                factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+                key = f"{name}.{level}.{2 * number}"
+                state[f"{key}.weight"] = conv.weight * factor.view(-1, 1, 1, 1)
+                state[f"{key}.bias"] = norm.bias - norm.running_mean * factor
+    plain.load_state_dict(state)
+    return plain
 
 
 #: Networks a model card can name.

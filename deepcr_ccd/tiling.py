@@ -7,7 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Tile", "map_tiles", "plan_tiles", "read_tile", "track"]
+__all__ = [
+    "Tile",
+    "map_tiles",
+    "plan_tiles",
+    "read_tile",
+    "reflect_indices",
+    "track",
+]
 
 
 class Tile(NamedTuple):
@@ -65,8 +72,16 @@ def plan_tiles(
     ]
 
 
-def _reflect(start: int, stop: int, size: int) -> np.ndarray:
-    """Return indices of a line of ``size`` px, continued by reflection."""
+def reflect_indices(start: int, stop: int, size: int) -> np.ndarray:
+    """Return the indices that continue a line by reflection.
+
+    Parameters
+    ----------
+    start, stop : int
+        The span that is read; it may run past the line.
+    size : int
+        Length of the line, in px.
+    """
     period = max(2 * (size - 1), 1)
     index = np.abs(np.arange(start, stop)) % period
     return np.minimum(index, period - index) if size > 1 else np.zeros_like(index)
@@ -91,8 +106,8 @@ def read_tile(frame: np.ndarray, tile: Tile) -> np.ndarray:
     ny, nx = frame.shape
     if y0 >= 0 and x0 >= 0 and y1 <= ny and x1 <= nx:
         return frame[y0:y1, x0:x1]
-    rows = _reflect(y0, y1, ny)
-    columns = _reflect(x0, x1, nx)
+    rows = reflect_indices(y0, y1, ny)
+    columns = reflect_indices(x0, x1, nx)
     # Only the rows and columns inside the frame are touched, which matters for
     # memory-mapped input.
     return frame[rows[:, None], columns]

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .tiling import Tile
+from .sky import measure_noise
+from .tiling import Tile, read_tile
 
 __all__ = ["TRANSFORMS", "Transform"]
 
@@ -76,8 +77,55 @@ def standardized(frame: np.ndarray, bad: np.ndarray | None) -> Apply:
     return _linear(mean, spread if spread > 0 else 1.0)
 
 
+def in_noise_units(
+    frame: np.ndarray,
+    bad: np.ndarray | None,
+    *,
+    cell: int = 64,
+    background: np.ndarray | None = None,
+    variance: np.ndarray | None = None,
+    readnoise: float | None = None,
+) -> Apply:
+    """Subtract the sky, divide by its noise, and take the inverse hyperbolic sine.
+
+    Parameters
+    ----------
+    frame : `~numpy.ndarray`
+        ``(ny, nx)``, in any unit: the result does not depend on it.
+    bad : `~numpy.ndarray` or None
+        Pixels to leave out of the measurement.
+    cell : int
+        Width in px of the cells in which sky and noise are measured.
+    background, variance : `~numpy.ndarray`, optional
+        ``(ny, nx)``; used in place of what would be measured.
+    readnoise : float, optional
+        In the unit of the frame: the noise is not less.
+    """
+    if background is not None:
+        frame = frame - background
+    noise = measure_noise(frame, bad, cell=cell)
+    floor = np.float32(readnoise or 0)
+
+    def apply(values: np.ndarray, tile: Tile | None = None) -> np.ndarray:
+        sky, sigma = noise.at(tile)
+        if background is not None:
+            sky += background if tile is None else read_tile(background, tile)
+        if variance is not None:
+            plane = variance if tile is None else read_tile(variance, tile)
+            known = np.isfinite(plane) & (plane > 0)
+            sigma = np.where(known, np.sqrt(np.where(known, plane, 1)), sigma)
+        clipped = np.clip(values, -LARGEST, LARGEST)
+        scaled = (clipped - sky) / np.maximum(sigma, floor)
+        return np.arcsinh(scaled).astype(np.float32, copy=False)
+
+    return apply
+
+
 #: Transforms a model card can name.
 TRANSFORMS: dict[str, Transform] = {
     "scaled": Transform(scaled),
     "standardized": Transform(standardized),
+    "noise": Transform(
+        in_noise_units, frozenset({"background", "variance", "readnoise"})
+    ),
 }

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 #: Modules by floor; each may import from floors below its own.
 FLOORS = [
     {"networks", "noise", "tiling", "filling", "atomic", "frame", "rewriting"},
+    {"sky"},
     {"transforms"},
     {"model"},
     {"checkpoints"},
@@ -69,6 +70,12 @@ def test_importing_loads_no_optional_package():
     loaded = {name.split(".")[0] for name in run.stdout.split()}
     # torch loads tqdm itself, where it is installed.
     assert not loaded & (OPTIONAL - {"tqdm"})
+
+
+def test_the_engine_does_not_know_training_and_evaluation():
+    for path in modules():
+        for _, name in imports(path):
+            assert not {"training", "evaluation"} & set(name.split("."))
 
 
 def test_public_names():

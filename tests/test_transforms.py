@@ -1,5 +1,8 @@
 import numpy as np
+import pytest
 
+from deepcr_ccd.sky import measure_noise
+from deepcr_ccd.tiling import plan_tiles, read_tile
 from deepcr_ccd.transforms import TRANSFORMS
 
 
@@ -33,3 +36,36 @@ def test_standardized_of_a_flat_frame_is_finite():
     frame = np.full((4, 4), 3.0, dtype=np.float32)
     apply = TRANSFORMS["standardized"].prepare(frame, None)
     np.testing.assert_array_equal(apply(frame, None), 0)
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(0.01, 0), (1000, 0), (1, -500), (3, 9)])
+def test_noise_units_do_not_depend_on_the_unit(factor, shift, rng):
+    frame = rng.normal(100, 6, (130, 150))
+    frame[40:44, 50] += 900
+    reference = TRANSFORMS["noise"].prepare(frame, None)(frame, None)
+    other = (frame * factor + shift).astype(np.float32)
+    got = TRANSFORMS["noise"].prepare(other, None)(other, None)
+    np.testing.assert_allclose(got, reference, atol=2e-3)
+    np.testing.assert_allclose(np.median(got), 0, atol=0.1)
+    assert got.dtype == np.float32
+    assert got[41, 50] > 5
+
+
+def test_noise_units_with_what_is_known(rng):
+    frame = rng.normal(100, 6, (80, 90)).astype(np.float32)
+    background = np.full(frame.shape, 90.0, np.float32)
+    variance = np.full(frame.shape, 16.0, np.float32)
+    variance[0, 0] = np.nan
+    prepare = TRANSFORMS["noise"].prepare
+    apply = prepare(frame, None, background=background, variance=variance)
+    sky = measure_noise(frame - background).at()[0] + background
+    expected = np.arcsinh((frame - sky) / 4)
+    got = apply(frame, None)
+    np.testing.assert_allclose(got[1:], expected[1:], atol=1e-5)
+    assert np.isfinite(got).all()
+    tile = plan_tiles(frame.shape, 32, radius=2, stride=1)[0]
+    np.testing.assert_allclose(
+        apply(read_tile(frame, tile), tile), read_tile(got, tile), atol=1e-5
+    )
+    floored = prepare(frame, None, readnoise=60.0)(frame, None)
+    assert np.abs(floored).max() < 0.6

@@ -1,0 +1,187 @@
+"""Train ``universal``: one model for cameras it has never seen.
+
+    python benchmarks/train_universal.py FOLDER [--minutes 45] [--data ../shared/data]
+
+Scenes and tracks are simulated. To these come real cosmic rays, cut from frames that
+are named in REAL (absent ones are left out): differences of CR-SPLIT pairs of HST/STIS,
+short ACS/HRC exposures of blank sky, and a library from darks of LSST's ITL sensors.
+Other exposures of these are held out for validation. Scenes, deposits, checkpoint,
+history and the model go to FOLDER; a run that was ended goes on.
+"""
+
+import argparse
+import multiprocessing
+import time
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from scipy import ndimage
+
+from deepcr_ccd.evaluation.scores import RocCurve
+from deepcr_ccd.model import ModelCard
+from deepcr_ccd.sky import measure_noise
+from deepcr_ccd.training.dataset import Labels, SimulatedFrames
+from deepcr_ccd.training.fit import Recipe, train_model
+from deepcr_ccd.training.scenes import KINDS, make_scene
+from deepcr_ccd.training.tracks import (
+    cut_deposits,
+    read_lsst_darks,
+    simulate_deposit,
+)
+
+SIZE = 256
+REAL = {
+    "train": {
+        "stis": ["o56502020", "o56502030", "o56502040"],
+        "hrc": ["pulcova_hrc_f435w_raw"],
+    },
+    "held out": {"stis": ["o56502050"], "hrc": ["pulcova_hrc_f550m_raw"]},
+}
+FPRS = (0.0005, 0.005)
+
+
+def cut_stis(path):
+    """Cut deposits from the difference of a CR-SPLIT pair, spectrum left out."""
+    with fits.open(path) as hdus:
+        a, b = (hdus["SCI", v].data.astype(np.float32) for v in (1, 2))
+    deposits = []
+    for one, other in ((a, b), (b, a)):
+        excess = one - other
+        for rows in (slice(10, 410), slice(650, 1010)):
+            part = excess[rows, 20:-20] if excess.shape[0] > 800 else excess[:, 20:410]
+            noise = measure_noise(part)
+            sky, sigma = noise.at()
+            deposits += cut_deposits(part - sky, sigma, core=8, grow=2)
+            if excess.shape[0] <= 800:
+                break
+    return deposits
+
+
+def cut_hrc(path, gain):
+    """Cut deposits from a short exposure of blank sky."""
+    with fits.open(path) as hdus:
+        data = hdus["SCI"].data.astype(np.float32)[:, 25:-25] * gain
+    excess = data - ndimage.median_filter(data, 15)
+    _, sigma = measure_noise(excess).at()
+    return cut_deposits(excess, sigma, core=10, grow=2.5)
+
+
+def deposits(folder, seed, part):
+    """Return libraries of deposits: simulated, and real ones of a part of REAL."""
+    rng = np.random.default_rng(seed)
+    libraries = [[simulate_deposit(rng) for _ in range(12000)]]
+    stis, hrc = [], []
+    for name in REAL[part]["stis"]:
+        path = folder / "hst_stis" / f"{name}_raw.fits"
+        if path.is_file():
+            stis += cut_stis(path)
+    for name in REAL[part]["hrc"]:
+        path = folder / "hst_acs_hrc" / f"{name}.fits.gz"
+        if path.is_file():
+            hrc += cut_hrc(path, 4.0)
+    path = folder / "lsst_darks" / "cosmic_rays_itl_2017.fits.gz"
+    lsst = []
+    if path.is_file():
+        every = read_lsst_darks(path)
+        lsst = [d for i, d in enumerate(every) if (i % 5 == 0) == (part == "held out")]
+    print(f"{part}: {len(stis)} STIS, {len(hrc)} HRC, {len(lsst)} LSST deposits")
+    real = [library for library in (stis + hrc, lsst) if library]
+    # The simulated ones are as frequent as the real ones together.
+    return libraries * max(1, len(real)) + real
+
+
+def one_scene(arguments):
+    """Make a scene from its seed; for a pool of processes."""
+    seed, kind = arguments
+    return make_scene(np.random.default_rng(seed), SIZE, kind)
+
+
+def scenes(path, number, seed, kind=None):
+    """Make scenes, or read those that were made before."""
+    if path.exists():
+        return np.load(path, mmap_mode="r")
+    start = time.time()
+    jobs = [((seed, i), kind) for i in range(number)]
+    with multiprocessing.Pool() as pool:
+        made = np.stack(list(pool.imap(one_scene, jobs, chunksize=8)))
+    np.save(path, made)
+    print(f"{number} scenes in {time.time() - start:.0f} s")
+    return np.load(path, mmap_mode="r")
+
+
+def validation(folder, libraries):
+    """Return a function that scores a model on held-out frames of every kind."""
+    frames = {}
+    for number, kind in enumerate(KINDS):
+        bank = scenes(folder / f"held_out_{kind}.npy", 10, 90_000 + number, kind)
+        # Scored are pixels above one sigma; the fainter ends of tracks are left out.
+        limits = Labels(struck=1.0)
+        data = SimulatedFrames(bank, libraries, length=0, size=SIZE, labels=limits)
+        frames[kind] = [
+            data.observe(np.random.default_rng([99, number, i])) for i in range(12)
+        ]
+
+    def validate(model):
+        scores = {}
+        for kind, items in frames.items():
+            roc = RocCurve()
+            for frame, truth, ignore in items:
+                roc.add(model.probability(frame), truth, ignore)
+            for fpr in FPRS:
+                scores[f"{kind}@{100 * fpr:g}%"] = 100 * roc.tpr_at(fpr)
+        return scores
+
+    return validate
+
+
+def main():
+    """Train as the command line asks."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--scenes", type=int, default=2500)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--width", type=int, nargs="+", default=[32, 32, 64])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--name", default="universal")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    bank = scenes(options.folder / "scenes.npy", options.scenes, options.seed)
+    recipe = Recipe(steps=options.steps, seed=options.seed, rate=options.rate)
+    dataset = SimulatedFrames(
+        bank,
+        deposits(options.data, options.seed, "train"),
+        length=recipe.steps * recipe.batch,
+        seed=options.seed,
+    )
+    card = ModelCard(
+        name=options.name,
+        task="mask",
+        architecture="unet",
+        arguments={
+            "in_channels": 1,
+            "width": options.width,
+            "levels": len(options.width),
+            "stem": 2,
+        },
+        unit=None,
+        transform="noise",
+        instrument="any",
+    )
+    start = time.time()
+    train_model(
+        dataset,
+        card,
+        options.folder,
+        recipe=recipe,
+        validate=validation(options.folder, deposits(options.data, 4242, "held out")),
+        report=lambda line: print(
+            f"{(time.time() - start) / 60:6.1f} min  {line}", flush=True
+        ),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Scores that are gathered frame by frame.
+
+Scores are kept as histograms of the method's output, so that any number of frames can
+be added; ignored pixels count nowhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+__all__ = ["RocCurve"]
+
+THREE = np.ones((3, 3), dtype=bool)
+
+
+class RocCurve:
+    """A receiver operating characteristic, gathered frame by frame.
+
+    The curve is that of the exact thresholds, as long as the output takes no more
+    values than there are bins, and to a bin otherwise. Bins are even in the logit of
+    the probability, so that both ends are resolved.
+
+    Parameters
+    ----------
+    tolerant : bool
+        Whether positions may be off by a pixel (Zhang & Bloom 2020): a struck pixel is
+        found if a pixel of the 3x3 around it is flagged, and a flagged pixel is false
+        if no pixel of the 3x3 around it is struck.
+    bins : int
+        Number of bins.
+    """
+
+    def __init__(self, *, tolerant: bool = False, bins: int = 4000):
+        self.tolerant = tolerant
+        inner = np.linspace(-20, 20, bins - 1)
+        self.edges = np.concatenate([[-np.inf], inner, [np.inf]])
+        self.struck = np.zeros(bins, dtype=np.int64)
+        self.clean = np.zeros(bins, dtype=np.int64)
+
+    def add(
+        self,
+        probability: np.ndarray,
+        truth: np.ndarray,
+        ignore: np.ndarray | None = None,
+    ) -> None:
+        """Add a frame.
+
+        Parameters
+        ----------
+        probability : `~numpy.ndarray`
+            ``(ny, nx)``, in [0, 1]; NaN is ignored.
+        truth : `~numpy.ndarray`
+            bool, ``(ny, nx)``, True where struck.
+        ignore : `~numpy.ndarray`, optional
+            bool, ``(ny, nx)``, True where pixels do not count.
+
+        Raises
+        ------
+        ValueError
+            If shapes differ.
+        """
+        if probability.shape != truth.shape:
+            raise ValueError(
+                f"truth has shape {truth.shape}; probability has {probability.shape}"
+            )
+        counted = ~np.isnan(probability)
+        if ignore is not None:
+            counted &= ~ignore
+        p = np.clip(probability.astype(np.float64), 0, 1)
+        with np.errstate(divide="ignore"):
+            logit = np.log(p) - np.log1p(-p)
+        logit[~counted] = -np.inf
+        clean = ~truth
+        found = logit
+        if self.tolerant:
+            found = ndimage.maximum_filter(logit, footprint=THREE)
+            near = ndimage.binary_dilation(
+                truth if ignore is None else truth | ignore, THREE
+            )
+            clean = ~near
+        self.struck += self._count(found[truth & counted])
+        self.clean += self._count(logit[clean & counted])
+
+    def _count(self, logit: np.ndarray) -> np.ndarray:
+        place = np.searchsorted(self.edges[1:-1], logit, side="right")
+        return np.bincount(place, minlength=self.struck.size)
+
+    def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the curve.
+
+        Returns
+        -------
+        fpr, tpr : `~numpy.ndarray`
+            Shares of clean pixels that are flagged, and of struck ones that are found;
+            both rise from 0 to 1.
+        threshold : `~numpy.ndarray`
+            Probability at or above which pixels are flagged.
+        """
+        struck = np.concatenate([[0], np.cumsum(self.struck[::-1])])
+        clean = np.concatenate([[0], np.cumsum(self.clean[::-1])])
+        threshold = 1 / (1 + np.exp(-self.edges[::-1].clip(-700, 700)))
+        return (
+            clean / max(1, clean[-1]),
+            struck / max(1, struck[-1]),
+            threshold,
+        )
+
+    def tpr_at(self, fpr: float) -> float:
+        """Return the true positive rate at a false positive rate, interpolated.
+
+        Parameters
+        ----------
+        fpr : float
+            A share of clean pixels, such as 5e-4.
+        """
+        x, y, _ = self.curve()
+        return float(np.interp(fpr, x, y))
+
+    def threshold_at(self, fpr: float) -> float:
+        """Return the lowest threshold with at most this false positive rate.
+
+        Parameters
+        ----------
+        fpr : float
+            A share of clean pixels.
+        """
+        x, _, threshold = self.curve()
+        return float(threshold[np.nonzero(x <= fpr)[0][-1]])

@@ -1,0 +1,189 @@
+"""Sky and noise of a frame, from the frame itself.
+
+Both are measured in square cells, robustly, and interpolated between them. The sky is
+a mode estimated from clipped median and mean (as SExtractor does: Bertin & Arnouts
+1996, A&AS 117, 393). The noise is the scatter of second differences between neighbours,
+in which smooth structure cancels, along the axis where it is smallest.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from .tiling import Tile, reflect_indices
+
+__all__ = ["NoiseMap", "measure_noise"]
+
+#: From the median of absolute values to the standard deviation, for a Gaussian.
+MAD_TO_SIGMA = 1.4826
+#: Width of a cell in px.
+CELL = 64
+#: Pixels of a cell, along each axis, that are measured.
+SAMPLES = 24
+#: The fraction of a cell that must be good.
+ENOUGH = 0.3
+
+
+class NoiseMap(NamedTuple):
+    """Sky and one-sigma noise at the centres of cells.
+
+    ``sky`` and ``sigma`` are ``(n, m)``, in the frame's unit; ``shape`` is that of the
+    frame.
+    """
+
+    sky: np.ndarray
+    sigma: np.ndarray
+    shape: tuple[int, int]
+
+    def at(self, tile: Tile | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Interpolate to the pixels of a tile, or of the frame.
+
+        Parameters
+        ----------
+        tile : Tile, optional
+            From `~deepcr_ccd.tiling.plan_tiles` for the frame.
+
+        Returns
+        -------
+        sky, sigma : `~numpy.ndarray`
+            float32, of the shape of the tile's read.
+        """
+        read = tile.read if tile else tuple((0, size) for size in self.shape)
+        rows, columns = (
+            _weights(reflect_indices(*span, size), size, cells)
+            for span, size, cells in zip(read, self.shape, self.sky.shape, strict=True)
+        )
+        return rows @ self.sky @ columns.T, rows @ self.sigma @ columns.T
+
+
+def _weights(pixels: np.ndarray, size: int, cells: int) -> np.ndarray:
+    """Return the matrix that interpolates linearly from cells to pixels."""
+    place = (pixels + 0.5) / size * cells - 0.5
+    place = np.clip(place, 0, cells - 1)
+    low = np.minimum(place.astype(int), max(cells - 2, 0))
+    weights = np.zeros((pixels.size, cells), dtype=np.float32)
+    row = np.arange(pixels.size)
+    weights[row, low] = 1 - (place - low)
+    if cells > 1:
+        weights[row, low + 1] += place - low
+    return weights
+
+
+def measure_noise(
+    frame: np.ndarray, bad: np.ndarray | None = None, *, cell: int = CELL
+) -> NoiseMap:
+    """Measure sky and noise of a frame.
+
+    Parameters
+    ----------
+    frame : `~numpy.ndarray`
+        ``(ny, nx)``, finite, in any unit.
+    bad : `~numpy.ndarray`, optional
+        bool, pixels to leave out.
+    cell : int
+        Width of a cell in px, about.
+
+    Returns
+    -------
+    NoiseMap
+        Its sigma is positive everywhere.
+    """
+    counts = [max(1, round(size / cell)) for size in frame.shape]
+    rows, columns = (
+        _sample(size, count) for size, count in zip(frame.shape, counts, strict=True)
+    )
+    here = (rows[:, None, :, None], columns[None, :, None, :])
+    shape = (*counts, -1)
+
+    def take(dy: int, dx: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the samples' neighbours, and which of them are good."""
+        ny, nx = frame.shape
+        at = (np.clip(here[0] + dy, 0, ny - 1), np.clip(here[1] + dx, 0, nx - 1))
+        values = frame[at].reshape(shape)
+        good = True if bad is None else ~bad[at].reshape(shape)
+        return values, np.broadcast_to(good, values.shape)
+
+    values, good = take(0, 0)
+    middle = _median(values, good)
+    distance = np.abs(values - middle[..., None])
+    spread = MAD_TO_SIGMA * _median(distance, good)
+    # One clip, and from the median a step towards the mode, as stars skew it.
+    kept = good & (distance <= 3 * spread[..., None])
+    number = kept.sum(axis=-1)
+    mean = np.where(kept, values, 0).sum(axis=-1, dtype=np.float64) / np.maximum(
+        number, 1
+    )
+    sky = 2.5 * _median(values, kept) - 1.5 * mean
+    sky = np.clip(sky, middle - spread, middle + spread)
+    noises = []
+    for dy, dx in ((0, 1), (1, 0)):
+        before, good_before = take(-dy, -dx)
+        after, good_after = take(dy, dx)
+        difference = np.abs(before - 2 * values + after)
+        noises.append(_scatter(difference, good & good_before & good_after))
+    # Along a spectrum or a bad column the scatter is that of the noise.
+    sigma = np.fmin(*[np.where(n > 0, n / np.sqrt(6), np.nan) for n in noises])
+    sigma = np.where(sigma > 0, sigma, spread)
+    poor = good.mean(axis=-1) < ENOUGH
+    sky[poor] = np.nan
+    sigma[poor | ~(sigma > 0)] = np.nan
+    # A frame of equal numbers has no noise; any positive scale will do.
+    level = np.nanmedian(sky) if np.isfinite(sky).any() else float(np.median(frame))
+    sky = _complete(sky, level)
+    sigma = _complete(sigma, max(abs(level), 1.0) * 1e-3)
+    # Cells that a bright star spoils follow their neighbours.
+    size = [min(3, count) for count in counts]
+    return NoiseMap(
+        ndimage.median_filter(sky, size).astype(np.float32),
+        ndimage.median_filter(sigma, size).astype(np.float32),
+        frame.shape,
+    )
+
+
+def _sample(size: int, count: int) -> np.ndarray:
+    """Return places along an axis, ``(cells, samples)``, spread over each cell."""
+    samples = min(SAMPLES, -(-size // count))
+    steps = (np.arange(samples) + 0.5) / samples
+    places = (np.arange(count)[:, None] + steps) * size / count
+    return np.clip(places.astype(int), min(1, size - 1), max(size - 2, 0))
+
+
+def _median(values: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Return the median of the good values along the last axis; NaN of none."""
+    ordered = np.where(good, values, np.inf)
+    ordered.sort(axis=-1)
+    number = good.sum(axis=-1, keepdims=True)
+    low = np.take_along_axis(ordered, np.maximum(number - 1, 0) // 2, -1)
+    high = np.take_along_axis(ordered, np.minimum(number, good.shape[-1] - 1) // 2, -1)
+    middle = (low + high)[..., 0].astype(np.float64) / 2
+    return np.where(number[..., 0] > 0, middle, np.nan)
+
+
+def _complete(values: np.ndarray, fallback: float) -> np.ndarray:
+    """Fill cells that could not be measured from the nearest one that could."""
+    missing = ~np.isfinite(values)
+    if missing.all():
+        return np.full(values.shape, fallback)
+    if missing.any():
+        nearest = ndimage.distance_transform_edt(
+            missing, return_distances=False, return_indices=True
+        )
+        values = values[tuple(nearest)]
+    return values
+
+
+def _scatter(size: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Return the robust scatter of differences, given their absolute values."""
+    scatter = MAD_TO_SIGMA * _median(size, good)
+    coarse = scatter == 0
+    if coarse.any():
+        # More than half are zero, as digits are coarse: clip the largest, take the rms.
+        part = np.where(good, size, 0)[coarse]
+        limit = np.percentile(part, 95, axis=-1, keepdims=True)
+        kept = part <= limit
+        squares = np.where(kept, np.square(part, dtype=np.float64), 0)
+        scatter[coarse] = np.sqrt(squares.sum(axis=-1) / kept.sum(axis=-1))
+    return scatter

@@ -1,0 +1,190 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from astropy.table import Table
+from torch import nn
+
+from ..atomic import atomic_path
+from ..model import Model, ModelCard, resolve_device
+from ..networks import build_network, fold_norm
+
+__all__ = ["Recipe", "train_model"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How long, how fast, and with what to train."""
+
+    steps: int = 6000
+    batch: int = 32
+    rate: float = 2e-3
+    warmup: int = 200
+    decay: float = 1e-4
+    clip: float = 1.0
+    average: float = 0.998
+    seed: int = 0
+    workers: int = 2
+    checkpoint_every: int = 250
+
+
+def _rate(step: int, recipe: Recipe) -> float:
+    """Return the share of the full learning rate: a warm-up, then half a cosine."""
+    if step < recipe.warmup:
+        return (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1)))
+
+
+def _loss(network: nn.Module, batch: dict, device: torch.device) -> torch.Tensor:
+    """Return the mean binary cross-entropy of pixels that are not ignored."""
+    frame = batch["frame"].to(device, memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16):
+        logits = network(frame)[:, 0]
+    loss = nn.functional.binary_cross_entropy_with_logits(
+        logits.float(), batch["truth"].to(device).float(), reduction="none"
+    )
+    kept = ~batch["ignore"].to(device)
+    return (loss * kept).sum() / kept.sum()
+
+
+def train_model(
+    dataset: torch.utils.data.Dataset,
+    card: ModelCard,
+    folder,
+    *,
+    recipe: Recipe | None = None,
+    device=None,
+    validate: Callable[[Model], dict[str, float]] | None = None,
+    report: Callable[[str], None] = logger.info,
+) -> Model:
+    """Train a network for masks.
+
+    A run that was ended goes on from its last checkpoint: items depend on their number
+    alone, so it sees what it would have seen.
+
+    Parameters
+    ----------
+    dataset : `torch.utils.data.Dataset`
+        Of dictionaries with ``frame``, ``truth`` and ``ignore``, such as
+        `~deepcr_ccd.training.dataset.SimulatedFrames`; at least as long as steps times
+        batch.
+    card : ModelCard
+        The card of the model to be; its arguments say what network to build.
+    folder : path-like
+        Where checkpoint, history (ECSV) and model go.
+    recipe : Recipe, optional
+        How long, how fast, and with what.
+    device : str or torch.device, optional
+        Where to train.
+    validate : callable, optional
+        Takes the model at each checkpoint and returns scores for the history.
+    report : callable
+        Takes a line of text at each checkpoint; by default it is logged.
+
+    Returns
+    -------
+    Model
+        The average of the last weights, with BatchNorm folded away; also written to
+        ``folder`` under its name.
+
+    Raises
+    ------
+    ValueError
+        If the dataset is too short.
+    """
+    recipe = recipe or Recipe()
+    if len(dataset) < recipe.steps * recipe.batch:
+        raise ValueError(
+            f"dataset has {len(dataset)} items; {recipe.steps} steps of "
+            f"{recipe.batch} need {recipe.steps * recipe.batch}"
+        )
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    device = resolve_device(device)
+    torch.manual_seed(recipe.seed)
+    network = build_network(card.architecture, {**card.arguments, "norm": True})
+    network = network.to(device, memory_format=torch.channels_last)
+    averaged = copy.deepcopy(network)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=recipe.rate, weight_decay=recipe.decay
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _rate(step, recipe)
+    )
+    history: list[dict] = []
+    start = 0
+    checkpoint = folder / "checkpoint.pt"
+    parts = {
+        "network": network,
+        "averaged": averaged,
+        "optimizer": optimizer,
+        "schedule": schedule,
+    }
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        start, history = state["step"], state["history"]
+        report(f"resumed at step {start}")
+    loader = torch.utils.data.DataLoader(
+        dataset,
+        batch_size=recipe.batch,
+        sampler=range(start * recipe.batch, recipe.steps * recipe.batch),
+        num_workers=recipe.workers,
+        persistent_workers=recipe.workers > 0,
+    )
+    network.train()
+    total, since = 0.0, time.perf_counter()
+    for step, batch in enumerate(loader, start=start + 1):
+        loss = _loss(network, batch, device)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+        optimizer.step()
+        schedule.step()
+        _average(averaged, network, min(recipe.average, step / (step + 10)))
+        total += loss.item()
+        if step % recipe.checkpoint_every and step != recipe.steps:
+            continue
+        count = (step - 1) % recipe.checkpoint_every + 1
+        now = time.perf_counter()
+        entry = {"step": step, "loss": total / count, "seconds": now - since}
+        if validate is not None:
+            entry |= validate(_finish(averaged, card))
+        total, since = 0.0, time.perf_counter()
+        history.append(entry)
+        report("  ".join(f"{key} {value:.5g}" for key, value in entry.items()))
+        state = {name: part.state_dict() for name, part in parts.items()}
+        with atomic_path(checkpoint, overwrite=True) as partial:
+            torch.save({**state, "step": step, "history": history}, partial)
+        with atomic_path(folder / "history.ecsv", overwrite=True) as partial:
+            Table(history).write(partial, format="ascii.ecsv", overwrite=True)
+        _finish(averaged, card).save(folder / f"{card.name}.safetensors")
+    return _finish(averaged, card)
+
+
+@torch.no_grad()
+def _average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
+    """Move averaged weights, and the statistics of BatchNorm, towards the present."""
+    present = network.state_dict()
+    for name, value in averaged.state_dict().items():
+        if value.dtype.is_floating_point:
+            value.lerp_(present[name], 1 - keep)
+        else:
+            value.copy_(present[name])
+
+
+def _finish(averaged: nn.Module, card: ModelCard) -> Model:
+    return Model(card, fold_norm(averaged, card.arguments), device="cpu")

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from deepcr_ccd.demo import simulate
+from deepcr_ccd.sky import measure_noise
+from deepcr_ccd.tiling import plan_tiles, read_tile
+
+
+def test_flat_noise(rng):
+    noise = measure_noise(rng.normal(100, 7, (500, 400)).astype(np.float32))
+    np.testing.assert_allclose(noise.sky, 100, atol=1.5)
+    np.testing.assert_allclose(noise.sigma, 7, rtol=0.1)
+    sky, sigma = noise.at()
+    assert sky.shape == sigma.shape == (500, 400)
+    assert sky.dtype == np.float32
+
+
+def test_slope_is_followed(rng):
+    truth = np.indices((300, 300))[1] * 0.5 + 50
+    sky, sigma = measure_noise(rng.poisson(truth).astype(np.float32)).at()
+    inside = (slice(40, -40), slice(40, -40))
+    assert np.abs(sky - truth)[inside].max() < 4
+    np.testing.assert_allclose(sigma[inside], np.sqrt(truth)[inside], rtol=0.15)
+
+
+def test_crowded_field():
+    frame = simulate((256, 256), n_stars=1500, n_tracks=0, seed=1).data
+    noise = measure_noise(frame)
+    assert np.median(frame) > 66
+    assert abs(np.median(noise.sky) - 60) < 5
+    # Faint stars cannot be told from noise: it is overestimated, but not by much.
+    assert 8.5 < np.median(noise.sigma) < 15
+
+
+def test_cosmic_rays_hardly_matter(rng):
+    frame = rng.normal(0, 5, (256, 256))
+    frame[rng.random(frame.shape) < 0.03] += 2000
+    noise = measure_noise(frame.astype(np.float32))
+    np.testing.assert_allclose(noise.sky, 0, atol=1.5)
+    np.testing.assert_allclose(noise.sigma, 5, rtol=0.2)
+
+
+def test_bad_pixels_are_left_out(rng):
+    frame = rng.normal(20, 3, (200, 200)).astype(np.float32)
+    bad = rng.random(frame.shape) < 0.3
+    bad[:100, :100] = True
+    noise = measure_noise(np.where(bad, 1e6, frame).astype(np.float32), bad)
+    np.testing.assert_allclose(noise.sky, 20, atol=1.2)
+    np.testing.assert_allclose(noise.sigma, 3, rtol=0.2)
+
+
+def test_coarse_digits_have_noise(rng):
+    counts = rng.poisson(0.3, (300, 300)).astype(np.float32)
+    noise = measure_noise(counts)
+    np.testing.assert_allclose(noise.sigma, 0.3**0.5, rtol=0.3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (2, 70), (3, 3)])
+@pytest.mark.parametrize("value", [0.0, 7.0])
+def test_frames_without_noise_have_a_scale(shape, value):
+    sky, sigma = measure_noise(np.full(shape, value, np.float32)).at()
+    assert sky.shape == shape
+    np.testing.assert_array_equal(sky, value)
+    assert (sigma > 0).all()
+    bad = np.ones(shape, dtype=bool)
+    assert (measure_noise(np.full(shape, value, np.float32), bad).sigma > 0).all()
+
+
+def test_tiles_see_what_the_frame_sees(rng):
+    frame = rng.normal(100, 5, (150, 170)).astype(np.float32)
+    noise = measure_noise(frame)
+    whole = noise.at()
+    for tile in plan_tiles(frame.shape, 64, radius=9, stride=2):
+        for part, all_ in zip(noise.at(tile), whole, strict=True):
+            np.testing.assert_allclose(part, read_tile(all_, tile), rtol=1e-5)

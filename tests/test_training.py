@@ -1,0 +1,278 @@
+import numpy as np
+import pytest
+import torch
+from astropy.table import Table
+
+from deepcr_ccd import cosmicray_probability, load_model
+from deepcr_ccd.evaluation.scores import RocCurve
+from deepcr_ccd.model import ModelCard
+from deepcr_ccd.networks import UNet, fold_norm
+from deepcr_ccd.training.dataset import Labels, SimulatedFrames, label_charge
+from deepcr_ccd.training.fit import Recipe, train_model
+from deepcr_ccd.training.scenes import KINDS, make_psf, make_scene
+from deepcr_ccd.training.tracks import (
+    add_deposits,
+    cut_deposits,
+    read_lsst_darks,
+    simulate_deposit,
+)
+
+ARGUMENTS = {"in_channels": 1, "width": [8, 8], "levels": 2, "stem": 2}
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    scenes = np.stack([make_scene(rng, 64, "sparse") for _ in range(4)])
+    deposits = [simulate_deposit(rng) for _ in range(300)]
+    return SimulatedFrames(scenes, [deposits], length=4000, size=48, seed=3)
+
+
+# networks
+
+
+def test_stem_and_levels_of_one_width():
+    net = UNet(width=[8, 8, 16], levels=3, stem=2)
+    assert (net.radius, net.stride) == (47, 8)
+    assert net(torch.zeros(1, 1, 32, 48)).shape == (1, 1, 32, 48)
+    with pytest.raises(TypeError, match="must have an entry for each of 2"):
+        UNet(width=[8, 8, 8], levels=2)
+
+
+def test_radius_with_a_stem():
+    net = UNet(width=2, levels=2, stem=2).double()
+    for parameter in net.parameters():
+        torch.nn.init.uniform_(parameter, 0.1, 1)
+    reach = 0
+    with torch.inference_mode():
+        base = net(torch.zeros(1, 1, 64, 64, dtype=torch.double))
+        for at in range(28, 28 + net.stride):
+            frame = torch.zeros(1, 1, 64, 64, dtype=torch.double)
+            frame[0, 0, at, at] = 1
+            y, x = torch.nonzero((net(frame) - base)[0, 0], as_tuple=True)
+            reach = max(reach, int((y - at).abs().max()), int((x - at).abs().max()))
+    assert reach == net.radius == 19
+
+
+def test_tiles_of_a_network_with_a_stem_are_exact(rng):
+    from deepcr_ccd.model import Model
+
+    torch.manual_seed(2)
+    card = ModelCard(
+        name="n",
+        task="mask",
+        architecture="unet",
+        arguments=ARGUMENTS,
+        unit=None,
+        transform="noise",
+    )
+    model = Model(card, UNet(**ARGUMENTS), device="cpu")
+    for shape in ((1, 1), (37, 141), (90, 64)):
+        frame = rng.normal(9, 3, shape)
+        whole = cosmicray_probability(frame, model=model, tile_size=1000)
+        for tile_size in (16, 50):
+            tiled = cosmicray_probability(frame, model=model, tile_size=tile_size)
+            np.testing.assert_allclose(tiled, whole, atol=2e-6)
+
+
+def test_norm_is_folded():
+    torch.manual_seed(0)
+    net = UNet(**ARGUMENTS, norm=True)
+    for _ in range(3):
+        net(torch.randn(4, 1, 16, 16) * 3 + 1)
+    net.eval()
+    x = torch.randn(2, 1, 24, 16)
+    with torch.inference_mode():
+        expected = net(x)
+        got = fold_norm(net, ARGUMENTS)(x)
+    np.testing.assert_allclose(got.numpy(), expected.numpy(), atol=1e-5)
+
+
+# cosmic rays
+
+
+def test_simulated_deposits_are_physical():
+    rng = np.random.default_rng(5)
+    deposits = [simulate_deposit(rng) for _ in range(2000)]
+    total = np.array([d.sum() for d in deposits])
+    size = np.array([(d > 20).sum() for d in deposits])
+    assert all((d >= 0).all() and d.dtype == np.float32 for d in deposits)
+    # A muon straight through 10 to 250 um frees 800 to 20,000 electrons.
+    assert 1500 < np.median(total) < 15000
+    assert np.percentile(size, 5) <= 2
+    assert np.percentile(size, 95) > 20
+    long = [d for d in deposits if max(d.shape) > 30]
+    assert 5 < len(long) < 200
+
+
+def test_simulated_deposits_resemble_real_ones(data_folder):
+    path = data_folder / "lsst_darks" / "cosmic_rays_itl_2017.fits.gz"
+    real = read_lsst_darks(path)
+    assert len(real) == 1764
+    rng = np.random.default_rng(5)
+    # These sensors have pixels of 10 um and are 100 um deep.
+    simulated = [
+        simulate_deposit(rng, pixel=10.0, thickness=100.0) for _ in range(2000)
+    ]
+    for quantity in (
+        np.sum,
+        np.max,
+        lambda d: (d > 20).sum(),
+        lambda d: max(d.shape),
+    ):
+        ours, theirs = (
+            np.percentile([quantity(d) for d in some if d.sum() > 500], [50, 90])
+            for some in (simulated, real)
+        )
+        assert (ours < 1.7 * theirs).all()
+        assert (theirs < 1.7 * ours).all()
+
+
+def test_cut_deposits_finds_what_was_put_in(rng):
+    charge = np.zeros((80, 80), np.float32)
+    charge[20, 20:25] = 400
+    charge[19, 22] = 20
+    charge[50, 60] = 300
+    charge[0, 5] = 1000
+    charge[70, 70] = 25
+    excess = charge + rng.normal(0, 5, charge.shape)
+    deposits = cut_deposits(excess, 5.0, core=6, grow=3)
+    assert len(deposits) == 2
+    assert deposits[0].shape == (2, 5)
+    assert abs(deposits[0].sum() - 2020) < 60
+    assert abs(deposits[1].max() - 300) < 25
+
+
+def test_add_deposits_keeps_the_charge(rng):
+    deposit = np.array([[1, 2, 3]], np.float32)
+    frame = np.zeros((40, 40))
+    total = sum(add_deposits(frame, [deposit], rng, 10).sum() for _ in range(50))
+    # A few fall across the edge.
+    assert 0.85 * 3000 < total <= 3000
+
+
+# scenes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scenes(kind):
+    for seed in range(3):
+        scene = make_scene(np.random.default_rng(seed), 96, kind)
+        assert scene.shape == (96, 96)
+        assert scene.dtype == np.float32
+        assert (scene >= 0).all()
+        assert np.isfinite(scene).all()
+        again = make_scene(np.random.default_rng(seed), 96, kind)
+        np.testing.assert_array_equal(scene, again)
+
+
+def test_psf_has_the_width_it_says():
+    for seed in range(8):
+        psf, fwhm = make_psf(np.random.default_rng(seed))
+        assert psf.sum() == pytest.approx(1, rel=1e-4)
+        above = (psf > psf.max() / 2).sum() / 16
+        assert 2 * np.sqrt(above / np.pi) == pytest.approx(fwhm, rel=0.35)
+
+
+# labels and dataset
+
+
+def test_labels():
+    charge = np.zeros((20, 20))
+    charge[5, 5:9] = 10, 2, 0.7, 0.3
+    charge[15, 15] = 2
+    truth, ignore = label_charge(charge, np.ones_like(charge))
+    assert truth[5, 5:9].tolist() == [True, True, True, False]
+    assert ignore[5, 5:9].tolist() == [False, False, False, True]
+    assert (truth[15, 15], ignore[15, 15]) == (False, True)
+    assert truth.sum() == 3
+    assert ignore.sum() == 2
+    truth, _ = label_charge(charge, np.ones_like(charge), Labels(struck=5))
+    assert truth.sum() == 1
+
+
+def test_items_depend_on_seed_and_number_alone(data):
+    loaders = [
+        torch.utils.data.DataLoader(data, 4, sampler=range(8, 24), num_workers=n)
+        for n in (0, 2)
+    ]
+    for one, two in zip(*loaders, strict=True):
+        for key in one:
+            assert torch.equal(one[key], two[key])
+    item = data[8]
+    assert item["frame"].shape == (1, 48, 48)
+    assert not (item["truth"] & item["ignore"]).any()
+    assert not torch.equal(item["frame"], data[9]["frame"])
+
+
+def test_struck_pixels_stand_out(data):
+    inside, outside = [], []
+    for i in range(40):
+        item = data[i]
+        inside.append(item["frame"][0][item["truth"]])
+        outside.append(item["frame"][0][~item["truth"] & ~item["ignore"]])
+    assert torch.cat(inside).median() > 1.5
+    assert abs(torch.cat(outside).median()) < 0.3
+
+
+def test_size_must_fit_the_scenes(data):
+    with pytest.raises(ValueError, match="size=100 is more than scenes have"):
+        SimulatedFrames(data.scenes, data.deposits, length=1, size=100)
+
+
+# fit
+
+
+def card(name="small"):
+    return ModelCard(
+        name=name,
+        task="mask",
+        architecture="unet",
+        arguments=ARGUMENTS,
+        unit=None,
+        transform="noise",
+    )
+
+
+def test_training_learns_and_resumes_exactly(data, tmp_path):
+    recipe = Recipe(
+        steps=160, batch=8, rate=1e-2, warmup=5, workers=0, checkpoint_every=80
+    )
+    whole = train_model(data, card(), tmp_path / "a", recipe=recipe, device="cpu")
+    lines = []
+
+    class StopError(Exception):
+        pass
+
+    def stop(line):
+        lines.append(line)
+        if len(lines) == 2:
+            raise StopError
+
+    with pytest.raises(StopError):
+        train_model(
+            data, card(), tmp_path / "b", recipe=recipe, device="cpu", report=stop
+        )
+    # Ended in the middle: the checkpoint of step 80 is there, that of step 160 is not.
+    resumed = train_model(
+        data, card(), tmp_path / "b", recipe=recipe, device="cpu", report=lines.append
+    )
+    assert "resumed at step 80" in lines
+    for one, two in zip(
+        whole.network.parameters(), resumed.network.parameters(), strict=True
+    ):
+        assert torch.equal(one, two)
+    history = Table.read(tmp_path / "b" / "history.ecsv")
+    assert history["step"].tolist() == [80, 160]
+    assert history["loss"][1] < 0.75 * history["loss"][0]
+    saved = load_model(tmp_path / "b" / "small.safetensors", device="cpu")
+    roc = RocCurve()
+    for i in range(500, 520):
+        frame, truth, ignore = data.observe(np.random.default_rng([1, i]))
+        roc.add(cosmicray_probability(frame, model=saved), truth, ignore)
+    assert roc.tpr_at(0.02) > 0.5
+
+
+def test_dataset_must_be_long_enough(data, tmp_path):
+    with pytest.raises(ValueError, match="dataset has 4000 items"):
+        train_model(data, card(), tmp_path, recipe=Recipe(steps=1000))
