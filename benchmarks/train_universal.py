@@ -110,24 +110,30 @@ def scenes(path, number, seed, kind=None):
     return np.load(path, mmap_mode="r")
 
 
-def validation(folder, libraries):
-    """Return a function that scores a model on held-out frames of every kind."""
+def held_out_frames(folder, libraries, number=12):
+    """Return observations of every kind of scene, none of which is trained on."""
     frames = {}
-    for number, kind in enumerate(KINDS):
-        bank = scenes(folder / f"held_out_{kind}.npy", 10, 90_000 + number, kind)
+    for place, kind in enumerate(KINDS):
+        bank = scenes(folder / f"held_out_{kind}.npy", 10, 90_000 + place, kind)
         # Scored are pixels above one sigma; the fainter ends of tracks are left out.
         limits = Labels(struck=1.0)
         data = SimulatedFrames(bank, libraries, length=0, size=SIZE, labels=limits)
         frames[kind] = [
-            data.observe(np.random.default_rng([99, number, i])) for i in range(12)
+            data.observe(np.random.default_rng([99, place, i])) for i in range(number)
         ]
+    return frames
+
+
+def validation(folder, libraries):
+    """Return a function that scores a model on held-out frames of every kind."""
+    frames = held_out_frames(folder, libraries)
 
     def validate(model):
         scores = {}
-        for kind, items in frames.items():
+        for kind, observations in frames.items():
             roc = RocCurve()
-            for frame, truth, ignore in items:
-                roc.add(model.probability(frame), truth, ignore)
+            for item in observations:
+                roc.add(model.probability(item.frame), item.truth, item.ignore)
             for fpr in FPRS:
                 scores[f"{kind}@{100 * fpr:g}%"] = 100 * roc.tpr_at(fpr)
         return scores

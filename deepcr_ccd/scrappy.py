@@ -18,6 +18,8 @@ __all__ = ["detect_cosmics"]
 
 logger = logging.getLogger(__name__)
 
+#: astroscrappy's default, which says nothing of the frame at hand.
+READNOISE = 6.5
 #: astroscrappy's ways of filling, and ours that do the same ("median" is its own).
 CLEANTYPES = {"median": None, "medmask": "median", "meanmask": "mean", "idw": "idw"}
 
@@ -81,7 +83,8 @@ def detect_cosmics(
     gain : float
         In electron/adu.
     readnoise : float
-        In electron; for models that work in units of the noise.
+        In electron; for models that work in units of the noise, which then is not
+        less. The default says nothing, and the noise is measured.
     satlevel : float
         In electron. Pixels at or above it are not examined.
     cleantype : {"median", "medmask", "meanmask", "idw"}
@@ -165,14 +168,17 @@ def detect_cosmics(
         )
 
     factor, _ = unit_factor(None, model.card.unit, gain, model.card.name)
-    facts = {"gain": gain, "readnoise": resolve_readnoise(readnoise)}
+    readnoise = resolve_readnoise(readnoise)
+    facts = {}
+    if readnoise is not None and readnoise != READNOISE:
+        facts["readnoise"] = readnoise / gain * factor
     work = data
-    if "background" in model.card.uses:
-        facts["background"] = inbkg
+    if inbkg is not None and "background" in model.card.uses:
+        facts["background"] = (inbkg * factor).astype(np.float32)
     elif inbkg is not None:
         work = data - (inbkg - np.median(inbkg))
     if invar is not None:
-        facts["variance"] = invar
+        facts["variance"] = (invar * factor**2).astype(np.float32)
     level = resolve_satlevel(satlevel, None)
     bad = detection.unexamined(data, mask, None if level is None else level / gain)
     if work is not data:

@@ -34,6 +34,7 @@ html_theme = "pydata_sphinx_theme"
 html_theme_options = {"navigation_with_keys": False}
 html_title = f"deepcr_ccd {release}"
 html_static_path = []
+html_sidebars = {"**": []}
 automodsumm_inherited_members = False
 
 write_model_zoo(Path(__file__).parent / "_generated" / "models.inc")

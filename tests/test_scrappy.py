@@ -5,9 +5,10 @@ import astroscrappy
 import numpy as np
 import pytest
 from astropy.utils.exceptions import AstropyUserWarning
+from conftest import random_model
 from scipy import ndimage
 
-from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, detect_cosmics
+from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, detect_cosmics, scrappy
 from deepcr_ccd.scrappy import IGNORED
 
 
@@ -81,8 +82,6 @@ def test_inbkg_is_taken_out_of_detection_and_stays_in_the_result(frame):
 
 def clean_with(crmask, frame, cleantype):
     """The cleaned frame for a mask that is given."""
-    from deepcr_ccd import scrappy
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scrappy.detection, "find_cosmics", lambda *_: crmask.copy())
         return detect_cosmics(frame, cleantype=cleantype)[1]
@@ -128,6 +127,39 @@ def test_default_values_do_not_warn(frame):
 def test_invar_warns_where_it_has_no_use(frame):
     with pytest.warns(AstropyUserWarning, match="no effect .*: invar"):
         detect_cosmics(frame, invar=np.full(frame.shape, 64.0))
+
+
+def test_models_in_units_of_the_noise(frame):
+    """What is given of the noise takes effect, and the unit has none."""
+    model = random_model(unit=None, transform="noise", threshold=0.0)
+
+    def examine(frame, **options):
+        with pytest.MonkeyPatch.context() as patch:
+            seen = []
+            original = scrappy.detection.find_cosmics
+            patch.setattr(
+                scrappy.detection,
+                "find_cosmics",
+                lambda p, *_: seen.append(p) or original(p, 0.5),
+            )
+            detect_cosmics(frame, model=model, satlevel=np.inf, **options)
+            return seen[0]
+
+    expected = examine(frame)
+    assert np.ptp(expected) > 0.01
+    for scale in (0.01, 100):
+        np.testing.assert_allclose(examine(frame * scale), expected, atol=1e-3)
+    noisy = examine(frame, readnoise=40.0)
+    assert np.abs(noisy - expected).max() > 0.01
+    # In electron, both of them, whatever the frame's unit.
+    np.testing.assert_allclose(
+        examine(frame / 2, gain=2.0, readnoise=40.0), noisy, atol=1e-3
+    )
+    variance = np.full(frame.shape, 40.0**2)
+    np.testing.assert_allclose(examine(frame, invar=variance), noisy, atol=1e-3)
+    background = np.full(frame.shape, 60.0)
+    flat = examine(frame, inbkg=background)
+    np.testing.assert_allclose(flat, expected, atol=0.02)
 
 
 def test_positional_arguments(frame):

@@ -268,7 +268,7 @@ def test_training_learns_and_resumes_exactly(data, tmp_path):
     saved = load_model(tmp_path / "b" / "small.safetensors", device="cpu")
     roc = RocCurve()
     for i in range(500, 520):
-        frame, truth, ignore = data.observe(np.random.default_rng([1, i]))
+        frame, truth, ignore, _ = data.observe(np.random.default_rng([1, i]))
         roc.add(cosmicray_probability(frame, model=saved), truth, ignore)
     assert roc.tpr_at(0.02) > 0.5
 

@@ -7,6 +7,7 @@ order; so training can be resumed, and does not depend on the number of workers.
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from scipy import ndimage
 from ..transforms import TRANSFORMS
 from .tracks import add_deposits
 
-__all__ = ["Labels", "SimulatedFrames", "label_charge"]
+__all__ = ["Labels", "Observation", "SimulatedFrames", "label_charge"]
 
 EIGHT = np.ones((3, 3), dtype=bool)
 
@@ -31,6 +32,19 @@ class Labels:
     peak: float = 3.5
     struck: float = 0.6
     undecided: float = 0.12
+
+
+class Observation(NamedTuple):
+    """A frame and what is true of it.
+
+    ``frame`` is float32, ``(ny, nx)``, in electron; ``truth`` and ``ignore`` are bool;
+    ``readnoise`` is in electron.
+    """
+
+    frame: np.ndarray
+    truth: np.ndarray
+    ignore: np.ndarray
+    readnoise: float
 
 
 def label_charge(
@@ -132,7 +146,9 @@ class SimulatedFrames(torch.utils.data.Dataset):
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        frame, truth, ignore = self.observe(np.random.default_rng([self.seed, index]))
+        frame, truth, ignore, _ = self.observe(
+            np.random.default_rng([self.seed, index])
+        )
         planes = self.transform.prepare(frame, None)(frame, None)
         return {
             "frame": torch.from_numpy(np.ascontiguousarray(planes))[None],
@@ -140,9 +156,7 @@ class SimulatedFrames(torch.utils.data.Dataset):
             "ignore": torch.from_numpy(ignore),
         }
 
-    def observe(
-        self, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def observe(self, rng: np.random.Generator) -> Observation:
         """Observe a scene with some camera.
 
         Parameters
@@ -152,10 +166,8 @@ class SimulatedFrames(torch.utils.data.Dataset):
 
         Returns
         -------
-        frame : `~numpy.ndarray`
-            float32, ``(size, size)``, in electron.
-        truth, ignore : `~numpy.ndarray`
-            bool, ``(size, size)``.
+        Observation
+            Of ``(size, size)`` px.
         """
         scene = self._crop(rng) * np.float32(10 ** rng.uniform(-0.8, 0.7))
         sky = 10 ** rng.uniform(-0.5, 3.3)
@@ -182,7 +194,7 @@ class SimulatedFrames(torch.utils.data.Dataset):
         if rng.random() < 0.5:
             gain = rng.choice([1.0, 1.5, 2.0, 4.0])
             frame = np.rint(frame / gain) * gain
-        return frame.astype(np.float32), truth, ignore
+        return Observation(frame.astype(np.float32), truth, ignore, float(readnoise))
 
     def _crop(self, rng: np.random.Generator) -> np.ndarray:
         scene = self.scenes[rng.integers(len(self.scenes))]
