@@ -1,0 +1,287 @@
+"""Truth from repeated exposures: what is in one of them only, and did not move."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import fft, ndimage
+
+from ..detection import unexamined
+from ..filling import fill_pixels
+from ..frame import read_frame
+from ..noise import resolve_gain, resolve_satlevel, unit_factor
+from ..sky import measure_noise
+
+__all__ = ["LabelledFrame", "find_shift", "label_exposures"]
+
+EIGHT = np.ones((3, 3), dtype=bool)
+#: Pixels of a track are linked where they are above this many sigma.
+LINK = 2.5
+#: Drifts of repeated exposures, in px, are of this order or less.
+DRIFT = 20.0
+
+
+class LabelledFrame(NamedTuple):
+    """A frame, which of its pixels are struck, and which nobody can say of.
+
+    ``frame`` is float32, ``(ny, nx)``, in electron (in the exposure's own unit if that
+    is neither electron nor counts); ``truth`` and ``ignore`` are bool, and no pixel is
+    in both.
+    """
+
+    frame: np.ndarray
+    truth: np.ndarray
+    ignore: np.ndarray
+
+
+def find_shift(frame: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
+    """Return how far a frame is shifted against another of the same field.
+
+    Parameters
+    ----------
+    frame, reference : `~numpy.ndarray`
+        ``(ny, nx)``, finite.
+
+    Returns
+    -------
+    dy, dx : float
+        In px: what is at ``(y, x)`` in ``reference`` is at ``(y + dy, x + dx)`` in
+        ``frame``. 0 if they have nothing in common.
+
+    Notes
+    -----
+    The peak of the cross-correlation, and from there least squares on the slopes
+    (Lucas & Kanade 1981), of images that are compressed so that no single star or
+    cosmic ray decides.
+    """
+    smooth = []
+    for image in (frame, reference):
+        sky, sigma = measure_noise(image).at()
+        # A median takes most cosmic rays out, and leaves stars.
+        clean = ndimage.median_filter((image - sky) / sigma, 3)
+        smooth.append(ndimage.gaussian_filter(np.arcsinh(np.maximum(clean - 3, 0)), 1))
+    # Points decide of the first guess, not what is wider.
+    sharp = [image - ndimage.gaussian_filter(image, 4) for image in smooth]
+    shape = [fft.next_fast_len(2 * size) for size in frame.shape]
+    spectra = [fft.rfft2(image, shape) for image in sharp]
+    correlation = fft.irfft2(spectra[0] * np.conj(spectra[1]), shape)
+    if not correlation.max() > 0:
+        return 0.0, 0.0
+    # Small drifts are likelier than large ones, should cosmic rays make a second peak.
+    lags = [np.minimum(np.arange(n), n - np.arange(n)) for n in shape]
+    correlation *= np.exp(-0.5 * (lags[0][:, None] ** 2 + lags[1] ** 2) / DRIFT**2)
+    peak = np.unravel_index(np.argmax(correlation), correlation.shape)
+    shift = np.array(
+        [p - n if p > n // 2 else p for p, n in zip(peak, shape, strict=True)], float
+    )
+    for _ in range(8):
+        step = _step(smooth[0], ndimage.shift(smooth[1], shift, order=1))
+        shift += step
+        if np.abs(step).max() < 0.005:
+            break
+    return float(shift[0]), float(shift[1])
+
+
+def _step(frame: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """Return the shift that is left between two images, by their slopes."""
+    slopes = np.gradient(moved)
+    difference = frame - moved
+    steep = np.hypot(*slopes) > 0.05
+    if steep.sum() < 10:
+        return np.zeros(2)
+    spread = np.median(np.abs(difference[steep]))
+    # What differs most is what only one of them has.
+    kept = steep & (np.abs(difference) <= 3 * spread)
+    matrix = np.stack([slope[kept] for slope in slopes], axis=1)
+    step, *_ = np.linalg.lstsq(-matrix, difference[kept], rcond=None)
+    return np.clip(step, -0.5, 0.5)
+
+
+def label_exposures(
+    exposures: Sequence,
+    *,
+    gain=None,
+    satlevel=None,
+    core: float = 5.0,
+    grow: float = 2.0,
+    register: bool = True,
+) -> list[LabelledFrame]:
+    """Label the cosmic rays of repeated exposures of one field.
+
+    Parameters
+    ----------
+    exposures : sequence of `~astropy.nddata.CCDData` or array-like
+        Two or more, ``(ny, nx)``, of one pointing and exposure time. Drifts are
+        measured. The more there are, the surer the labels.
+    gain : float, `~astropy.units.Quantity` or str, optional
+        In electron/adu, or the header keyword that holds it, for frames in counts.
+    satlevel : float, `~astropy.units.Quantity` or str, optional
+        Saturation level, in the frames' unit; such pixels are ignored.
+    core, grow : float
+        A cosmic ray has a pixel above ``core`` sigma, goes on over pixels above 2.5
+        sigma, and takes in the pixels above ``grow`` sigma that touch these. Other
+        pixels that touch a cosmic ray are ignored.
+    register : bool
+        Whether to measure and take out drifts.
+
+    Returns
+    -------
+    list of LabelledFrame
+        One an exposure. Ignored are pixels that are bad on input, that another
+        exposure does not cover or has struck, whose excess is faint, and those of
+        sources that moved.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are fewer than two exposures, or they differ in shape.
+
+    Notes
+    -----
+    Each exposure is compared with the median of the others (the one other of a pair,
+    the lower of two), shifted to it. The noise is that of both, and a share of the
+    local slope, for what shifts and changes of seeing leave of stars.
+    """
+    if len(exposures) < 2:
+        raise ValueError(f"exposures must be two or more, not {len(exposures)}")
+    frames, bads = [], []
+    for number, exposure in enumerate(exposures):
+        plane, bad = _read(exposure, f"exposures[{number}]", gain, satlevel)
+        if frames and plane.shape != frames[0].shape:
+            raise ValueError(
+                f"exposures[{number}] has shape {plane.shape}; the first has "
+                f"{frames[0].shape}"
+            )
+        frames.append(plane)
+        bads.append(bad)
+    shifts = [
+        find_shift(frame, frames[0]) if register and number else (0.0, 0.0)
+        for number, frame in enumerate(frames)
+    ]
+    excesses = [_excess(number, frames, bads, shifts) for number in range(len(frames))]
+    labelled = []
+    for number, (strength, unknown) in enumerate(excesses):
+        truth, undecided = _label(strength, unknown, core, grow)
+        moved = _moved(truth, number, excesses, shifts, core)
+        ignore = unknown | undecided | moved
+        labelled.append(LabelledFrame(frames[number], truth & ~ignore, ignore))
+    return labelled
+
+
+def _read(exposure, name: str, gain, satlevel) -> tuple[np.ndarray, np.ndarray]:
+    """Return an exposure in electron where it can be, and its bad pixels, filled."""
+    frame = read_frame(exposure, name)
+    if frame.data.ndim != 2:
+        raise ValueError(f"{name} has shape {frame.data.shape}; allowed is (ny, nx)")
+    gain = resolve_gain(gain, frame.header)
+    level = resolve_satlevel(satlevel, frame.unit, frame.header, gain)
+    bad = unexamined(frame.data, frame.mask, level)
+    factor, _ = unit_factor(frame.unit, "electron", gain or 1.0, "label_exposures")
+    plane = frame.data.astype(np.float32) * np.float32(factor)
+    if bad is None:
+        return plane, np.zeros(plane.shape, dtype=bool)
+    if bad.all():
+        raise ValueError(f"{name} has no good pixel")
+    plane[bad] = fill_pixels(plane, bad, bad)[0]
+    return plane, bad
+
+
+def _excess(
+    number: int, frames: list, bads: list, shifts: list
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the excess of an exposure over the others, in sigma, and the unknown."""
+    frame = frames[number]
+    sky, sigma = measure_noise(frame, bads[number]).at()
+    others, hidden = [], []
+    for other, shift in enumerate(shifts):
+        if other == number:
+            continue
+        move = np.subtract(shifts[number], shift)
+        other_sky, _ = measure_noise(frames[other], bads[other]).at()
+        level = _moved_image(frames[other] - other_sky, move, np.nan)
+        spoiled = _moved_image(bads[other].astype(np.float32), move, 1.0) > 0.01
+        others.append(np.where(spoiled, np.nan, level))
+        hidden.append(spoiled | np.isnan(level))
+    stack = np.stack(others)
+    known = ~np.stack(hidden)
+    # The median; of an even number, the mean of the middle two if they agree, and the
+    # lower if not, as the higher may be struck.
+    values = np.where(known, stack, np.inf)
+    values.sort(axis=0)
+    count = known.sum(axis=0)
+    low, high = (
+        np.take_along_axis(values, place[None], axis=0)[0]
+        for place in (
+            np.maximum(count - 1, 0) // 2,
+            np.minimum(count, len(stack) - 1) // 2,
+        )
+    )
+    agree = high <= low + 4 * sigma
+    reference = np.where(agree, (low + np.where(agree, high, low)) / 2, low)
+    unknown = bads[number] | (count == 0)
+    reference[count == 0] = 0
+    light = np.maximum(ndimage.median_filter(reference, 3), 0)
+    slope = ndimage.maximum_filter(reference, 3) - ndimage.minimum_filter(reference, 3)
+    drift = max(np.abs(np.subtract(shifts, shifts[number])).max() % 1, 0.05)
+    variance = (sigma**2 + light) * (1 + 1 / np.maximum(count, 1))
+    variance += (0.15 + 0.3 * min(drift, 0.5)) ** 2 * np.where(
+        slope > 6 * sigma, slope, 0
+    ) ** 2
+    return (frame - sky - reference) / np.sqrt(variance), unknown
+
+
+def _moved_image(image: np.ndarray, move: np.ndarray, outside: float) -> np.ndarray:
+    if np.abs(move).max() < 0.02:
+        return image
+    if np.abs(move - np.rint(move)).max() < 0.1:
+        move, order = np.rint(move), 0
+    else:
+        order = 1
+    return ndimage.shift(image, move, order=order, mode="constant", cval=outside)
+
+
+def _label(
+    strength: np.ndarray, unknown: np.ndarray, core: float, grow: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return struck and undecided pixels."""
+    # Connected at a level that noise rarely reaches, then one pixel further: lower
+    # down, chains of noise would lead away from the track.
+    groups, number = ndimage.label((strength > LINK) & ~unknown, EIGHT)
+    peaks = np.zeros(number + 1)
+    if number:
+        peaks[1:] = ndimage.maximum(strength, groups, np.arange(1, number + 1))
+    track = (peaks > core)[groups]
+    beside = ndimage.binary_dilation(track, EIGHT)
+    truth = track | (beside & (strength > grow) & ~unknown)
+    # Excesses that are too faint to decide, and what is beside a track. Where another
+    # exposure is struck there is nothing to compare with.
+    struck_elsewhere = ndimage.binary_dilation(strength < -core, EIGHT)
+    undecided = (strength > LINK) | beside | struck_elsewhere
+    return truth, undecided & ~truth
+
+
+def _moved(
+    truth: np.ndarray, number: int, excesses: list, shifts: list, core: float
+) -> np.ndarray:
+    """Return which struck pixels belong to a source that moves from frame to frame.
+
+    A cosmic ray does not come twice: an excess with an excess close to it in both
+    neighbours in time (or the only one, at the ends) of a series is a source.
+    """
+    if len(excesses) < 3 or not truth.any():
+        return np.zeros_like(truth)
+    near = []
+    for other in (number - 1, number + 1):
+        if 0 <= other < len(excesses):
+            strength, _ = excesses[other]
+            move = np.subtract(shifts[number], shifts[other])
+            there = _moved_image((strength > core).astype(np.float32), move, 0.0) > 0.5
+            near.append(ndimage.maximum_filter(there, 7))
+    groups, count = ndimage.label(truth, EIGHT)
+    every = np.logical_and.reduce(near)
+    hits = ndimage.maximum(every, groups, np.arange(1, count + 1)).astype(bool)
+    sizes = np.bincount(groups.ravel(), minlength=count + 1)[1:]
+    # A source covers several pixels; single ones meet by chance.
+    return np.concatenate([[False], hits & (sizes >= 3)])[groups]

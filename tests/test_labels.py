@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import CCDData
+from scipy import ndimage
+
+from deepcr_ccd.training.labels import find_shift, label_exposures
+from deepcr_ccd.training.scenes import make_scene
+from deepcr_ccd.training.tracks import add_deposits, simulate_deposit
+
+
+def series(number, *, shifts=None, seed=0, size=128, kind="extragalactic"):
+    """Exposures of one scene, each with its own rays, and what the rays left."""
+    rng = np.random.default_rng(seed)
+    scene = make_scene(rng, size + 20, kind)
+    deposits = [simulate_deposit(rng) for _ in range(200)]
+    frames, charges = [], []
+    for i in range(number):
+        dy, dx = shifts[i] if shifts else (0, 0)
+        seen = ndimage.shift(scene, (dy, dx), order=1)[10:-10, 10:-10]
+        charge = add_deposits(seen, deposits, rng, 25)
+        frames.append(rng.poisson(seen + 50 + charge) + rng.normal(0, 4, seen.shape))
+        charges.append(charge)
+    return frames, charges
+
+
+def check(labelled, charges, found=0.95, false=3e-4):
+    sigma = 8
+    for item, charge in zip(labelled, charges, strict=True):
+        strong = (charge > 10 * sigma) & ~item.ignore
+        assert strong.sum() > 30
+        assert (item.truth & strong).sum() / strong.sum() > found
+        clean = (charge < 0.5) & ~ndimage.binary_dilation(charge > 0.5, np.ones((3, 3)))
+        clean &= ~item.ignore
+        assert (item.truth & clean).sum() / clean.sum() < false
+        assert not (item.truth & item.ignore).any()
+        assert item.ignore.mean() < 0.2
+
+
+def test_shift_is_measured():
+    frames, _ = series(3, shifts=[(0, 0), (3, -5), (1.4, 0.7)], seed=3)
+    assert find_shift(frames[1], frames[0]) == pytest.approx((3, -5), abs=0.1)
+    assert find_shift(frames[2], frames[0]) == pytest.approx((1.4, 0.7), abs=0.1)
+    flat = np.zeros((30, 30))
+    assert find_shift(flat, flat) == (0, 0)
+
+
+@pytest.mark.parametrize("number", [2, 3, 5])
+def test_repeated_exposures(number):
+    frames, charges = series(number)
+    labelled = label_exposures(frames)
+    check(labelled, charges)
+    np.testing.assert_allclose(labelled[0].frame, frames[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "shifts", [[(0, 0), (2, 3), (-4, 1)], [(0, 0), (0.5, 0.3), (1.3, -0.8)]]
+)
+def test_drifts(shifts):
+    frames, charges = series(3, shifts=shifts, seed=5)
+    check(label_exposures(frames), charges, found=0.9, false=1e-3)
+
+
+def test_gain_and_units():
+    frames, charges = series(3)
+    ccds = [CCDData(f / 2, unit=u.adu, meta={"GAIN": 2.0}) for f in frames]
+    labelled = label_exposures(ccds, gain="GAIN")
+    for one, two in zip(labelled, label_exposures(frames), strict=True):
+        np.testing.assert_allclose(one.frame, two.frame, rtol=1e-5)
+        assert (one.truth == two.truth).mean() > 0.999
+
+
+def test_what_is_bad_or_saturated_is_ignored():
+    frames, _ = series(2, seed=4)
+    frames[0][20, 30] = np.nan
+    frames[1][40, 50] = 1e6
+    first, second = label_exposures(frames, satlevel=9e5)
+    assert first.ignore[20, 30]
+    assert second.ignore[20, 30]
+    assert first.ignore[40, 50]
+    assert second.ignore[40, 50]
+
+
+def test_movers_are_ignored():
+    frames, charges = series(5, seed=6, kind="sparse")
+    y, x = np.indices(frames[0].shape)
+    for i, frame in enumerate(frames):
+        frame += 400 * np.exp(-0.5 * ((y - 60) ** 2 + (x - 50 - 2.5 * i) ** 2) / 1.2**2)
+    for i, item in enumerate(label_exposures(frames, register=False)):
+        place = slice(58, 63), slice(48 + int(2.5 * i), 53 + int(2.5 * i))
+        free = charges[i][place] < 1
+        assert not (item.truth[place] & free).any()
+        assert item.ignore[60, 50 + round(2.5 * i)]
+
+
+@pytest.mark.parametrize(
+    ("exposures", "match"),
+    [
+        ([np.zeros((4, 4))], "two or more, not 1"),
+        ([np.zeros((4, 4)), np.zeros((4, 5))], r"exposures\[1\] has shape \(4, 5\)"),
+        ([np.zeros((2, 4, 4))] * 2, r"exposures\[0\] has shape"),
+        ([np.full((4, 4), np.nan)] * 2, "has no good pixel"),
+    ],
+)
+def test_bad_input(exposures, match):
+    with pytest.raises(ValueError, match=match):
+        label_exposures(exposures)
+
+
+def test_real_pair(data_folder):
+    """The README of the data counts 3,000 to 6,000 rays an exposure."""
+    with fits.open(data_folder / "hst_stis" / "o56502020_raw.fits") as hdus:
+        pair = [hdus["SCI", v].data[10:1010, 20:410].astype(float) for v in (1, 2)]
+    for item in label_exposures([f - np.median(f) for f in pair]):
+        _, number = ndimage.label(item.truth, np.ones((3, 3)))
+        assert 1500 < number < 6000
+        assert 0.01 < item.truth.mean() < 0.06
+        assert item.ignore.mean() < 0.25
