@@ -43,7 +43,7 @@ def stis_pair(path):
         ignore = (np.abs(strength) > 1.5) & ~truth
         ignore |= near & ~truth & (strength > 1)
         ignore |= ndimage.binary_dilation(strength < -4, iterations=1) & ~truth
-        items.append(Observation(one, truth, ignore, 4.0))
+        items.append(Observation(one, truth, ignore, 4.0, np.minimum(one, other)))
     return items
 
 

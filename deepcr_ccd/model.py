@@ -288,14 +288,13 @@ class Model:
         """
         self._require("inpaint")
         apply = self._prepare(frame, mask, {})
-        zero, one = apply(np.array([0.0, 1.0], dtype=np.float32), None)
 
         def function(tile: Tile, values: np.ndarray, hidden: np.ndarray) -> np.ndarray:
             if not hidden.any():
                 return values
             planes = np.stack([np.where(hidden, 0, apply(values, tile)), hidden])
             filled = self._run(planes.astype(np.float32))
-            return (filled - zero) / (one - zero)
+            return apply.invert(filled, tile)
 
         return self._map(function, [frame, mask], tile_size, progress)
 

@@ -8,11 +8,11 @@ call the same one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from .sky import measure_noise
+from .sky import CELL, NoiseMap, measure_noise
 from .tiling import Tile, read_tile
 
 __all__ = ["TRANSFORMS", "Transform"]
@@ -20,28 +20,86 @@ __all__ = ["TRANSFORMS", "Transform"]
 #: Input is clipped here: far above any well, far below float32 overflow inside.
 LARGEST = 1e12
 
-Apply = Callable[[np.ndarray, Tile | None], np.ndarray]
+
+class Normalization(Protocol):
+    """What a transform returns: pixels to numbers for the network, and back."""
+
+    def __call__(self, values: np.ndarray, tile: Tile | None = None) -> np.ndarray:
+        """Return the network's input, float32, for a tile's pixels or the frame's."""
+
+    def invert(self, numbers: np.ndarray, tile: Tile | None = None) -> np.ndarray:
+        """Return pixels, given numbers of the network's kind."""
 
 
 class Transform(NamedTuple):
     """A transform, and which of the optional facts about noise it makes use of."""
 
-    prepare: Callable[..., Apply]
+    prepare: Callable[..., Normalization]
     uses: frozenset[str] = frozenset()
 
 
-def _linear(offset: float, scale: float) -> Apply:
-    offset, scale = np.float32(offset), np.float32(scale)
+class Linear:
+    """Subtract an offset and divide by a scale."""
 
-    def apply(values: np.ndarray, tile: Tile | None = None) -> np.ndarray:  # noqa: ARG001
-        if offset == 0 and scale == 1:
-            return np.clip(values, -LARGEST, LARGEST)
-        return (np.clip(values, -LARGEST, LARGEST) - offset) / scale
+    def __init__(self, offset: float, scale: float):
+        self.offset, self.scale = np.float32(offset), np.float32(scale)
 
-    return apply
+    def __call__(self, values: np.ndarray, tile: Tile | None = None) -> np.ndarray:  # noqa: ARG002
+        """Return the network's input."""
+        clipped = np.clip(values, -LARGEST, LARGEST)
+        if self.offset == 0 and self.scale == 1:
+            return clipped
+        return (clipped - self.offset) / self.scale
+
+    def invert(self, numbers: np.ndarray, tile: Tile | None = None) -> np.ndarray:  # noqa: ARG002
+        """Return pixels."""
+        return numbers * self.scale + self.offset
 
 
-def scaled(frame: np.ndarray, bad: np.ndarray | None, *, scale: float = 1.0) -> Apply:  # noqa: ARG001
+class NoiseUnits:
+    """Take the inverse hyperbolic sine of pixels over the sky in units of the noise."""
+
+    def __init__(
+        self,
+        noise: NoiseMap,
+        background: np.ndarray | None,
+        variance: np.ndarray | None,
+        floor: float,
+    ):
+        self.noise = noise
+        self.background = background
+        self.variance = variance
+        self.floor = np.float32(floor)
+
+    def _units(self, tile: Tile | None) -> tuple[np.ndarray, np.ndarray]:
+        sky, sigma = self.noise.at(tile)
+        if self.background is not None:
+            sky += self.background if tile is None else read_tile(self.background, tile)
+        if self.variance is not None:
+            plane = self.variance if tile is None else read_tile(self.variance, tile)
+            known = np.isfinite(plane) & (plane > 0)
+            sigma = np.where(known, np.sqrt(np.where(known, plane, 1)), sigma)
+        return sky, np.maximum(sigma, self.floor)
+
+    def __call__(self, values: np.ndarray, tile: Tile | None = None) -> np.ndarray:
+        """Return the network's input."""
+        sky, sigma = self._units(tile)
+        scaled = (np.clip(values, -LARGEST, LARGEST) - sky) / sigma
+        return np.arcsinh(scaled).astype(np.float32, copy=False)
+
+    def invert(self, numbers: np.ndarray, tile: Tile | None = None) -> np.ndarray:
+        """Return pixels."""
+        sky, sigma = self._units(tile)
+        # Beyond these numbers there is no pixel, only an overflow.
+        return np.sinh(np.clip(numbers, -40, 40)) * sigma + sky
+
+
+def scaled(
+    frame: np.ndarray,  # noqa: ARG001
+    bad: np.ndarray | None,  # noqa: ARG001
+    *,
+    scale: float = 1.0,
+) -> Linear:
     """Divide by a constant.
 
     Parameters
@@ -53,10 +111,10 @@ def scaled(frame: np.ndarray, bad: np.ndarray | None, *, scale: float = 1.0) -> 
     scale : float
         The constant.
     """
-    return _linear(0.0, scale)
+    return Linear(0.0, scale)
 
 
-def standardized(frame: np.ndarray, bad: np.ndarray | None) -> Apply:
+def standardized(frame: np.ndarray, bad: np.ndarray | None) -> Linear:
     """Subtract the frame's mean and divide by its standard deviation.
 
     Both are taken over the good pixels of the whole frame.
@@ -70,22 +128,22 @@ def standardized(frame: np.ndarray, bad: np.ndarray | None) -> Apply:
     """
     good = frame if bad is None else frame[~bad]
     if not good.size:
-        return _linear(0.0, 1.0)
+        return Linear(0.0, 1.0)
     good = np.clip(good, -LARGEST, LARGEST)
     mean = good.mean(dtype=np.float64)
     spread = good.std(dtype=np.float64)
-    return _linear(mean, spread if spread > 0 else 1.0)
+    return Linear(mean, spread if spread > 0 else 1.0)
 
 
 def in_noise_units(
     frame: np.ndarray,
     bad: np.ndarray | None,
     *,
-    cell: int = 64,
+    cell: int = CELL,
     background: np.ndarray | None = None,
     variance: np.ndarray | None = None,
     readnoise: float | None = None,
-) -> Apply:
+) -> NoiseUnits:
     """Subtract the sky, divide by its noise, and take the inverse hyperbolic sine.
 
     Parameters
@@ -104,21 +162,7 @@ def in_noise_units(
     if background is not None:
         frame = frame - background
     noise = measure_noise(frame, bad, cell=cell)
-    floor = np.float32(readnoise or 0)
-
-    def apply(values: np.ndarray, tile: Tile | None = None) -> np.ndarray:
-        sky, sigma = noise.at(tile)
-        if background is not None:
-            sky += background if tile is None else read_tile(background, tile)
-        if variance is not None:
-            plane = variance if tile is None else read_tile(variance, tile)
-            known = np.isfinite(plane) & (plane > 0)
-            sigma = np.where(known, np.sqrt(np.where(known, plane, 1)), sigma)
-        clipped = np.clip(values, -LARGEST, LARGEST)
-        scaled = (clipped - sky) / np.maximum(sigma, floor)
-        return np.arcsinh(scaled).astype(np.float32, copy=False)
-
-    return apply
+    return NoiseUnits(noise, background, variance, readnoise or 0)
 
 
 #: Transforms a model card can name.

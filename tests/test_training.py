@@ -268,8 +268,9 @@ def test_training_learns_and_resumes_exactly(data, tmp_path):
     saved = load_model(tmp_path / "b" / "small.safetensors", device="cpu")
     roc = RocCurve()
     for i in range(500, 520):
-        frame, truth, ignore, _ = data.observe(np.random.default_rng([1, i]))
-        roc.add(cosmicray_probability(frame, model=saved), truth, ignore)
+        seen = data.observe(np.random.default_rng([1, i]))
+        probability = cosmicray_probability(seen.frame, model=saved)
+        roc.add(probability, seen.truth, seen.ignore)
     assert roc.tpr_at(0.02) > 0.5
 
 

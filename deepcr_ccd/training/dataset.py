@@ -16,7 +16,7 @@ from scipy import ndimage
 from ..transforms import TRANSFORMS
 from .tracks import add_deposits
 
-__all__ = ["Labels", "Observation", "SimulatedFrames", "label_charge"]
+__all__ = ["FillFrames", "Labels", "Observation", "SimulatedFrames", "label_charge"]
 
 EIGHT = np.ones((3, 3), dtype=bool)
 
@@ -38,13 +38,14 @@ class Observation(NamedTuple):
     """A frame and what is true of it.
 
     ``frame`` is float32, ``(ny, nx)``, in electron; ``truth`` and ``ignore`` are bool;
-    ``readnoise`` is in electron.
+    ``readnoise`` is in electron; ``quiet`` is the frame without cosmic rays and noise.
     """
 
     frame: np.ndarray
     truth: np.ndarray
     ignore: np.ndarray
     readnoise: float
+    quiet: np.ndarray
 
 
 def label_charge(
@@ -146,14 +147,12 @@ class SimulatedFrames(torch.utils.data.Dataset):
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        frame, truth, ignore, _ = self.observe(
-            np.random.default_rng([self.seed, index])
-        )
-        planes = self.transform.prepare(frame, None)(frame, None)
+        seen = self.observe(np.random.default_rng([self.seed, index]))
+        planes = self.transform.prepare(seen.frame, None)(seen.frame)
         return {
             "frame": torch.from_numpy(np.ascontiguousarray(planes))[None],
-            "truth": torch.from_numpy(truth),
-            "ignore": torch.from_numpy(ignore),
+            "truth": torch.from_numpy(seen.truth),
+            "ignore": torch.from_numpy(seen.ignore),
         }
 
     def observe(self, rng: np.random.Generator) -> Observation:
@@ -194,10 +193,39 @@ class SimulatedFrames(torch.utils.data.Dataset):
         if rng.random() < 0.5:
             gain = rng.choice([1.0, 1.5, 2.0, 4.0])
             frame = np.rint(frame / gain) * gain
-        return Observation(frame.astype(np.float32), truth, ignore, float(readnoise))
+        quiet = np.minimum(quiet, well)
+        return Observation(
+            frame.astype(np.float32), truth, ignore, float(readnoise), quiet
+        )
 
     def _crop(self, rng: np.random.Generator) -> np.ndarray:
         scene = self.scenes[rng.integers(len(self.scenes))]
         y, x = (rng.integers(0, n - self.size + 1) for n in scene.shape)
         scene = np.rot90(scene[y : y + self.size, x : x + self.size], rng.integers(4))
         return scene[::-1] if rng.random() < 0.5 else scene
+
+
+class FillFrames(SimulatedFrames):
+    """Frames with masks over their cosmic rays, for training a network that fills.
+
+    An item is a dictionary: ``frame``, float32 ``(2, size, size)``, the frame after the
+    transform with masked pixels at zero, and the mask; ``target``, float32
+    ``(size, size)``, the frame without cosmic rays and noise after the transform; and
+    ``mask``, bool ``(size, size)``.
+    """
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng([self.seed, index])
+        seen = self.observe(rng)
+        # As masks come out: mostly whole, sometimes grown, now and then with an end
+        # of a track left out.
+        mask = seen.truth | (seen.ignore & (rng.random() < 0.5))
+        if rng.random() < 0.5:
+            mask = ndimage.binary_dilation(mask, EIGHT)
+        normalize = self.transform.prepare(seen.frame, mask)
+        planes = np.stack([np.where(mask, 0, normalize(seen.frame)), mask])
+        return {
+            "frame": torch.from_numpy(planes.astype(np.float32)),
+            "target": torch.from_numpy(np.ascontiguousarray(normalize(seen.quiet))),
+            "mask": torch.from_numpy(np.ascontiguousarray(mask)),
+        }

@@ -47,16 +47,33 @@ def _rate(step: int, recipe: Recipe) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(done, 1)))
 
 
-def _loss(network: nn.Module, batch: dict, device: torch.device) -> torch.Tensor:
+def _mask_loss(output: torch.Tensor, batch: dict) -> torch.Tensor:
     """Return the mean binary cross-entropy of pixels that are not ignored."""
-    frame = batch["frame"].to(device, memory_format=torch.channels_last)
-    with torch.autocast(device.type, torch.bfloat16):
-        logits = network(frame)[:, 0]
     loss = nn.functional.binary_cross_entropy_with_logits(
-        logits.float(), batch["truth"].to(device).float(), reduction="none"
+        output, batch["truth"].float(), reduction="none"
     )
-    kept = ~batch["ignore"].to(device)
-    return (loss * kept).sum() / kept.sum()
+    kept = ~batch["ignore"]
+    return (loss * kept).sum() / kept.sum().clamp(min=1)
+
+
+def _fill_loss(output: torch.Tensor, batch: dict) -> torch.Tensor:
+    """Return the mean error of masked pixels: squared where small, plain beyond."""
+    loss = nn.functional.huber_loss(
+        output, batch["target"], reduction="none", delta=0.5
+    )
+    kept = batch["mask"]
+    return (loss * kept).sum() / kept.sum().clamp(min=1)
+
+
+LOSSES = {"mask": _mask_loss, "inpaint": _fill_loss}
+
+
+def _loss(network, batch: dict, task: str, device: torch.device) -> torch.Tensor:
+    batch = {key: value.to(device) for key, value in batch.items()}
+    frame = batch["frame"].to(memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16):
+        output = network(frame)[:, 0]
+    return LOSSES[task](output.float(), batch)
 
 
 def train_model(
@@ -69,7 +86,7 @@ def train_model(
     validate: Callable[[Model], dict[str, float]] | None = None,
     report: Callable[[str], None] = logger.info,
 ) -> Model:
-    """Train a network for masks.
+    """Train a network to find cosmic rays, or to fill what they struck.
 
     A run that was ended goes on from its last checkpoint: items depend on their number
     alone, so it sees what it would have seen.
@@ -77,9 +94,9 @@ def train_model(
     Parameters
     ----------
     dataset : `torch.utils.data.Dataset`
-        Of dictionaries with ``frame``, ``truth`` and ``ignore``, such as
-        `~deepcr_ccd.training.dataset.SimulatedFrames`; at least as long as steps times
-        batch.
+        Of dictionaries, such as `~deepcr_ccd.training.dataset.SimulatedFrames` for a
+        card of the task "mask" and `~deepcr_ccd.training.dataset.FillFrames` for one of
+        "inpaint"; at least as long as steps times batch.
     card : ModelCard
         The card of the model to be; its arguments say what network to build.
     folder : path-like
@@ -148,7 +165,7 @@ def train_model(
     network.train()
     total, since = 0.0, time.perf_counter()
     for step, batch in enumerate(loader, start=start + 1):
-        loss = _loss(network, batch, device)
+        loss = _loss(network, batch, card.task, device)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
