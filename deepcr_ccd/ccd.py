@@ -34,6 +34,7 @@ def cosmicray_deepcr(
     gain=None,
     readnoise=None,
     threshold: float | None = None,
+    target_fpr: float | None = None,
     grow: float = 0,
     inpaint: str | None = "auto",
     satlevel=None,
@@ -61,6 +62,9 @@ def cosmicray_deepcr(
     threshold : float, optional
         Probability in [0, 1] above which a pixel is a cosmic ray. By default what
         the model's card says.
+    target_fpr : float, optional
+        In place of a threshold: the share of clean pixels that may be flagged, such
+        as 1e-4, for models whose card has a calibration.
     grow : float
         Radius in px by which to grow the mask.
     inpaint : {"auto", "median", "mean", "idw", "interpolate", "network"} or None
@@ -129,7 +133,7 @@ def cosmicray_deepcr(
     """
     frame = read_frame(ccd)
     model = load_model(model, device=device, task="mask")
-    threshold = detection.check_threshold(threshold, model)
+    threshold = detection.check_threshold(threshold, model, target_fpr)
     if not np.isscalar(grow) or isinstance(grow, str) or not 0 <= grow < np.inf:
         raise ValueError(f"grow={grow!r} must be a radius >= 0 in px")
     gain = resolve_gain(gain, frame.header)

@@ -64,6 +64,9 @@ def build_parser() -> argparse.ArgumentParser:
     work.add_argument("--overwrite", action="store_true", help="replace outputs")
     work.add_argument("--model", default=DEFAULT_MODEL, help="name or path of a model")
     work.add_argument("--threshold", type=float, help="probability in [0, 1]")
+    work.add_argument(
+        "--target-fpr", type=float, help="share of clean pixels that may be flagged"
+    )
     work.add_argument("--grow", type=float, default=0, metavar="PX")
     work.add_argument(
         "--gain", type=number_or_word, help="electron/adu, or a header keyword"
@@ -175,6 +178,7 @@ def clean_image(image: Image, options: argparse.Namespace, file: FitsFile):
             gain=options.gain,
             readnoise=options.readnoise,
             threshold=options.threshold,
+            target_fpr=options.target_fpr,
             grow=options.grow,
             inpaint=None if options.inpaint == "none" else options.inpaint,
             satlevel=options.satlevel,

@@ -195,21 +195,31 @@ def _without(frame: np.ndarray, bad: np.ndarray, radius: int) -> np.ndarray:
     return frame
 
 
-def check_threshold(threshold: float | None, model: Model) -> float:
-    """Return a threshold, the card's if there is none.
+def check_threshold(
+    threshold: float | None, model: Model, target_fpr: float | None = None
+) -> float:
+    """Return the threshold to use, the card's if nothing was asked for.
 
     Parameters
     ----------
     threshold : float or None
-        What the user asked for.
+        A probability.
     model : Model
         For task "mask".
+    target_fpr : float or None
+        Share of clean pixels that may be flagged; the card's calibration says at
+        which threshold that is so.
 
     Raises
     ------
     ValueError
-        If it is not a number in [0, 1].
+        If the threshold is not in [0, 1], both are given, or the rate is out of the
+        range of the card's calibration.
     """
+    if target_fpr is not None:
+        if threshold is not None:
+            raise ValueError("give threshold= or target_fpr=, not both")
+        return model.card.threshold_for(target_fpr)
     if threshold is None:
         return model.card.threshold
     try:

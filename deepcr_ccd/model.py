@@ -49,6 +49,8 @@ class ModelCard:
         Arguments of the transform, such as ``{"scale": 100}``.
     threshold : float
         Probability above which a pixel is a cosmic ray by default.
+    calibration : dict
+        Thresholds, by the share of clean pixels that are flagged at them.
     fill : str
         Name of the inpainting model that belongs to this one, if any.
     instrument : str
@@ -71,6 +73,7 @@ class ModelCard:
     transform: str = "scaled"
     transform_arguments: dict = dataclasses.field(default_factory=dict)
     threshold: float = 0.5
+    calibration: dict = dataclasses.field(default_factory=dict)
     fill: str = ""
     instrument: str = ""
     filters: list = dataclasses.field(default_factory=list)
@@ -116,6 +119,36 @@ class ModelCard:
             return False
         filters = {header.get(key) for key in ("FILTER", "FILTER1", "FILTER2")}
         return not self.filters or not filters.isdisjoint(self.filters)
+
+    def threshold_for(self, target_fpr: float) -> float:
+        """Return the threshold at which a share of clean pixels is flagged.
+
+        Parameters
+        ----------
+        target_fpr : float
+            The share, such as 1e-3; interpolated in its logarithm.
+
+        Raises
+        ------
+        ValueError
+            If the card has no calibration, or the share is out of its range.
+        """
+        known = sorted((float(rate), value) for rate, value in self.calibration.items())
+        if not known:
+            raise ValueError(
+                f"target_fpr={target_fpr!r}: the card of {self.name!r} has no "
+                "calibration; give threshold="
+            )
+        rates = [rate for rate, _ in known]
+        if not isinstance(target_fpr, int | float | np.floating) or not (
+            rates[0] <= target_fpr <= rates[-1]
+        ):
+            raise ValueError(
+                f"target_fpr={target_fpr!r}: {self.name!r} is calibrated from "
+                f"{rates[0]:g} to {rates[-1]:g}"
+            )
+        thresholds = [value for _, value in known]
+        return float(np.interp(np.log(target_fpr), np.log(rates), thresholds))
 
     def to_json(self) -> str:
         """Return the card as JSON."""

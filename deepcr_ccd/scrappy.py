@@ -63,6 +63,7 @@ def detect_cosmics(
     *,
     model=DEFAULT_MODEL,
     threshold: float | None = None,
+    target_fpr: float | None = None,
     device=None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Detect cosmic rays in an array: astroscrappy's function, with a network.
@@ -102,6 +103,8 @@ def detect_cosmics(
     threshold : float, optional
         Probability in [0, 1] above which a pixel is a cosmic ray. By default what
         the model's card says.
+    target_fpr : float, optional
+        In place of a threshold: the share of clean pixels that may be flagged.
     device : str or torch.device, optional
         Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
 
@@ -149,7 +152,7 @@ def detect_cosmics(
             f"cleantype={cleantype!r} is unknown; allowed are {', '.join(CLEANTYPES)}"
         )
     model = load_model(model, device=device, task="mask")
-    threshold = detection.check_threshold(threshold, model)
+    threshold = detection.check_threshold(threshold, model, target_fpr)
     gain = resolve_gain(1.0 if gain is None else gain)
     mask = frame.mask
     if inmask is not None:

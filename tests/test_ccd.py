@@ -620,3 +620,19 @@ def test_a_model_may_be_passed(ccd):
     assert cleaned.mask.all()
     np.testing.assert_array_equal(cleaned.data, ccd.data)
     np.testing.assert_array_equal(cleaned.uncertainty.array, 9)
+
+
+def test_target_fpr(ccd):
+    calibration = {"0.0001": 0.9, "0.01": 0.3}
+    model = random_model(calibration=calibration)
+    p = cosmicray_probability(ccd, model=model)
+    for fpr, threshold in ((1e-4, 0.9), (1e-3, 0.6), (1e-2, 0.3)):
+        cleaned = cosmicray_deepcr(ccd, model=model, target_fpr=fpr)
+        assert cleaned.header["CRTHRESH"] == pytest.approx(threshold)
+        np.testing.assert_array_equal(cleaned.mask, p > threshold)
+    with pytest.raises(ValueError, match="is calibrated from 0.0001 to 0.01"):
+        cosmicray_deepcr(ccd, model=model, target_fpr=0.5)
+    with pytest.raises(ValueError, match="not both"):
+        cosmicray_deepcr(ccd, model=model, target_fpr=1e-3, threshold=0.5)
+    with pytest.raises(ValueError, match="'ACS-WFC' has no calibration"):
+        cosmicray_deepcr(ccd, model="ACS-WFC", target_fpr=1e-3)

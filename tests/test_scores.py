@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
+from deepcr_ccd.evaluation.objects import ObjectScores, Reliability, star_harm
 from deepcr_ccd.evaluation.scores import RocCurve
 
 
@@ -72,3 +74,58 @@ def test_certain_probabilities():
 def test_shapes_must_agree():
     with pytest.raises(ValueError, match="truth has shape"):
         RocCurve().add(np.zeros((2, 2)), np.zeros((3, 3), bool))
+
+
+def test_objects():
+    truth = np.zeros((40, 40), dtype=bool)
+    truth[5, 5:8] = truth[20, 20] = truth[30, 30:40] = True
+    charge = np.where(truth, 100.0, 0)
+    crmask = np.zeros_like(truth)
+    crmask[5, 5:7] = True
+    crmask[10, 10] = True
+    crmask[15, 15:17] = True
+    ignore = np.zeros_like(truth)
+    ignore[15, 16] = True
+    scores = ObjectScores(sizes=(1, 2, 5, 100))
+    scores.add(crmask, truth, charge, ignore)
+    # One true, one false; the third touches what nobody can decide.
+    assert scores.purity == 0.5
+    table = scores.completeness()
+    assert table["number"].tolist() == [1, 1, 1]
+    assert table["found"].tolist() == [0, 1, 0]
+    np.testing.assert_allclose(table["covered"], [0, 2 / 3, 0])
+    by_charge = scores.completeness("charge")
+    assert by_charge["low"].tolist() == [100, 300, 1000]
+    with pytest.raises(ValueError, match="by='colour'"):
+        scores.completeness("colour")
+    assert np.isnan(ObjectScores().purity)
+
+
+def test_reliability_is_that_of_scikit_learn(rng):
+    probability = rng.random((60, 60))
+    truth = rng.random(probability.shape) < probability**2
+    ignore = rng.random(probability.shape) < 0.1
+    curve = Reliability()
+    curve.add(np.where(ignore, np.nan, probability), truth)
+    struck, mean = calibration_curve(truth[~ignore], probability[~ignore], n_bins=10)
+    np.testing.assert_allclose(curve.table()["struck"], struck)
+    np.testing.assert_allclose(curve.table()["probability"], mean)
+    assert curve.table()["number"].sum() == (~ignore).sum()
+
+
+def test_star_harm():
+    before = np.zeros((40, 40))
+    positions = np.array([[10, 10], [10, 30], [30, 10], [30, 30], [0, 0]])
+    fluxes = np.array([500.0, 500.0, 5e4, 5e4, 5e4])
+    for (y, x), flux in zip(positions, fluxes, strict=True):
+        before[y, x] = flux
+    crmask = np.zeros(before.shape, dtype=bool)
+    crmask[10, 10] = crmask[30, 10] = True
+    after = np.where(crmask, 0, before)
+    struck = np.zeros_like(crmask)
+    struck[31, 10] = True
+    table = star_harm(before, after, crmask, positions, fluxes, struck=struck)
+    # The star in the corner and the one that was struck are left out.
+    assert table["number"].tolist() == [2, 1]
+    assert table["flagged"].tolist() == [0.5, 0]
+    assert table["bias"].tolist() == [-0.5, 0]

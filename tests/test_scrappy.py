@@ -27,7 +27,7 @@ def test_signature_is_that_of_astroscrappy():
     for parameter in positional:
         assert parameter.default == theirs[parameter.name].default, parameter.name
     added = [p.name for p in ours.values() if p not in positional]
-    assert added == ["model", "threshold", "device"]
+    assert added == ["model", "threshold", "target_fpr", "device"]
     assert {k: theirs[k].default for k in IGNORED} == IGNORED
 
 
