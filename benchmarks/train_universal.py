@@ -1,6 +1,9 @@
 """Train ``universal``: one model for cameras it has never seen.
 
-    python benchmarks/train_universal.py FOLDER [--minutes 45] [--data ../shared/data]
+    python benchmarks/train_universal.py FOLDER [--steps 10000] [--data ../shared/data]
+    python benchmarks/train_universal.py FOLDER --task inpaint [--steps 4000]
+
+The second trains ``universal-inpaint``, which fills, on the same data.
 
 Scenes and tracks are simulated. To these come real cosmic rays, cut from frames that
 are named in REAL (absent ones are left out): differences of CR-SPLIT pairs of HST/STIS,
@@ -19,9 +22,10 @@ from astropy.io import fits
 from scipy import ndimage
 
 from deepcr_ccd.evaluation.scores import RocCurve
+from deepcr_ccd.filling import fill_pixels
 from deepcr_ccd.model import ModelCard
 from deepcr_ccd.sky import measure_noise
-from deepcr_ccd.training.dataset import Labels, SimulatedFrames
+from deepcr_ccd.training.dataset import FillFrames, Labels, SimulatedFrames
 from deepcr_ccd.training.fit import Recipe, train_model
 from deepcr_ccd.training.scenes import KINDS, make_scene
 from deepcr_ccd.training.tracks import (
@@ -141,33 +145,55 @@ def validation(folder, libraries):
     return validate
 
 
+def fill_validation(folder, libraries):
+    """Return a function that scores fills: mean squared error over that of medians."""
+    frames = held_out_frames(folder, libraries)
+
+    def validate(model):
+        scores = {}
+        for kind, observations in frames.items():
+            errors = np.zeros(2)
+            for item in observations:
+                none = np.zeros_like(item.truth)
+                window, _ = fill_pixels(item.frame, item.truth, none, "median")
+                network = model.fill(item.frame, item.truth)[item.truth]
+                target = item.quiet[item.truth]
+                errors += [np.sum((f - target) ** 2.0) for f in (network, window)]
+            scores[f"{kind} mse/median"] = errors[0] / errors[1]
+        return scores
+
+    return validate
+
+
 def main():
     """Train as the command line asks."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--task", choices=["mask", "inpaint"], default="mask")
+    parser.add_argument("--steps", type=int, default=10000)
     parser.add_argument("--scenes", type=int, default=2500)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--width", type=int, nargs="+", default=[32, 32, 64])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--name", default="universal")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     bank = scenes(options.folder / "scenes.npy", options.scenes, options.seed)
     recipe = Recipe(steps=options.steps, seed=options.seed, rate=options.rate)
-    dataset = SimulatedFrames(
+    kinds = {"mask": SimulatedFrames, "inpaint": FillFrames}
+    dataset = kinds[options.task](
         bank,
         deposits(options.data, options.seed, "train"),
         length=recipe.steps * recipe.batch,
         seed=options.seed,
     )
+    masks = options.task == "mask"
     card = ModelCard(
-        name=options.name,
-        task="mask",
+        name="universal" if masks else "universal-inpaint",
+        task=options.task,
         architecture="unet",
         arguments={
-            "in_channels": 1,
+            "in_channels": 1 if masks else 2,
             "width": options.width,
             "levels": len(options.width),
             "stem": 2,
@@ -177,12 +203,13 @@ def main():
         instrument="any",
     )
     start = time.time()
+    libraries = deposits(options.data, 4242, "held out")
     train_model(
         dataset,
         card,
-        options.folder,
+        options.folder if masks else options.folder / "inpaint",
         recipe=recipe,
-        validate=validation(options.folder, deposits(options.data, 4242, "held out")),
+        validate=(validation if masks else fill_validation)(options.folder, libraries),
         report=lambda line: print(
             f"{(time.time() - start) / 60:6.1f} min  {line}", flush=True
         ),

@@ -49,13 +49,13 @@ def cosmicray_deepcr(
     ----------
     ccd : `~astropy.nddata.CCDData`, other NDData, Quantity or array-like
         Frame of shape ``(ny, nx)``, or a stack ``(n, ny, nx)`` that is cleaned
-        plane by plane. It is not modified. A plain array is in the unit the model
-        works in, or in adu if ``gain`` is given.
+        plane by plane. It is not modified. To models that need a unit, a plain array
+        is in the one they work in, or in adu if ``gain`` is given.
     model : str, path-like or Model
         A name of `list_models`, the path of a model file, or a model.
     gain : float, `~astropy.units.Quantity` or str, optional
-        In electron/adu, or the header keyword that holds it. Needed where the
-        frame's unit is not the one the model works in.
+        In electron/adu, or the header keyword that holds it. Needed by models that
+        work in a unit which is not the frame's; the default takes any.
     readnoise : float, `~astropy.units.Quantity` or str, optional
         In electron, or the header keyword that holds it; for models that work in
         units of the noise.

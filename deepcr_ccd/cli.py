@@ -105,6 +105,13 @@ def build_parser() -> argparse.ArgumentParser:
     models.add_argument("name", nargs="?", metavar="NAME")
     models.set_defaults(run=models_command)
 
+    train = commands.add_parser(
+        "train", parents=[shared], help="train a model on your repeated exposures"
+    )
+    train.add_argument("config", metavar="CONFIG.toml")
+    train.add_argument("--device", help="cpu, cuda, cuda:N or mps")
+    train.set_defaults(run=train_command)
+
     example = commands.add_parser(
         "demo", parents=[shared], help="clean an example frame and draw it"
     )
@@ -256,6 +263,20 @@ def models_command(options: argparse.Namespace) -> None:
             value = value or "any"
         if value not in ("", {}, []):
             say(f"{field.name:20} {value}")
+
+
+def train_command(options: argparse.Namespace) -> None:
+    """Run ``deepcr-ccd train``.
+
+    Parameters
+    ----------
+    options : `argparse.Namespace`
+        Its options.
+    """
+    # Only this command needs the training half of the package.
+    from .training.config import train_from_config
+
+    train_from_config(options.config, report=say, device=options.device)
 
 
 def demo_command(options: argparse.Namespace) -> None:

@@ -23,8 +23,10 @@ __all__ = ["Model", "ModelCard", "resolve_device"]
 
 TASKS = ("mask", "inpaint")
 UNITS = ("electron", "adu", None)
-#: Core of a tile on a CPU, in px: near the fastest, and far below 1 GB.
-CPU_TILE = 256
+#: Core of a tile on a CPU, in px, at least and at most; and in receptive radii. Large
+#: tiles waste little on their halo, small ones stay in the cache and far below 1 GB.
+CPU_TILES = (256, 768)
+CPU_TILE_RADII = 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class ModelCard:
     fill : str
         Name of the inpainting model that belongs to this one, if any.
     instrument : str
-        Cameras it was trained on, in words.
+        Cameras it was trained on, in words; "any" if it is made for all.
     filters : list of str
         Filters it was trained on.
     domain : dict
@@ -111,8 +113,11 @@ class ModelCard:
         Parameters
         ----------
         header : mapping or None
-            The frame's header; without one the answer is no.
+            The frame's header; without one the answer is no, unless the card's
+            instrument is "any".
         """
+        if self.instrument == "any":
+            return True
         if not header or not self.domain:
             return False
         if any(header.get(key) != value for key, value in self.domain.items()):
@@ -454,7 +459,7 @@ class Model:
                 raise ValueError(f"tile_size={tile_size!r} must be at least 1 px")
             return int(tile_size)
         if self.device.type != "cuda":
-            return CPU_TILE
+            return int(np.clip(CPU_TILE_RADII * self.network.radius, *CPU_TILES))
         # A U-Net of width 32 holds about 1 kB a pixel while it runs; a quarter of
         # the free memory leaves room for workspace.
         free, _ = torch.cuda.mem_get_info(self.device)

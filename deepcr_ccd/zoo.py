@@ -18,7 +18,7 @@ from .model import Model, resolve_device
 __all__ = ["DEFAULT_MODEL", "list_models", "load_model"]
 
 #: The model of every front door that is not told otherwise.
-DEFAULT_MODEL = "ACS-WFC"
+DEFAULT_MODEL = "universal"
 DISTRIBUTION = "deepCR"
 INSTALL = 'pip install "deepcr_ccd[deepcr]"'
 

@@ -1,14 +1,18 @@
 import gzip
+from functools import partial
 
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
 
-from deepcr_ccd import cosmicray_deepcr
+import deepcr_ccd
 from deepcr_ccd.atomic import atomic_path
 from deepcr_ccd.ccd import KEYWORDS
 from deepcr_ccd.files import FitsFile, parse_unit, write_masks
+
+# A published model, which needs electrons, unless a test says otherwise.
+cosmicray_deepcr = partial(deepcr_ccd.cosmicray_deepcr, model="ACS-WFC")
 
 
 def segments(path):

@@ -19,7 +19,7 @@ FLOORS = [
     {"zoo", "files"},
     {"detection"},
     {"ccd", "scrappy", "original", "plot"},
-    {"demo"},
+    {"demo", "training"},
     {"cli"},
     {"__init__"},
 ]
@@ -73,9 +73,11 @@ def test_importing_loads_no_optional_package():
 
 
 def test_the_engine_does_not_know_training_and_evaluation():
+    """Only the command line, which starts a training, does."""
     for path in modules():
         for _, name in imports(path):
-            assert not {"training", "evaluation"} & set(name.split("."))
+            known = {"training", "evaluation"} & set(name.split("."))
+            assert not known or path.stem == "cli"
 
 
 def test_public_names():

@@ -77,6 +77,7 @@ def test_covers():
     assert not card.covers({**header, "DETECTOR": "HRC"})
     assert not card.covers(None)
     assert not random_model().card.covers(header)
+    assert random_model(instrument="any").card.covers(None)
 
 
 def test_wrong_task():

@@ -1,5 +1,6 @@
 import inspect
 import logging
+from functools import partial
 
 import astroscrappy
 import numpy as np
@@ -8,8 +9,13 @@ from astropy.utils.exceptions import AstropyUserWarning
 from conftest import random_model
 from scipy import ndimage
 
-from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, detect_cosmics, scrappy
+import deepcr_ccd
+from deepcr_ccd import cosmicray_probability, scrappy
 from deepcr_ccd.scrappy import IGNORED
+
+# A published model, unless a test says otherwise.
+detect_cosmics = partial(deepcr_ccd.detect_cosmics, model="ACS-WFC")
+cosmicray_deepcr = partial(deepcr_ccd.cosmicray_deepcr, model="ACS-WFC")
 
 
 @pytest.fixture
@@ -19,7 +25,7 @@ def frame(ccd):
 
 def test_signature_is_that_of_astroscrappy():
     theirs = inspect.signature(astroscrappy.detect_cosmics).parameters
-    ours = inspect.signature(detect_cosmics).parameters
+    ours = inspect.signature(deepcr_ccd.detect_cosmics).parameters
     positional = [
         p for p in ours.values() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
     ]

@@ -7,7 +7,13 @@ from deepcr_ccd import cosmicray_probability, load_model
 from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.model import ModelCard
 from deepcr_ccd.networks import UNet, fold_norm
-from deepcr_ccd.training.dataset import Labels, SimulatedFrames, label_charge
+from deepcr_ccd.training.dataset import (
+    FillFrames,
+    LabelledFrames,
+    Labels,
+    SimulatedFrames,
+    label_charge,
+)
 from deepcr_ccd.training.fit import Recipe, train_model
 from deepcr_ccd.training.scenes import KINDS, make_psf, make_scene
 from deepcr_ccd.training.tracks import (
@@ -277,3 +283,69 @@ def test_training_learns_and_resumes_exactly(data, tmp_path):
 def test_dataset_must_be_long_enough(data, tmp_path):
     with pytest.raises(ValueError, match="dataset has 4000 items"):
         train_model(data, card(), tmp_path, recipe=Recipe(steps=1000))
+
+
+def test_crops_of_labelled_frames(rng):
+    frame = rng.normal(100, 5, (70, 90))
+    truth = np.zeros(frame.shape, dtype=bool)
+    truth[60, 80] = True
+    frame[60, 80] = 5000
+    ignore = np.zeros_like(truth)
+    data = LabelledFrames([(frame, truth, ignore)], length=60, size=32, seed=1)
+    items = [data[i] for i in range(60)]
+    assert sum(bool(item["truth"].any()) for item in items) >= 25
+    for item in items:
+        assert item["frame"].shape == (1, 32, 32)
+        assert (item["frame"][0][item["truth"]] > 5).all()
+    assert torch.equal(data[7]["frame"], items[7]["frame"])
+    with pytest.raises(ValueError, match=r"frames\[0\] has shape \(70, 90\)"):
+        LabelledFrames([(frame, truth, ignore)], length=1, size=80)
+    with pytest.raises(ValueError, match="one or more"):
+        LabelledFrames([], length=1)
+
+
+def test_fine_tuning_starts_from_a_model(data, tmp_path):
+    recipe = Recipe(steps=20, batch=8, rate=5e-3, workers=0, checkpoint_every=20)
+    first = train_model(data, card(), tmp_path / "a", recipe=recipe, device="cpu")
+    still = Recipe(steps=1, batch=2, rate=0.0, decay=0.0, workers=0)
+    again = train_model(
+        data, card("tuned"), tmp_path / "b", recipe=still, start=first, device="cpu"
+    )
+    for one, two in zip(
+        first.network.parameters(), again.network.parameters(), strict=True
+    ):
+        assert torch.equal(one, two)
+    assert again.card.name == "tuned"
+    other = ModelCard(name="o", task="mask", architecture="unet")
+    with pytest.raises(ValueError, match="start='tuned' is another network"):
+        train_model(data, other, tmp_path / "c", recipe=still, start=again)
+
+
+def test_network_that_fills(data, tmp_path):
+    frames = FillFrames(data.scenes, data.deposits, length=4000, size=48, seed=3)
+    item = next(item for item in frames if item["mask"].any())
+    assert item["frame"].shape == (2, 48, 48)
+    mask = item["mask"]
+    assert (item["frame"][0][mask] == 0).all()
+    assert torch.equal(item["frame"][1], mask.float())
+    recipe = Recipe(
+        steps=120, batch=8, rate=5e-3, warmup=5, workers=0, checkpoint_every=60
+    )
+    filling = ModelCard(
+        name="filler",
+        task="inpaint",
+        architecture="unet",
+        arguments={**ARGUMENTS, "in_channels": 2},
+        unit=None,
+        transform="noise",
+    )
+    model = train_model(frames, filling, tmp_path, recipe=recipe, device="cpu")
+    history = Table.read(tmp_path / "history.ecsv")
+    assert history["loss"][1] < history["loss"][0]
+    rng = np.random.default_rng(1)
+    frame = rng.normal(200, 10, (64, 64)).astype(np.float32)
+    target = np.zeros(frame.shape, dtype=bool)
+    target[20:23, 20:23] = True
+    frame[target] = 9000
+    filled = model.fill(frame, target)
+    assert np.abs(filled[target] - 200).max() < 15

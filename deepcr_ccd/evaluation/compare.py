@@ -51,8 +51,8 @@ class AstroscrappyGrid:
 
     def __init__(
         self,
-        sigclips: Iterable[float] = (2, 3, 4.5, 7, 12, 20),
-        objlims: Iterable[float] = (2, 5, 10, 30, 100),
+        sigclips: Iterable[float] = (2, 3, 4.5, 7, 12),
+        objlims: Iterable[float] = (2, 5, 15, 50),
     ):
         try:
             from astroscrappy import detect_cosmics

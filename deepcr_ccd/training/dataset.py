@@ -7,6 +7,7 @@ order; so training can be resumed, and does not depend on the number of workers.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,14 @@ from scipy import ndimage
 from ..transforms import TRANSFORMS
 from .tracks import add_deposits
 
-__all__ = ["FillFrames", "Labels", "Observation", "SimulatedFrames", "label_charge"]
+__all__ = [
+    "FillFrames",
+    "LabelledFrames",
+    "Labels",
+    "Observation",
+    "SimulatedFrames",
+    "label_charge",
+]
 
 EIGHT = np.ones((3, 3), dtype=bool)
 
@@ -203,6 +211,84 @@ class SimulatedFrames(torch.utils.data.Dataset):
         y, x = (rng.integers(0, n - self.size + 1) for n in scene.shape)
         scene = np.rot90(scene[y : y + self.size, x : x + self.size], rng.integers(4))
         return scene[::-1] if rng.random() < 0.5 else scene
+
+
+class LabelledFrames(torch.utils.data.Dataset):
+    """Crops of frames whose cosmic rays are known, such as those of a user's camera.
+
+    Parameters
+    ----------
+    frames : sequence of (frame, truth, ignore)
+        Arrays of ``(ny, nx)``, such as `~deepcr_ccd.training.labels.LabelledFrame`.
+    length : int
+        Number of items.
+    size : int
+        Width of a crop in px.
+    seed : int
+        Of the random numbers.
+    transform : str
+        What is done to a crop, a key of ``deepcr_ccd.transforms.TRANSFORMS``.
+
+    Raises
+    ------
+    ValueError
+        If there are no frames, or one is smaller than a crop.
+
+    Notes
+    -----
+    Items are as those of `SimulatedFrames`. Crops are turned and mirrored at random;
+    half of them hold a struck pixel, if there is any.
+    """
+
+    def __init__(
+        self,
+        frames: Sequence,
+        *,
+        length: int,
+        size: int = 128,
+        seed: int = 0,
+        transform: str = "noise",
+    ):
+        if not frames:
+            raise ValueError("frames must be one or more")
+        for number, (frame, _, _) in enumerate(frames):
+            if min(frame.shape) < size:
+                raise ValueError(
+                    f"frames[{number}] has shape {frame.shape}, less than size={size}"
+                )
+        self.frames = frames
+        self.struck = [np.argwhere(truth) for _, truth, _ in frames]
+        self.length = length
+        self.size = size
+        self.seed = seed
+        self.transform = TRANSFORMS[transform]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng([self.seed, index])
+        number = rng.integers(len(self.frames))
+        shape = self.frames[number][0].shape
+        corner = np.array([rng.integers(0, n - self.size + 1) for n in shape])
+        places = self.struck[number]
+        if len(places) and rng.random() < 0.5:
+            around = places[rng.integers(len(places))]
+            corner = around - rng.integers(0, self.size, 2)
+            corner = np.clip(corner, 0, np.array(shape) - self.size)
+        part = tuple(slice(c, c + self.size) for c in corner)
+        turns, mirrored = rng.integers(4), rng.random() < 0.5
+        arrays = []
+        for array in self.frames[number]:
+            array = np.rot90(array[part], turns)
+            arrays.append(np.ascontiguousarray(array[::-1] if mirrored else array))
+        frame, truth, ignore = arrays
+        planes = self.transform.prepare(frame, None)(frame)
+        return {
+            "frame": torch.from_numpy(np.ascontiguousarray(planes))[None],
+            "truth": torch.from_numpy(truth),
+            "ignore": torch.from_numpy(ignore),
+        }
 
 
 class FillFrames(SimulatedFrames):

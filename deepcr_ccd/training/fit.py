@@ -82,6 +82,7 @@ def train_model(
     folder,
     *,
     recipe: Recipe | None = None,
+    start: Model | None = None,
     device=None,
     validate: Callable[[Model], dict[str, float]] | None = None,
     report: Callable[[str], None] = logger.info,
@@ -103,6 +104,9 @@ def train_model(
         Where checkpoint, history (ECSV) and model go.
     recipe : Recipe, optional
         How long, how fast, and with what.
+    start : Model, optional
+        A model of the same architecture whose weights to start from. It has no
+        BatchNorm, and gets none.
     device : str or torch.device, optional
         Where to train.
     validate : callable, optional
@@ -119,7 +123,7 @@ def train_model(
     Raises
     ------
     ValueError
-        If the dataset is too short.
+        If the dataset is too short, or the model to start from is another network.
     """
     recipe = recipe or Recipe()
     if len(dataset) < recipe.steps * recipe.batch:
@@ -131,7 +135,7 @@ def train_model(
     folder.mkdir(parents=True, exist_ok=True)
     device = resolve_device(device)
     torch.manual_seed(recipe.seed)
-    network = build_network(card.architecture, {**card.arguments, "norm": True})
+    network = _begin(card, start)
     network = network.to(device, memory_format=torch.channels_last)
     averaged = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(
@@ -141,7 +145,7 @@ def train_model(
         optimizer, lambda step: _rate(step, recipe)
     )
     history: list[dict] = []
-    start = 0
+    done = 0
     checkpoint = folder / "checkpoint.pt"
     parts = {
         "network": network,
@@ -153,18 +157,18 @@ def train_model(
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         for name, part in parts.items():
             part.load_state_dict(state[name])
-        start, history = state["step"], state["history"]
-        report(f"resumed at step {start}")
+        done, history = state["step"], state["history"]
+        report(f"resumed at step {done}")
     loader = torch.utils.data.DataLoader(
         dataset,
         batch_size=recipe.batch,
-        sampler=range(start * recipe.batch, recipe.steps * recipe.batch),
+        sampler=range(done * recipe.batch, recipe.steps * recipe.batch),
         num_workers=recipe.workers,
         persistent_workers=recipe.workers > 0,
     )
     network.train()
     total, since = 0.0, time.perf_counter()
-    for step, batch in enumerate(loader, start=start + 1):
+    for step, batch in enumerate(loader, start=done + 1):
         loss = _loss(network, batch, card.task, device)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -203,5 +207,22 @@ def _average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
             value.copy_(present[name])
 
 
+def _begin(card: ModelCard, start: Model | None) -> nn.Module:
+    """Return the network to train: a new one with BatchNorm, or a model's."""
+    if start is None:
+        return build_network(card.architecture, {**card.arguments, "norm": True})
+    mine = (card.architecture, card.arguments, card.transform)
+    if mine != (start.card.architecture, start.card.arguments, start.card.transform):
+        raise ValueError(
+            f"start={start.card.name!r} is another network than the card of "
+            f"{card.name!r} says"
+        )
+    network = build_network(card.architecture, card.arguments)
+    network.load_state_dict(start.network.state_dict())
+    return network
+
+
 def _finish(averaged: nn.Module, card: ModelCard) -> Model:
-    return Model(card, fold_norm(averaged, card.arguments), device="cpu")
+    if any(isinstance(layer, nn.BatchNorm2d) for layer in averaged.modules()):
+        return Model(card, fold_norm(averaged, card.arguments), device="cpu")
+    return Model(card, copy.deepcopy(averaged), device="cpu")

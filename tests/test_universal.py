@@ -1,0 +1,144 @@
+"""What ships, ``universal``, on frames never seen before."""
+
+import importlib.metadata
+import importlib.resources
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import CCDData
+from scipy import ndimage
+
+from deepcr_ccd import (
+    cosmicray_deepcr,
+    cosmicray_probability,
+    detect_cosmics,
+    list_models,
+    load_model,
+)
+from deepcr_ccd.demo import example_frame
+from deepcr_ccd.evaluation.scores import RocCurve
+from deepcr_ccd.training.dataset import Labels, SimulatedFrames
+from deepcr_ccd.training.scenes import make_scene
+from deepcr_ccd.training.tracks import simulate_deposit
+
+THREE = np.ones((3, 3), dtype=bool)
+
+
+def observations(kind, number=3, seed=8):
+    """Held-out frames: scenes and tracks of seeds that training does not use."""
+    rng = np.random.default_rng([seed, 31337])
+    scenes = np.stack([make_scene(rng, 192, kind) for _ in range(4)])
+    deposits = [simulate_deposit(rng) for _ in range(500)]
+    limits = Labels(struck=1.0)
+    data = SimulatedFrames(scenes, [deposits], length=0, size=192, labels=limits)
+    return [data.observe(np.random.default_rng([seed, i])) for i in range(number)]
+
+
+def test_it_is_the_default_and_needs_no_other_package(ccd, monkeypatch):
+    find = importlib.metadata.distribution
+
+    def absent(name):
+        if name == "deepCR":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return find(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", absent)
+    cleaned = cosmicray_deepcr(ccd)
+    assert cleaned.header["CRMODEL"] == "universal"
+    assert cleaned.header["CRFILL"] == "median"
+    table = list_models()
+    assert table["name"][table["installed"]].tolist() == ["universal"]
+
+
+def test_the_card_says_where_it_comes_from():
+    card = load_model("universal", device="cpu").card
+    assert card.instrument == "any"
+    assert card.unit is None
+    for field in ("training_data", "scores", "citation", "license", "description"):
+        assert getattr(card, field), field
+    folder = importlib.resources.files("deepcr_ccd") / "data"
+    sizes = [p.stat().st_size for p in folder.iterdir() if p.suffix == ".safetensors"]
+    assert 0 < sum(sizes) < 4e6
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(0.01, 0), (1000, 0), (1, 5000)])
+def test_the_unit_does_not_matter(ccd, factor, shift):
+    expected = cosmicray_probability(ccd)
+    wide = CCDData(ccd.data.astype(float) * factor + shift, unit=u.Jy)
+    np.testing.assert_allclose(cosmicray_probability(wide), expected, atol=0.02)
+    cleaned = cosmicray_deepcr(wide)
+    reference = cosmicray_deepcr(ccd)
+    assert (cleaned.mask == reference.mask).mean() > 0.9995
+    both = cleaned.mask & reference.mask
+    np.testing.assert_allclose(
+        (cleaned.data[both] - shift) / factor, reference.data[both], rtol=0.02, atol=1
+    )
+
+
+def test_tiles_do_not_matter(ccd):
+    expected = cosmicray_probability(ccd)
+    for tile_size in (16, 50):
+        got = cosmicray_probability(ccd, tile_size=tile_size)
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_pure_noise(rng):
+    frame = rng.normal(100, 10, (1024, 1024)).astype(np.float32)
+    assert cosmicray_deepcr(frame, inpaint=None)[1].sum() <= 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "least"),
+    [
+        ("sparse", 90),
+        ("extragalactic", 85),
+        ("cluster", 75),
+        ("spectrum", 80),
+    ],
+)
+def test_rays_are_found_and_the_rest_left_alone(kind, least):
+    roc = RocCurve()
+    for item in observations(kind):
+        p = cosmicray_probability(item.frame)
+        roc.add(p, item.truth, item.ignore)
+        clean = ~item.truth & ~item.ignore
+        assert (p[clean] > 0.5).mean() < 2e-3
+    assert 100 * roc.tpr_at(5e-4) > least
+
+
+def test_the_frame_of_astroscrappys_own_tests():
+    from astroscrappy.tests import fake_data
+
+    np.random.seed(200)  # noqa: NPY002
+    frame, struck = fake_data.make_fake_data()
+    crmask, _ = detect_cosmics(frame)
+    assert struck.sum() == 100
+    assert (crmask & struck).sum() == 100
+    assert not (crmask & ~ndimage.binary_dilation(struck, THREE)).any()
+
+
+def test_a_real_spectrum():
+    folder = importlib.resources.files("astroscrappy") / "tests" / "data"
+    frame = fits.getdata(str(folder / "gmos.fits"), "SCI").astype(np.float32)
+    crmask, cleaned = detect_cosmics(frame)
+    groups, number = ndimage.label(ndimage.binary_dilation(crmask, THREE), THREE)
+    sizes = np.sort(ndimage.sum_labels(crmask, groups, np.arange(1, number + 1)))
+    # Two long tracks, and next to nothing else on sky lines and noise.
+    assert (sizes[-2:] > 40).all()
+    assert sizes[:-2].sum() < 15
+    assert cleaned[crmask].max() < frame[crmask].max() / 2
+
+
+def test_a_real_star_is_left_alone():
+    ccd, _, origin = example_frame()
+    if "simulated" in origin:
+        pytest.skip("ccdproc's frame is absent")
+    crmask = cosmicray_deepcr(ccd).mask
+    _, number = ndimage.label(crmask, THREE)
+    assert 12 <= number <= 24
+    stars = np.zeros_like(crmask)
+    for y, x in ((432, 434), (38, 152), (316, 385)):
+        stars[y - 12 : y + 13, x - 12 : x + 13] = True
+    assert not (crmask & stars).any()
