@@ -1,6 +1,6 @@
 """Give trained weights their card, and put them where the package ships them.
 
-    python benchmarks/finish_universal.py FOLDER [--threshold 0.5] [--seconds N]
+    python benchmarks/finish_universal.py FOLDER [--threshold 0.3]
 
 FOLDER is where train_universal.py wrote weights and held-out scenes. Calibration and
 scores are measured here, on held-out frames.
@@ -10,28 +10,38 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 from astropy.table import Table
 from train_universal import FPRS, REAL, deposits, held_out_frames
 
+from deepcr_ccd.detection import Fill, fill_frame
 from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.model import Model
 
 DATA = Path(__file__).parents[1] / "deepcr_ccd" / "data"
+CREDITS = {
+    "citation": "deepcr_ccd; method: Zhang & Bloom 2020, ApJ 889, 24",
+    "license": "BSD-3-Clause",
+}
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 
 
-def main():
-    """Finish the model that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--threshold", type=float, default=0.5)
-    parser.add_argument("--output", type=Path, default=DATA)
-    options = parser.parse_args()
-    model = Model.load(options.folder / "universal.safetensors", device="cpu")
-    history = Table.read(options.folder / "history.ecsv")
-    minutes = history["seconds"].sum() / 60
-    frames = held_out_frames(options.folder, deposits(options.data, 4242, "held out"))
+def provenance(folder, what):
+    """Return what a model was trained on, and for how long, in words."""
+    history = Table.read(folder / "history.ecsv")
+    stis, hrc = (", ".join(REAL["train"][camera]) for camera in ("stis", "hrc"))
+    return (
+        "simulated scenes and cosmic rays; real cosmic rays cut from HST/STIS CR-SPLIT "
+        f"pairs {stis} (NGC 1068, visit 02), HST/ACS/HRC {hrc}, and LSST ITL darks of "
+        f"2017 (imSim). benchmarks/train_universal.py{what}, seed 1, "
+        f"{history['step'][-1]} steps of 32 frames of 128x128 px, "
+        f"{history['seconds'].sum() / 60:.0f} minutes on two cores"
+    )
+
+
+def finish_mask(folder, frames, threshold, fill):
+    """Return ``universal`` with its card."""
+    model = Model.load(folder / "universal.safetensors", device="cpu")
     every, scores = RocCurve(), {}
     for kind, items in frames.items():
         roc = RocCurve()
@@ -41,31 +51,61 @@ def main():
                 curve.add(p, item.truth, item.ignore)
         low, high = (100 * roc.tpr_at(fpr) for fpr in FPRS)
         scores[kind] = f"{low:.1f} / {high:.1f}"
-    calibration = {f"{rate:g}": round(every.threshold_at(rate), 4) for rate in RATES}
-    stis, hrc = (", ".join(REAL["train"][camera]) for camera in ("stis", "hrc"))
     card = dataclasses.replace(
         model.card,
-        threshold=options.threshold,
-        calibration=calibration,
+        threshold=threshold,
+        calibration={f"{r:g}": round(every.threshold_at(r), 4) for r in RATES},
+        fill=fill,
         scores={"TPR in % at FPR 0.05 / 0.5 %, held-out simulated frames": scores},
-        training_data=(
-            "simulated scenes and cosmic rays; real cosmic rays cut from HST/STIS "
-            f"CR-SPLIT pairs {stis} (programme of NGC 1068, visit 02), HST/ACS/HRC "
-            f"{hrc}, and LSST ITL darks of 2017 (imSim). "
-            f"benchmarks/train_universal.py, {history['step'][-1]} steps of 32 frames "
-            f"of 128x128 px, {minutes:.0f} minutes on two cores"
-        ),
-        citation="deepcr_ccd; method: Zhang & Bloom 2020, ApJ 889, 24",
-        license="BSD-3-Clause",
+        training_data=provenance(folder, ""),
         description=(
             "Cosmic rays in frames of any camera, imaging or spectroscopic, in any "
             "unit: it works in units of the noise, which it measures itself."
         ),
+        **CREDITS,
     )
-    Model(card, model.network, device="cpu").save(
-        options.output / "universal.safetensors"
+    return Model(card, model.network, device="cpu")
+
+
+def finish_fill(folder, frames):
+    """Return ``universal-inpaint`` with its card."""
+    model = Model.load(folder / "universal-inpaint.safetensors", device="cpu")
+    scores = {}
+    for kind, items in frames.items():
+        errors = np.zeros(2)
+        for item in items:
+            for i, fill in enumerate((Fill("network", model), Fill("median"))):
+                value, _ = fill_frame(item.frame, item.truth, None, fill)
+                errors[i] += np.sum((value - item.quiet[item.truth]) ** 2.0)
+        scores[kind] = f"{errors[0] / errors[1]:.2f}"
+    card = dataclasses.replace(
+        model.card,
+        scores={"mean squared error over that of medians, struck pixels": scores},
+        training_data=provenance(folder, " --task inpaint"),
+        description="Fills struck pixels in frames of any camera, in any unit.",
+        **CREDITS,
     )
-    print(card.to_json())
+    return Model(card, model.network, device="cpu")
+
+
+def main():
+    """Finish the models that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--threshold", type=float, default=0.3)
+    parser.add_argument("--output", type=Path, default=DATA)
+    options = parser.parse_args()
+    frames = held_out_frames(options.folder, deposits(options.data, 4242, "held out"))
+    fill = ""
+    if (options.folder / "inpaint" / "universal-inpaint.safetensors").is_file():
+        filling = finish_fill(options.folder / "inpaint", frames)
+        fill = filling.card.name
+        filling.save(options.output / f"{fill}.safetensors")
+        print(filling.card.to_json())
+    model = finish_mask(options.folder, frames, options.threshold, fill)
+    model.save(options.output / "universal.safetensors")
+    print(model.card.to_json())
 
 
 if __name__ == "__main__":
