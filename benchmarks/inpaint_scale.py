@@ -73,6 +73,8 @@ def main():
             for scale in (100, 1):
                 model = rescaled(load_model(network, task="inpaint"), scale)
                 fills[f"{network} at /{scale}"] = Fill("network", model)
+        universal = load_model("universal-inpaint")
+        fills["universal-inpaint"] = Fill("network", universal)
         struck = data.copy()
         struck[targets] += 2000
         for method, fill in fills.items():
