@@ -9,7 +9,7 @@ import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
 from scipy import ndimage
 
-from .filling import FILLS, fill_pixels, spread_around
+from .filling import FILLS, fill_pixels, keep_within_reach
 from .frame import Frame
 from .model import Model
 from .noise import resolve_readnoise, unit_factor
@@ -373,4 +373,4 @@ def fill_frame(
         frame = _without(frame, bad, fill.network.network.radius)
     values = fill.network.fill(frame, targets, tile_size=tile_size)[targets]
     values /= fill.factor
-    return values, spread_around(plane, targets, bad, values)
+    return keep_within_reach(plane, targets, bad, values)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["FILLS", "fill_pixels", "median5", "spread_around"]
+__all__ = ["FILLS", "fill_pixels", "keep_within_reach", "median5"]
 
 #: Half-widths of the windows, in px, tried in turn.
 RADII = (2, 3, 5, 8)
@@ -115,10 +115,15 @@ def fill_pixels(
     return _over_windows(data, targets, bad, summarise)
 
 
-def spread_around(
+def keep_within_reach(
     data: np.ndarray, targets: np.ndarray, bad: np.ndarray, fill: np.ndarray
-) -> np.ndarray:
-    """Return the one-sigma of fills that come from elsewhere, such as a network.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Limit fills that come from elsewhere, such as a network, and give their sigma.
+
+    A network can be far off where it has seen nothing like it, beside a hugely
+    saturated star for instance. A fill may leave the range of the good pixels around
+    it by the width of that range above (for the core of a star), and by half of it
+    below.
 
     Parameters
     ----------
@@ -129,14 +134,19 @@ def spread_around(
 
     Returns
     -------
-    `~numpy.ndarray`
+    fill, sigma : `~numpy.ndarray`
         One value a target.
     """
 
     def summarise(window: Window, row: np.ndarray):
-        return fill[row], _spread(window, fill[row], None, 1)
+        values, good, _, _ = window
+        low = np.where(good, values, np.inf).min(axis=1)
+        high = np.where(good, values, -np.inf).max(axis=1)
+        width = high - low
+        limited = np.clip(fill[row], low - width / 2, high + width)
+        return limited, _spread(window, limited, None, 1)
 
-    return _over_windows(data, targets, bad, summarise)[1]
+    return _over_windows(data, targets, bad, summarise)
 
 
 def median5(data: np.ndarray, targets: np.ndarray) -> np.ndarray:

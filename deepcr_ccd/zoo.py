@@ -35,7 +35,8 @@ def published() -> tuple[dict, ...]:
 
 def _shipped() -> dict[str, Path]:
     folder = Path(str(resources.files(__package__) / "data"))
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    paths = {path.stem: path for path in folder.glob("*.safetensors")}
+    return dict(sorted(paths.items()))
 
 
 def _published_path(entry: dict) -> Path | None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deepcr_ccd.filling import FILLS, fill_pixels, median5, spread_around
+from deepcr_ccd.filling import FILLS, fill_pixels, keep_within_reach, median5
 
 METHODS = sorted(FILLS)
 
@@ -151,13 +151,19 @@ def test_median5_counts_struck_pixels(struck):
     np.testing.assert_allclose(median5(spoiled, targets), expected)
 
 
-def test_spread_around_a_wrong_fill_is_large():
+def test_fills_from_elsewhere_are_kept_within_reach():
     rng = np.random.default_rng(0)
     frame = rng.normal(100, 2, (30, 30))
     targets = np.zeros(frame.shape, dtype=bool)
     targets[10, 10] = True
     bad = np.zeros_like(targets)
-    near = spread_around(frame, targets, bad, np.array([100.0]))
-    far = spread_around(frame, targets, bad, np.array([150.0]))
-    assert 1 < near[0] < 4
-    assert far[0] > 45
+    window = np.delete(frame[8:13, 8:13].ravel(), 12)
+    low, high = window.min(), window.max()
+    near, spread = keep_within_reach(frame, targets, bad, np.array([100.0]))
+    assert near == [100]
+    assert 1 < spread[0] < 4
+    above, wide = keep_within_reach(frame, targets, bad, np.array([1e6]))
+    assert above == pytest.approx([2 * high - low])
+    assert wide[0] > 3 * spread[0]
+    below, _ = keep_within_reach(frame, targets, bad, np.array([-1e6]))
+    assert below == pytest.approx([low - (high - low) / 2])

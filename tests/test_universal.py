@@ -1,4 +1,4 @@
-"""What ships, ``universal``, on frames never seen before."""
+"""What ships, ``universal`` and ``universal-inpaint``, on frames never seen before."""
 
 import importlib.metadata
 import importlib.resources
@@ -18,6 +18,7 @@ from deepcr_ccd import (
     load_model,
 )
 from deepcr_ccd.demo import example_frame
+from deepcr_ccd.detection import Fill, fill_frame
 from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.training.dataset import Labels, SimulatedFrames
 from deepcr_ccd.training.scenes import make_scene
@@ -47,20 +48,25 @@ def test_it_is_the_default_and_needs_no_other_package(ccd, monkeypatch):
     monkeypatch.setattr(importlib.metadata, "distribution", absent)
     cleaned = cosmicray_deepcr(ccd)
     assert cleaned.header["CRMODEL"] == "universal"
-    assert cleaned.header["CRFILL"] == "median"
+    assert cleaned.header["CRFILL"] == "network"
     table = list_models()
-    assert table["name"][table["installed"]].tolist() == ["universal"]
+    assert table["name"][table["installed"]].tolist() == [
+        "universal",
+        "universal-inpaint",
+    ]
 
 
-def test_the_card_says_where_it_comes_from():
-    card = load_model("universal", device="cpu").card
-    assert card.instrument == "any"
-    assert card.unit is None
-    for field in ("training_data", "scores", "citation", "license", "description"):
-        assert getattr(card, field), field
+def test_cards_say_where_they_come_from():
+    for name in ("universal", "universal-inpaint"):
+        card = load_model(name, device="cpu").card
+        assert card.instrument == "any"
+        assert card.unit is None
+        for field in ("training_data", "scores", "citation", "license", "description"):
+            assert getattr(card, field), field
     folder = importlib.resources.files("deepcr_ccd") / "data"
     sizes = [p.stat().st_size for p in folder.iterdir() if p.suffix == ".safetensors"]
-    assert 0 < sum(sizes) < 4e6
+    assert len(sizes) == 2
+    assert sum(sizes) < 4e6
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(0.01, 0), (1000, 0), (1, 5000)])
@@ -142,3 +148,15 @@ def test_a_real_star_is_left_alone():
     for y, x in ((432, 434), (38, 152), (316, 385)):
         stars[y - 12 : y + 13, x - 12 : x + 13] = True
     assert not (crmask & stars).any()
+
+
+@pytest.mark.parametrize(("kind", "gain"), [("cluster", 1.5), ("sparse", 3.0)])
+def test_fills_are_nearer_the_truth_than_medians(kind, gain):
+    network = load_model("universal-inpaint", device="cpu")
+    squares = np.zeros(2)
+    for item in observations(kind, number=6, seed=3):
+        for i, fill in enumerate((Fill("network", network), Fill("median"))):
+            value, sigma = fill_frame(item.frame, item.truth, None, fill)
+            squares[i] += np.sum((value - item.quiet[item.truth]) ** 2.0)
+            assert (sigma > 0).all()
+    assert gain * squares[0] < squares[1]
