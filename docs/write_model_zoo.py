@@ -37,7 +37,7 @@ def write_model_zoo(path: Path) -> None:
         card = load_model(name, task=task, device="cpu").card
         network = load_model(name, task=task, device="cpu").network
         n_parameters = sum(p.numel() for p in network.parameters())
-        lines += [title, "-" * len(title), "", card.description, ""]
+        lines += [title, "^" * len(title), "", card.description, ""]
         for field, label in FIELDS.items():
             value = getattr(card, field)
             if field == "unit":
