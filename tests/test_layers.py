@@ -14,6 +14,7 @@ FLOORS = [
     {"networks", "noise", "tiling", "filling", "atomic", "frame", "rewriting"},
     {"sky"},
     {"transforms"},
+    {"card"},
     {"model"},
     {"checkpoints"},
     {"zoo", "files"},
