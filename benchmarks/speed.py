@@ -39,13 +39,11 @@ def job_mask(model="ACS-WFC"):
     return lambda x: cosmicray_deepcr(x, model=model, inpaint=None, device="cpu")
 
 
-def job_clean():
+def job_clean(model="ACS-WFC", inpaint="median"):
     """Return a function that finds and fills."""
     from deepcr_ccd import cosmicray_deepcr
 
-    return lambda x: cosmicray_deepcr(
-        x, model="ACS-WFC", inpaint="median", device="cpu"
-    )
+    return lambda x: cosmicray_deepcr(x, model=model, inpaint=inpaint, device="cpu")
 
 
 def job_deepcr(patch):
@@ -75,8 +73,10 @@ JOBS = {
     "ccdproc": job_ccdproc,
     "deepCR, patch 1024": lambda: job_deepcr(1024),
     "deepCR, patch 256": lambda: job_deepcr(256),
-    "deepcr_ccd, mask": job_mask,
-    "deepcr_ccd, mask and fill": job_clean,
+    "universal, mask": lambda: job_mask("universal"),
+    "universal, mask and fill": lambda: job_clean("universal", "auto"),
+    "ACS-WFC, mask": job_mask,
+    "ACS-WFC, mask and fill": job_clean,
 }
 
 
