@@ -133,7 +133,7 @@ class Model:
         `~numpy.ndarray`
             float32, ``(ny, nx)``, in [0, 1].
         """
-        self._require("mask")
+        self.require("mask")
         apply = self._prepare(frame, bad, facts)
 
         def function(tile: Tile, values: np.ndarray) -> np.ndarray:
@@ -168,7 +168,7 @@ class Model:
         `~numpy.ndarray`
             float32, ``(ny, nx)``; only masked pixels have a meaning.
         """
-        self._require("inpaint")
+        self.require("inpaint")
         apply = self._prepare(frame, mask, {})
 
         def function(tile: Tile, values: np.ndarray, hidden: np.ndarray) -> np.ndarray:
@@ -242,7 +242,14 @@ class Model:
             ) from error
         return cls(card, network, device=device)
 
-    def _require(self, task: str) -> None:
+    def require(self, task: str) -> None:
+        """Raise a ValueError if the model is for another task.
+
+        Parameters
+        ----------
+        task : {"mask", "inpaint"}
+            What it shall be for.
+        """
         if self.card.task != task:
             raise ValueError(
                 f"model={self.card.name!r} is for task {self.card.task!r}, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -196,8 +197,6 @@ def _threads(n_jobs: int) -> Iterator[None]:
         raise ValueError(f"n_jobs={n_jobs!r} must be a number of threads, or -1")
     before = torch.get_num_threads()
     if n_jobs != 1:
-        import os
-
         torch.set_num_threads(os.cpu_count() or 1 if n_jobs == -1 else int(n_jobs))
     try:
         yield

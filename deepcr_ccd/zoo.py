@@ -211,9 +211,6 @@ def _load_file(
 
 
 def _checked(model: Model, task: str | None) -> Model:
-    if task is not None and model.card.task != task:
-        raise ValueError(
-            f"model={model.card.name!r} is for task {model.card.task!r}, "
-            f"not for {task!r}"
-        )
+    if task is not None:
+        model.require(task)
     return model

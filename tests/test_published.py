@@ -5,23 +5,13 @@ import warnings
 import numpy as np
 import pytest
 from astropy.io import fits
+from test_zoo import MASKS
 
 from deepcr_ccd import cosmicray_probability, load_model
 from deepcr_ccd.demo import simulate
 
 # The oracle builds weight_norm in a way that torch will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
-
-MASKS = [
-    "ACS-WFC",
-    "ACS-WFC-F435W",
-    "ACS-WFC-F606W",
-    "ACS-WFC-F814W",
-    "ACS-WFC-F606W-2-4",
-    "WFC3-UVIS",
-    "decam",
-    "example_model",
-]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from astropy.table import Table
@@ -10,26 +10,7 @@ from astropy.table import Table
 from ..model import Model
 from .scores import RocCurve
 
-__all__ = ["AstroscrappyGrid", "compare", "model_method"]
-
-#: A method takes a frame in electron and its read noise, and returns what to score: a
-#: probability, or masks by name of which each is a point of a curve.
-Method = Callable[[np.ndarray, float], np.ndarray]
-
-
-def model_method(model: Model) -> Method:
-    """Return a model as a method.
-
-    Parameters
-    ----------
-    model : Model
-        For task "mask".
-    """
-
-    def probability(frame: np.ndarray, readnoise: float) -> np.ndarray:  # noqa: ARG001
-        return model.probability(frame)
-
-    return probability
+__all__ = ["AstroscrappyGrid", "compare"]
 
 
 class AstroscrappyGrid:
@@ -151,10 +132,9 @@ def compare(
             name: RocCurve(tolerant=tolerant) for name in models
         }
         grid = AstroscrappyGrid() if astroscrappy else None
-        methods = {name: model_method(model) for name, model in models.items()}
         for item in items:
-            for name, method in methods.items():
-                p = method(item.frame, item.readnoise)
+            for name, model in models.items():
+                p = model.probability(item.frame)
                 curves[name].add(p, item.truth, item.ignore)
             if grid is not None:
                 grid.add(item.frame, item.readnoise, item.truth, item.ignore)
