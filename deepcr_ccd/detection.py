@@ -24,6 +24,7 @@ __all__ = [
     "examine",
     "fill_frame",
     "find_cosmics",
+    "hide_bad",
     "prepare",
     "unexamined",
     "warn_unused",
@@ -141,8 +142,7 @@ def examine(
     plane : `~numpy.ndarray`
         ``(ny, nx)``, any real dtype.
     bad : `~numpy.ndarray` or None
-        From `unexamined`. These pixels are replaced by the median of their good
-        neighbours before the network sees the frame.
+        From `unexamined`. What the network sees in their place: `hide_bad`.
     model : Model
         For task "mask".
     factor : float
@@ -163,7 +163,7 @@ def examine(
         return np.full(plane.shape, np.nan, dtype=np.float32)
     frame = _to_float32(plane, factor)
     if bad is not None:
-        frame = _without(frame, bad, model.network.radius)
+        frame = hide_bad(frame, bad, model.network.radius)
     probability = model.probability(
         frame, bad=bad, tile_size=tile_size, progress=progress, **facts
     )
@@ -183,15 +183,34 @@ def _to_float32(plane: np.ndarray, factor: float) -> np.ndarray:
     return frame
 
 
-def _without(frame: np.ndarray, bad: np.ndarray, radius: int) -> np.ndarray:
-    """Return the frame with its bad pixels filled."""
+def hide_bad(frame: np.ndarray, bad: np.ndarray, radius: int | None = None):
+    """Return a frame whose bad pixels do not lead a network astray.
+
+    Parameters
+    ----------
+    frame : `~numpy.ndarray`
+        ``(ny, nx)``, float32.
+    bad : `~numpy.ndarray`
+        bool, ``(ny, nx)``, some but not all True.
+    radius : int, optional
+        Receptive radius of the network in px; bad pixels farther from any good one
+        are not looked at closely.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        A copy in which a bad pixel has the median of its good neighbours, or its own
+        value if that is higher, but none above the highest good pixel. So saturated
+        stars keep their cores, without which their rims would look like cosmic rays.
+    """
     frame = frame.copy()
     near = bad
-    if bad.mean() > 0.02:
+    own = np.minimum(np.where(np.isfinite(frame), frame, -np.inf), frame[~bad].max())
+    if radius is not None and bad.mean() > 0.02:
         # Bad pixels out of the network's sight of any good one have no effect.
         near = bad & ndimage.maximum_filter(~bad, size=2 * radius + 1)
         frame[bad] = np.median(frame[~bad])
-    frame[near] = fill_pixels(frame, near, bad, "median")[0]
+    frame[near] = np.maximum(fill_pixels(frame, near, bad, "median")[0], own[near])
     return frame
 
 
@@ -370,7 +389,7 @@ def fill_frame(
         return fill_pixels(plane, targets, bad, fill.method)
     frame = _to_float32(plane, fill.factor)
     if bad.any():
-        frame = _without(frame, bad, fill.network.network.radius)
+        frame = hide_bad(frame, bad, fill.network.network.radius)
     values = fill.network.fill(frame, targets, tile_size=tile_size)[targets]
     values /= fill.factor
     return keep_within_reach(plane, targets, bad, values)

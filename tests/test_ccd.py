@@ -644,3 +644,25 @@ def test_target_fpr(ccd):
         cosmicray_deepcr(ccd, model=model, target_fpr=1e-3, threshold=0.5)
     with pytest.raises(ValueError, match="'ACS-WFC' has no calibration"):
         cosmicray_deepcr(ccd, model="ACS-WFC", target_fpr=1e-3)
+
+
+@pytest.mark.parametrize("how", ["satlevel", "mask", "nan outside"])
+def test_rims_of_saturated_stars_are_not_flagged(how):
+    """What hides the core of a star must not make its rim look like a cosmic ray."""
+    rng = np.random.default_rng(2)
+    y, x = np.mgrid[:96, :96] - 48.3
+    star = 1e6 / (1 + (y**2 + x**2) / 9) ** 2.5
+    frame = rng.poisson(star + 200) + rng.normal(0, 4, star.shape)
+    full = frame > 6e4
+    assert full.sum() > 30
+    ccd = CCDData(np.minimum(frame, 6e4), unit="electron")
+    options = {}
+    if how == "satlevel":
+        options["satlevel"] = 6e4
+    else:
+        ccd.mask = full
+    if how == "nan outside":
+        ccd.data[0:5] = np.nan
+    cleaned = cosmicray_deepcr(ccd, **options)
+    assert cleaned.header["CRNPIX"] == 0
+    assert cleaned.header["CRNSKIP"] == full.sum() + (480 if how[0] == "n" else 0)

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import fft, ndimage
 
-from ..detection import unexamined
-from ..filling import fill_pixels
+from ..detection import hide_bad, unexamined
 from ..frame import read_frame
 from ..noise import resolve_gain, resolve_satlevel, unit_factor
 from ..sky import measure_noise
@@ -184,8 +183,7 @@ def _read(exposure, name: str, gain, satlevel) -> tuple[np.ndarray, np.ndarray]:
         return plane, np.zeros(plane.shape, dtype=bool)
     if bad.all():
         raise ValueError(f"{name} has no good pixel")
-    plane[bad] = fill_pixels(plane, bad, bad)[0]
-    return plane, bad
+    return hide_bad(plane, bad), bad
 
 
 def _excess(
@@ -229,7 +227,10 @@ def _excess(
     variance += (0.15 + 0.3 * min(drift, 0.5)) ** 2 * np.where(
         slope > 6 * sigma, slope, 0
     ) ** 2
-    return (frame - sky - reference) / np.sqrt(variance), unknown
+    excess = frame - sky - reference
+    # What is left of a sky that changed from one exposure to the next.
+    excess -= measure_noise(excess, unknown).at()[0]
+    return excess / np.sqrt(variance), unknown
 
 
 def _moved_image(image: np.ndarray, move: np.ndarray, outside: float) -> np.ndarray:
