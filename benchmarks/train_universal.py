@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from real_frames import STIS, lowell_frames, stis_frames
 from scipy import ndimage
 
 from deepcr_ccd.evaluation.scores import RocCurve
@@ -27,6 +28,7 @@ from deepcr_ccd.model import ModelCard
 from deepcr_ccd.sky import measure_noise
 from deepcr_ccd.training.dataset import FillFrames, Labels, SimulatedFrames
 from deepcr_ccd.training.fit import Recipe, train_model
+from deepcr_ccd.training.labelled import LabelledFrames, MixedFrames
 from deepcr_ccd.training.scenes import KINDS, make_scene
 from deepcr_ccd.training.tracks import (
     cut_deposits,
@@ -35,13 +37,13 @@ from deepcr_ccd.training.tracks import (
 )
 
 SIZE = 256
+BATCH = 8
 REAL = {
-    "train": {
-        "stis": ["o56502020", "o56502030", "o56502040"],
-        "hrc": ["pulcova_hrc_f435w_raw"],
-    },
-    "held out": {"stis": ["o56502050"], "hrc": ["pulcova_hrc_f550m_raw"]},
+    "train": {"stis": STIS["train"], "hrc": ["pulcova_hrc_f435w_raw"]},
+    "held out": {"stis": STIS["held out"], "hrc": ["pulcova_hrc_f550m_raw"]},
 }
+#: Shares of items: simulated, labelled STIS exposures, labelled Lowell Hall exposures.
+SHARES = {"simulated": 0.84, "stis": 0.06, "lowell": 0.10}
 FPRS = (0.0005, 0.005)
 
 
@@ -114,6 +116,19 @@ def scenes(path, number, seed, kind=None):
     return np.load(path, mmap_mode="r")
 
 
+def mixture(data, bank, libraries, length, seed):
+    """Return items to train on: simulated frames, and real ones that are labelled."""
+    known = {"length": length, "size": SIZE, "seed": seed}
+    sets = {"simulated": SimulatedFrames(bank, libraries, defects=0.2, **known)}
+    real = {"stis": stis_frames(data, "train"), "lowell": lowell_frames(data, "train")}
+    for name, items in real.items():
+        if items:
+            frames = [(item.frame, item.truth, item.ignore) for item in items]
+            sets[name] = LabelledFrames(frames, **known)
+    shares = [SHARES[name] for name in sets]
+    return MixedFrames(list(sets.values()), shares, length=length, seed=seed)
+
+
 def held_out_frames(folder, libraries, number=12):
     """Return observations of every kind of scene, none of which is trained on."""
     frames = {}
@@ -179,14 +194,17 @@ def main():
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     bank = scenes(options.folder / "scenes.npy", options.scenes, options.seed)
-    recipe = Recipe(steps=options.steps, seed=options.seed, rate=options.rate)
-    kinds = {"mask": SimulatedFrames, "inpaint": FillFrames}
-    dataset = kinds[options.task](
-        bank,
-        deposits(options.data, options.seed, "train"),
-        length=recipe.steps * recipe.batch,
-        seed=options.seed,
+    recipe = Recipe(
+        steps=options.steps, seed=options.seed, rate=options.rate, batch=BATCH
     )
+    libraries = deposits(options.data, options.seed, "train")
+    length = recipe.steps * recipe.batch
+    if options.task == "mask":
+        dataset = mixture(options.data, bank, libraries, length, options.seed)
+    else:
+        dataset = FillFrames(
+            bank, libraries, length=length, size=SIZE, seed=options.seed
+        )
     masks = options.task == "mask"
     card = ModelCard(
         name="universal" if masks else "universal-inpaint",

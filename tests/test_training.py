@@ -9,12 +9,12 @@ from deepcr_ccd.model import ModelCard
 from deepcr_ccd.networks import UNet, fold_norm
 from deepcr_ccd.training.dataset import (
     FillFrames,
-    LabelledFrames,
     Labels,
     SimulatedFrames,
     label_charge,
 )
 from deepcr_ccd.training.fit import Recipe, train_model
+from deepcr_ccd.training.labelled import LabelledFrames
 from deepcr_ccd.training.scenes import KINDS, make_psf, make_scene
 from deepcr_ccd.training.tracks import (
     add_deposits,

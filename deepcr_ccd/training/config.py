@@ -12,8 +12,8 @@ from pathlib import Path
 from ..files import FitsFile
 from ..model import Model, ModelCard
 from ..zoo import DEFAULT_MODEL, load_model
-from .dataset import LabelledFrames
 from .fit import Recipe, train_model
+from .labelled import LabelledFrames
 from .labels import LabelledFrame, label_exposures
 
 __all__ = ["read_config", "train_from_config"]

@@ -7,7 +7,6 @@ order; so training can be resumed, and does not depend on the number of workers.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +14,11 @@ import torch
 from scipy import ndimage
 
 from ..transforms import TRANSFORMS
+from .defects import add_banding, add_columns, add_hot_pixels, bleed
 from .tracks import add_deposits
 
 __all__ = [
     "FillFrames",
-    "LabelledFrames",
     "Labels",
     "Observation",
     "SimulatedFrames",
@@ -86,22 +85,21 @@ def label_charge(
     return truth, touched & ~truth
 
 
-def _bleed(frame: np.ndarray, well: float) -> np.ndarray:
-    """Let what a full pixel cannot hold run along its column, half each way."""
-    excess = np.maximum(frame - well, 0)
-    frame = np.minimum(frame, well)
-    for column in np.nonzero(excess.any(axis=0))[0]:
-        for step in (1, -1):
-            spilt, line = excess[::step, column] / 2, frame[::step, column]
-            carried = 0.0
-            for row in range(np.nonzero(spilt)[0][0], len(line)):
-                carried += spilt[row]
-                room = min(well - line[row], carried)
-                line[row] += room
-                carried -= room
-                if carried <= 0 and not spilt[row + 1 :].any():
-                    break
-    return frame
+def _saturated(
+    frame: np.ndarray, held: np.ndarray, bright: np.ndarray, truth: np.ndarray
+) -> np.ndarray:
+    """Return which pixels at or beyond the full well nobody can decide about.
+
+    What a star filled, and where its charge ran, is clean, but for cosmic rays on top
+    of it; where charge of a cosmic ray ran is undecided.
+    """
+    spilt = frame != held
+    if not spilt.any():
+        return spilt
+    groups, number = ndimage.label(spilt, EIGHT)
+    star = np.zeros(number + 1, dtype=bool)
+    star[np.unique(groups[spilt & bright])] = True
+    return spilt & (star[groups] == truth)
 
 
 class SimulatedFrames(torch.utils.data.Dataset):
@@ -123,6 +121,10 @@ class SimulatedFrames(torch.utils.data.Dataset):
         What is done to a frame, a key of ``deepcr_ccd.transforms.TRANSFORMS``.
     labels : Labels, optional
         What counts as struck.
+    defects : float
+        How often a frame has hot pixels, bad columns or banding, or is read with next
+        to no noise. Hot pixels are clean where there are many, and ignored where a
+        few of them could as well be cosmic rays.
 
     Notes
     -----
@@ -140,6 +142,7 @@ class SimulatedFrames(torch.utils.data.Dataset):
         seed: int = 0,
         transform: str = "noise",
         labels: Labels | None = None,
+        defects: float = 0.0,
     ):
         if min(scenes.shape[1:]) < size:
             raise ValueError(f"size={size} is more than scenes have: {scenes.shape}")
@@ -150,6 +153,7 @@ class SimulatedFrames(torch.utils.data.Dataset):
         self.seed = seed
         self.transform = TRANSFORMS[transform]
         self.labels = labels or Labels()
+        self.defects = defects
 
     def __len__(self) -> int:
         return self.length
@@ -182,22 +186,26 @@ class SimulatedFrames(torch.utils.data.Dataset):
             ramp = np.linspace(-1, 1, self.size, dtype=np.float32)
             scene = scene + sky * rng.uniform(0, 0.4) * (1 + ramp)
         readnoise = np.exp(rng.uniform(np.log(1.5), np.log(12)))
+        if self.defects and rng.random() < 0.4 * self.defects:
+            # A camera that counts photons: its noise is skewed.
+            readnoise, sky = rng.uniform(0.01, 1.5), 10 ** rng.uniform(-0.5, 1.3)
         number = rng.poisson(self.size**2 * 10 ** rng.uniform(-4, -2))
         library = self.deposits[rng.integers(len(self.deposits))]
         charge = add_deposits(scene, library, rng, number)
         charge *= np.float32(rng.lognormal(0, 0.5))
         quiet = scene + np.float32(sky)
         sigma = np.sqrt(quiet + readnoise**2)
-        frame = rng.poisson(quiet + charge) + rng.normal(0, readnoise, scene.shape)
         truth, ignore = label_charge(charge, sigma, self.labels)
+        if self.defects:
+            quiet, hot = self._spoil(rng, quiet, sigma, readnoise)
+            ignore |= hot & ~truth
+        frame = rng.poisson(np.maximum(quiet, 0) + charge) + np.minimum(quiet, 0)
+        frame = frame + rng.normal(0, readnoise, scene.shape)
         well = 10 ** rng.uniform(4.4, 5.3)
-        full = frame > well
-        # Whether a star or a cosmic ray filled the well nobody can say.
-        ignore |= full & (quiet > 0.5 * well)
+        held = bleed(frame, well) if rng.random() < 0.6 else np.minimum(frame, well)
+        ignore |= _saturated(frame, held, quiet > 0.5 * well, truth)
         truth &= ~ignore
-        if rng.random() < 0.6:
-            frame = _bleed(frame, well)
-        frame = np.minimum(frame, well)
+        frame = held
         if rng.random() < 0.5:
             gain = rng.choice([1.0, 1.5, 2.0, 4.0])
             frame = np.rint(frame / gain) * gain
@@ -206,89 +214,32 @@ class SimulatedFrames(torch.utils.data.Dataset):
             frame.astype(np.float32), truth, ignore, float(readnoise), quiet
         )
 
+    def _spoil(
+        self,
+        rng: np.random.Generator,
+        quiet: np.ndarray,
+        sigma: np.ndarray,
+        readnoise: float,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Add defects; return which hot pixels nobody can tell from cosmic rays."""
+        doubtful = np.zeros(quiet.shape, dtype=bool)
+        if rng.random() < self.defects:
+            share = 10 ** rng.uniform(-4, -1)
+            charge = add_hot_pixels(rng, sigma, share)
+            quiet = quiet + charge
+            if share < 0.003:
+                doubtful = charge > self.labels.undecided * sigma
+        if rng.random() < 0.5 * self.defects:
+            quiet = quiet + add_columns(rng, sigma)
+        if rng.random() < 0.5 * self.defects:
+            quiet = quiet + add_banding(rng, quiet.shape, readnoise)
+        return quiet, doubtful
+
     def _crop(self, rng: np.random.Generator) -> np.ndarray:
         scene = self.scenes[rng.integers(len(self.scenes))]
         y, x = (rng.integers(0, n - self.size + 1) for n in scene.shape)
         scene = np.rot90(scene[y : y + self.size, x : x + self.size], rng.integers(4))
         return scene[::-1] if rng.random() < 0.5 else scene
-
-
-class LabelledFrames(torch.utils.data.Dataset):
-    """Crops of frames whose cosmic rays are known, such as those of a user's camera.
-
-    Parameters
-    ----------
-    frames : sequence of (frame, truth, ignore)
-        Arrays of ``(ny, nx)``, such as `~deepcr_ccd.training.labels.LabelledFrame`.
-    length : int
-        Number of items.
-    size : int
-        Width of a crop in px.
-    seed : int
-        Of the random numbers.
-    transform : str
-        What is done to a crop, a key of ``deepcr_ccd.transforms.TRANSFORMS``.
-
-    Raises
-    ------
-    ValueError
-        If there are no frames, or one is smaller than a crop.
-
-    Notes
-    -----
-    Items are as those of `SimulatedFrames`. Crops are turned and mirrored at random;
-    half of them hold a struck pixel, if there is any.
-    """
-
-    def __init__(
-        self,
-        frames: Sequence,
-        *,
-        length: int,
-        size: int = 128,
-        seed: int = 0,
-        transform: str = "noise",
-    ):
-        if not frames:
-            raise ValueError("frames must be one or more")
-        for number, (frame, _, _) in enumerate(frames):
-            if min(frame.shape) < size:
-                raise ValueError(
-                    f"frames[{number}] has shape {frame.shape}, less than size={size}"
-                )
-        self.frames = frames
-        self.struck = [np.argwhere(truth) for _, truth, _ in frames]
-        self.length = length
-        self.size = size
-        self.seed = seed
-        self.transform = TRANSFORMS[transform]
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        rng = np.random.default_rng([self.seed, index])
-        number = rng.integers(len(self.frames))
-        shape = self.frames[number][0].shape
-        corner = np.array([rng.integers(0, n - self.size + 1) for n in shape])
-        places = self.struck[number]
-        if len(places) and rng.random() < 0.5:
-            around = places[rng.integers(len(places))]
-            corner = around - rng.integers(0, self.size, 2)
-            corner = np.clip(corner, 0, np.array(shape) - self.size)
-        part = tuple(slice(c, c + self.size) for c in corner)
-        turns, mirrored = rng.integers(4), rng.random() < 0.5
-        arrays = []
-        for array in self.frames[number]:
-            array = np.rot90(array[part], turns)
-            arrays.append(np.ascontiguousarray(array[::-1] if mirrored else array))
-        frame, truth, ignore = arrays
-        planes = self.transform.prepare(frame, None)(frame)
-        return {
-            "frame": torch.from_numpy(np.ascontiguousarray(planes))[None],
-            "truth": torch.from_numpy(truth),
-            "ignore": torch.from_numpy(ignore),
-        }
 
 
 class FillFrames(SimulatedFrames):
