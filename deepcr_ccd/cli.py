@@ -112,6 +112,37 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--device", help="cpu, cuda, cuda:N or mps")
     train.set_defaults(run=train_command)
 
+    evaluate = commands.add_parser(
+        "evaluate", parents=[shared], help="compare models where the truth is known"
+    )
+    evaluate.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="frames with an extension TRUTH, or repeated exposures of one pointing",
+    )
+    evaluate.add_argument(
+        "--simulate", nargs="+", default=[], metavar="KIND", help="scenes, or all"
+    )
+    evaluate.add_argument("--number", type=int, default=8, help="frames of a kind")
+    evaluate.add_argument(
+        "--models",
+        nargs="+",
+        default=[DEFAULT_MODEL],
+        metavar="MODEL",
+        help="names, paths, published, or cosmic-conn:NAME",
+    )
+    evaluate.add_argument(
+        "--lacosmic", action="store_true", help="add astroscrappy, tuned to the frames"
+    )
+    evaluate.add_argument("-o", "--output", required=True, metavar="DIR", type=Path)
+    evaluate.add_argument("--overwrite", action="store_true", help="replace outputs")
+    evaluate.add_argument("--unit", help="unit of images without BUNIT")
+    for name in ("--gain", "--readnoise", "--satlevel"):
+        evaluate.add_argument(name, type=number_or_word)
+    evaluate.add_argument("--device", help="cpu, cuda, cuda:N or mps")
+    evaluate.set_defaults(run=evaluate_command)
+
     example = commands.add_parser(
         "demo", parents=[shared], help="clean an example frame and draw it"
     )
@@ -277,6 +308,33 @@ def train_command(options: argparse.Namespace) -> None:
     from .training.config import train_from_config
 
     train_from_config(options.config, report=say, device=options.device)
+
+
+def evaluate_command(options: argparse.Namespace) -> None:
+    """Run ``deepcr-ccd evaluate``.
+
+    Parameters
+    ----------
+    options : `argparse.Namespace`
+        Its options.
+    """
+    from .evaluation.report import evaluate
+
+    evaluate(
+        options.files,
+        options.output,
+        models=options.models,
+        simulate=options.simulate,
+        number=options.number,
+        lacosmic=options.lacosmic,
+        overwrite=options.overwrite,
+        device=options.device,
+        report=say,
+        unit=options.unit,
+        gain=options.gain,
+        readnoise=options.readnoise,
+        satlevel=options.satlevel,
+    )
 
 
 def demo_command(options: argparse.Namespace) -> None:

@@ -8,12 +8,14 @@ from torch import nn
 __all__ = ["ARCHITECTURES", "UNet", "build_network", "fold_norm"]
 
 
-class DoubleConv(nn.Sequential):
-    """Two 3x3 convolutions, each followed by a ReLU; in training, by BatchNorm too."""
+class Convolutions(nn.Sequential):
+    """3x3 convolutions, each followed by a ReLU; in training, by BatchNorm too."""
 
-    def __init__(self, in_channels: int, out_channels: int, norm: bool = False):
+    def __init__(
+        self, in_channels: int, out_channels: int, number: int, norm: bool = False
+    ):
         layers: list[nn.Module] = []
-        for n_in in (in_channels, out_channels):
+        for n_in in (in_channels, *[out_channels] * (number - 1)):
             layers.append(nn.Conv2d(n_in, out_channels, 3, padding=1, bias=not norm))
             if norm:
                 layers.append(nn.BatchNorm2d(out_channels))
@@ -41,6 +43,10 @@ class UNet(nn.Module):
         Number of resolutions.
     stem : int
         Width of the blocks in px; 1 for none.
+    merge : int
+        Convolutions of a level on the way up; on the way down there are two.
+    skip : {"concatenate", "add"}
+        How the two branches are joined. Adding moves half as much memory.
     norm : bool
         Whether convolutions are followed by BatchNorm, for training; see
         `fold_norm`.
@@ -53,6 +59,8 @@ class UNet(nn.Module):
         width: int | list[int] = 32,
         levels: int = 2,
         stem: int = 1,
+        merge: int = 2,
+        skip: str = "concatenate",
         norm: bool = False,
     ):
         super().__init__()
@@ -60,11 +68,15 @@ class UNet(nn.Module):
             width = [width << level for level in range(levels)]
         if len(width) != levels:
             raise TypeError(f"width={width!r} must have an entry for each of {levels}")
+        if skip not in ("concatenate", "add"):
+            raise TypeError(f"skip={skip!r} must be 'concatenate' or 'add'")
+        self.adds = skip == "add"
         self.levels = levels
+        self.convolutions = (2, merge)
         self.stem = stem
         entries = [in_channels * stem**2, *width]
         self.down = nn.ModuleList(
-            DoubleConv(n_in, n_out, norm)
+            Convolutions(n_in, n_out, 2, norm)
             for n_in, n_out in zip(entries, width, strict=False)
         )
         steps = list(zip(width, width[1:], strict=False))
@@ -72,7 +84,8 @@ class UNet(nn.Module):
             nn.ConvTranspose2d(below, here, 2, stride=2) for here, below in steps
         )
         self.merge = nn.ModuleList(
-            DoubleConv(2 * here, here, norm) for here, _ in steps
+            Convolutions(here if self.adds else 2 * here, here, merge, norm)
+            for here, _ in steps
         )
         self.out = nn.Conv2d(width[0], out_channels * stem**2, 1)
 
@@ -84,10 +97,11 @@ class UNet(nn.Module):
     @property
     def radius(self) -> int:
         """Receptive radius: the farthest pixel, in px, that can change an output."""
-        # Two convolutions reach 2 px of their own level, on the way down and on
-        # the way up (the lowest level is passed once); pooling blocks misalign by
-        # up to stride - 1.
-        convolutions = sum(4 << level for level in range(self.levels - 1))
+        # A convolution reaches 1 px of its own level, on the way down and on the way
+        # up (the lowest level is passed once); pooling blocks misalign by up to
+        # stride - 1.
+        both = sum(self.convolutions)
+        convolutions = sum(both << level for level in range(self.levels - 1))
         return self.stem * convolutions + 2 * self.stride + self.stride - 1
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -102,7 +116,9 @@ class UNet(nn.Module):
             skips.append(x)
         skips.pop()
         for level in reversed(range(self.levels - 1)):
-            x = self.merge[level](torch.cat([skips.pop(), self.up[level](x)], dim=1))
+            above, below = skips.pop(), self.up[level](x)
+            joined = above + below if self.adds else torch.cat([above, below], dim=1)
+            x = self.merge[level](joined)
         x = self.out(x)
         return nn.functional.pixel_shuffle(x, self.stem) if self.stem > 1 else x
 
@@ -124,7 +140,7 @@ def fold_norm(network: UNet, arguments: dict) -> UNet:
             state.update({f"{name}.{k}": v for k, v in block.state_dict().items()})
             continue
         for level, layers in enumerate(block):
-            for number in range(2):
+            for number in range(len(layers) // 3):
                 conv, norm = layers[3 * number], layers[3 * number + 1]
                 factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
                 key = f"{name}.{level}.{2 * number}"

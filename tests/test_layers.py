@@ -21,6 +21,7 @@ FLOORS = [
     {"detection"},
     {"ccd", "scrappy", "original", "plot"},
     {"demo", "training"},
+    {"evaluation"},
     {"cli"},
     {"__init__"},
 ]

@@ -2,107 +2,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from astropy.table import Table
 
-from ..model import Model
+from ..atomic import atomic_path
+from .peers import AstroscrappyGrid
 from .scores import RocCurve
 
-__all__ = ["AstroscrappyGrid", "compare"]
+__all__ = ["FPRS", "Comparison", "compare"]
+
+#: False positive rates at which true positive rates are read, by default.
+FPRS = (1e-4, 5e-4, 1e-3, 5e-3)
+LACOSMIC = "astroscrappy, tuned"
 
 
-class AstroscrappyGrid:
-    """L.A.Cosmic over a grid of ``sigclip`` and ``objlim``.
-
-    Its result at a false positive rate is the best of the grid: tuned to the very
-    frames that it is scored on, and so at its best.
+class Comparison:
+    """Curves of several methods on frames of several kinds.
 
     Parameters
     ----------
-    sigclips, objlims : iterable of float
-        The grid.
-
-    Raises
-    ------
-    ImportError
-        If astroscrappy is not installed.
+    curves : dict
+        By kind and method, ``(exact, tolerant)``: functions that return false and
+        true positive rates, both rising from 0 to 1.
+    precisions : dict
+        By kind and method, ``(precision, recall)``; of networks only.
     """
 
-    def __init__(
-        self,
-        sigclips: Iterable[float] = (2, 3, 4.5, 7, 12),
-        objlims: Iterable[float] = (2, 5, 15, 50),
-    ):
+    def __init__(self, curves: dict, precisions: dict):
+        self.curves = curves
+        self.precisions = precisions
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of frames, in the order in which they were given."""
+        return list(dict.fromkeys(kind for kind, _ in self.curves))
+
+    def table(self, fprs: Iterable[float] = FPRS, *, tolerant: bool = True) -> Table:
+        """Return true positive rates.
+
+        Parameters
+        ----------
+        fprs : iterable of float
+            False positive rates, shares of clean pixels.
+        tolerant : bool
+            Whether to add columns in which positions may be off by a pixel.
+
+        Returns
+        -------
+        `~astropy.table.Table`
+            A row for each kind and method: ``kind``, ``method``, and in percent
+            ``TPR at X%``, and ``TPR at X%, 3x3``.
+        """
+        rows = []
+        for (kind, method), curves in self.curves.items():
+            row = {"kind": kind, "method": method}
+            for end, (x, y) in zip(("", ", 3x3"), curves, strict=True):
+                if end and not tolerant:
+                    continue
+                for fpr in fprs:
+                    rate = 100 * np.interp(fpr, x, y)
+                    row[f"TPR at {100 * fpr:g}%{end}"] = round(float(rate), 2)
+            rows.append(row)
+        return Table(rows)
+
+    def plot(self, path: str | os.PathLike, *, dpi: int = 110) -> None:
+        """Draw the ROC curves to a file, a panel for each kind of frame.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A PNG file; it is replaced if it is there.
+        dpi : int
+            Resolution.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
         try:
-            from astroscrappy import detect_cosmics
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
         except ImportError as error:
             raise ImportError(
-                'it needs astroscrappy: pip install "deepcr_ccd[astroscrappy]"'
+                'figures need matplotlib: pip install "deepcr_ccd[plot]"'
             ) from error
-        self._detect = detect_cosmics
-        self.grid = [(clip, limit) for clip in sigclips for limit in objlims]
-        self.counts = np.zeros((len(self.grid), 4), dtype=np.int64)
+        wide = min(3, len(self.kinds))
+        high = -(-len(self.kinds) // wide)
+        figure = Figure(figsize=(4.2 * wide, 3.6 * high), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(high, wide, squeeze=False).ravel()
+        methods = list(dict.fromkeys(method for _, method in self.curves))
+        for ax, kind in zip(axes, self.kinds, strict=False):
+            for number, method in enumerate(methods):
+                if (kind, method) not in self.curves:
+                    continue
+                x, y = self.curves[kind, method][0]
+                style = "--" if method == LACOSMIC else "-"
+                ax.plot(100 * x, 100 * y, style, color=f"C{number}", label=method)
+            ax.set(
+                xscale="log", xlim=(2e-3, 3), ylim=(0, 101), title=kind,
+                xlabel="false positive rate (%)", ylabel="true positive rate (%)",
+            )  # fmt: skip
+            ax.grid(alpha=0.3)
+        for ax in axes[len(self.kinds) :]:
+            ax.remove()
+        axes[0].legend(fontsize="small", loc="lower right")
+        with atomic_path(path, overwrite=True) as partial:
+            figure.savefig(partial, dpi=dpi, format="png")
 
-    def add(
-        self,
-        frame: np.ndarray,
-        readnoise: float,
-        truth: np.ndarray,
-        ignore: np.ndarray,
-    ) -> None:
-        """Add a frame.
+    def points(self) -> Table:
+        """Return all curves: ``kind``, ``method``, ``fpr`` and ``tpr``, thinned out.
 
-        Parameters
-        ----------
-        frame : `~numpy.ndarray`
-            ``(ny, nx)``, in electron.
-        readnoise : float
-            In electron.
-        truth, ignore : `~numpy.ndarray`
-            bool, ``(ny, nx)``.
+        Returns
+        -------
+        `~astropy.table.Table`
+            Some hundred points a curve, evenly spaced in log of the rate.
         """
-        struck, clean = truth & ~ignore, ~truth & ~ignore
-        for row, (clip, limit) in enumerate(self.grid):
-            crmask, _ = self._detect(
-                frame,
-                sigclip=clip,
-                objlim=limit,
-                readnoise=readnoise,
-                satlevel=np.inf,
-            )
-            self.counts[row] += [
-                np.count_nonzero(crmask & struck),
-                np.count_nonzero(struck),
-                np.count_nonzero(crmask & clean),
-                np.count_nonzero(clean),
-            ]
-
-    def tpr_at(self, fpr: float) -> float:
-        """Return the best true positive rate at a false positive rate.
-
-        Parameters
-        ----------
-        fpr : float
-            A share of clean pixels. Between points of the grid it is interpolated
-            along their upper edge.
-        """
-        found, struck, false, clean = self.counts.T
-        x = np.concatenate([[0], false / np.maximum(clean, 1), [1]])
-        y = np.concatenate([[0], found / np.maximum(struck, 1), [1]])
-        order = np.lexsort((y, x))
-        return float(np.interp(fpr, x[order], np.maximum.accumulate(y[order])))
+        grid = np.concatenate([[0], np.geomspace(1e-6, 1, 241)])
+        rows = []
+        for (kind, method), ((x, y), _) in self.curves.items():
+            for fpr, tpr in zip(grid, np.interp(grid, x, y), strict=True):
+                rows.append((kind, method, fpr, tpr))
+        return Table(rows=rows, names=("kind", "method", "fpr", "tpr"))
 
 
 def compare(
     frames: Mapping[str, Iterable],
-    models: Mapping[str, Model],
+    models: Mapping[str, object],
     *,
-    fprs: Iterable[float] = (5e-4, 5e-3),
     astroscrappy: bool = False,
-    tolerant: bool = False,
-) -> Table:
+    report: Callable[[str], None] | None = None,
+) -> Comparison:
     """Score methods on frames of several kinds.
 
     Parameters
@@ -111,39 +145,37 @@ def compare(
         By kind, iterables of objects with ``frame`` (electron), ``truth``, ``ignore``
         and ``readnoise``, such as `~deepcr_ccd.training.dataset.Observation`.
     models : mapping
-        Models by name. Frames are given to them as they are.
-    fprs : iterable of float
-        False positive rates at which to read the true positive rate.
+        By name, a `~deepcr_ccd.model.Model` or any object whose ``probability(frame)``
+        returns a probability for each pixel, such as
+        `~deepcr_ccd.evaluation.peers.CosmicConn`. Frames are given to them as they
+        are.
     astroscrappy : bool
         Whether to add L.A.Cosmic, tuned for each kind.
-    tolerant : bool
-        Whether positions may be off by a pixel; without effect on astroscrappy.
+    report : callable, optional
+        Takes a line of text when a kind is done.
 
     Returns
     -------
-    `~astropy.table.Table`
-        A row for each kind and method: ``kind``, ``method``, and a column of true
-        positive rates in percent for each false positive rate.
+    Comparison
     """
-    fprs = list(fprs)
-    rows = []
+    curves, precisions = {}, {}
     for kind, items in frames.items():
-        curves: dict[str, RocCurve | AstroscrappyGrid] = {
-            name: RocCurve(tolerant=tolerant) for name in models
-        }
+        rocs = {name: (RocCurve(), RocCurve(tolerant=True)) for name in models}
         grid = AstroscrappyGrid() if astroscrappy else None
         for item in items:
             for name, model in models.items():
                 p = model.probability(item.frame)
-                curves[name].add(p, item.truth, item.ignore)
+                for roc in rocs[name]:
+                    roc.add(p, item.truth, item.ignore)
             if grid is not None:
                 grid.add(item.frame, item.readnoise, item.truth, item.ignore)
+        for name, pair in rocs.items():
+            curves[kind, name] = tuple(roc.curve()[:2] for roc in pair)
+            precisions[kind, name] = pair[0].precision()[:2]
         if grid is not None:
-            curves["astroscrappy, tuned"] = grid
-        for name, curve in curves.items():
-            values = {
-                f"TPR at {100 * fpr:g}%": round(100 * curve.tpr_at(fpr), 2)
-                for fpr in fprs
-            }
-            rows.append({"kind": kind, "method": name, **values})
-    return Table(rows)
+            curves[kind, LACOSMIC] = tuple(
+                grid.curve(tolerant=t) for t in (False, True)
+            )
+        if report is not None:
+            report(f"scored {kind}")
+    return Comparison(curves, precisions)

@@ -106,6 +106,24 @@ class RocCurve:
             threshold,
         )
 
+    def precision(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the precision-recall curve.
+
+        Returns
+        -------
+        precision, recall : `~numpy.ndarray`
+            Share of flagged pixels that are struck, and of struck ones that are
+            found; 1 and 0 where nothing is flagged.
+        threshold : `~numpy.ndarray`
+            Probability at or above which pixels are flagged.
+        """
+        struck = np.concatenate([[0], np.cumsum(self.struck[::-1])])
+        clean = np.concatenate([[0], np.cumsum(self.clean[::-1])])
+        flagged = struck + clean
+        precision = np.where(flagged > 0, struck / np.maximum(flagged, 1), 1.0)
+        _, recall, threshold = self.curve()
+        return precision, recall, threshold
+
     def tpr_at(self, fpr: float) -> float:
         """Return the true positive rate at a false positive rate, interpolated.
 

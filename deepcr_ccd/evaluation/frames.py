@@ -1,0 +1,148 @@
+"""Frames whose cosmic rays are known, to judge methods on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from astropy.io import fits
+
+from ..files import FitsFile
+from ..noise import resolve_gain, resolve_readnoise, unit_factor
+from ..training.dataset import Labels, Observation, SimulatedFrames
+from ..training.labels import label_exposures
+from ..training.scenes import KINDS, make_scene
+from ..training.tracks import simulate_deposit
+
+__all__ = ["read_frames", "simulate_frames"]
+
+#: Read noise in electron, where nobody says: L.A.Cosmic's default.
+READNOISE = 6.5
+
+
+def simulate_frames(
+    kind: str, number: int = 8, *, size: int = 256, seed: int = 0
+) -> list[Observation]:
+    """Simulate frames of one kind of scene, each with a camera of its own.
+
+    Parameters
+    ----------
+    kind : str
+        A key of ``deepcr_ccd.training.scenes.KINDS``.
+    number : int
+        How many.
+    size : int
+        Width of a frame in px.
+    seed : int
+        Of the random numbers; those that ``universal`` was trained on have others.
+
+    Returns
+    -------
+    list of Observation
+        Truth are pixels whose charge is above one sigma.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind={kind!r} is unknown; allowed are {', '.join(KINDS)}")
+    place = list(KINDS).index(kind)
+    rng = np.random.default_rng([700_001, seed, place])
+    scenes = np.stack([make_scene(rng, size, kind) for _ in range(number)])
+    deposits = [simulate_deposit(rng) for _ in range(3000)]
+    limits = Labels(struck=1.0)
+    data = SimulatedFrames(scenes, [deposits], length=0, size=size, labels=limits)
+    return [
+        data.observe(np.random.default_rng([700_002, seed, place, i]))
+        for i in range(number)
+    ]
+
+
+def read_frames(
+    paths: Sequence[str | os.PathLike],
+    *,
+    unit: str | None = None,
+    gain=None,
+    readnoise=None,
+    satlevel=None,
+) -> list[Observation]:
+    """Read frames and what is true of them.
+
+    Parameters
+    ----------
+    paths : sequence of str or path-like
+        FITS files. Either each has an extension TRUTH (nonzero where struck; and
+        IGNORE, nonzero where not to count, if it likes) of the shape of its image; or
+        they are two or more exposures of one pointing, whose cosmic rays
+        `~deepcr_ccd.training.labels.label_exposures` labels.
+    unit : str, optional
+        Unit of images without BUNIT.
+    gain : float, `~astropy.units.Quantity` or str, optional
+        In electron/adu, or the header keyword that holds it.
+    readnoise : float, `~astropy.units.Quantity` or str, optional
+        In electron, or a keyword; only L.A.Cosmic needs it.
+    satlevel : float, `~astropy.units.Quantity` or str, optional
+        Saturation level, in the frames' unit; such pixels are ignored.
+
+    Returns
+    -------
+    list of Observation
+        In electron, where unit and gain allow.
+
+    Raises
+    ------
+    ValueError
+        If some files have a TRUTH and others do not, or it does not fit its image.
+    """
+    files = [FitsFile(path, unit=unit) for path in paths]
+    planes = [_truth(path) for path in paths]
+    if all(found is None for found in planes):
+        items = []
+        for images in zip(*(file.images for file in files), strict=True):
+            exposures = [image.ccd for image in images]
+            labelled = label_exposures(exposures, gain=gain, satlevel=satlevel)
+            for ccd, (frame, truth, ignore) in zip(exposures, labelled, strict=True):
+                noise = _noise(readnoise, ccd, gain)
+                items.append(Observation(frame, truth, ignore, noise, frame))
+        return items
+    items = []
+    for path, file, found in zip(paths, files, planes, strict=True):
+        if found is None:
+            raise ValueError(f"{path} has no extension TRUTH, and others have one")
+        ccd = file.images[0].ccd
+        truth, ignore = found
+        if truth.shape != ccd.shape:
+            raise ValueError(
+                f"{path}: TRUTH has shape {truth.shape}, the image {ccd.shape}"
+            )
+        known = resolve_gain(gain, ccd.header) or 1.0
+        factor, _ = unit_factor(ccd.unit, "electron", known, "evaluate")
+        frame = (np.asarray(ccd.data, dtype=np.float32) * factor).astype(np.float32)
+        bad = ~np.isfinite(frame)
+        if ccd.mask is not None:
+            bad |= ccd.mask
+        frame[~np.isfinite(frame)] = np.nanmedian(frame)
+        ignore = ignore | bad
+        noise = _noise(readnoise, ccd, gain)
+        items.append(Observation(frame, truth & ~ignore, ignore, noise, frame))
+    return items
+
+
+def _noise(readnoise, ccd, gain) -> float:
+    noise = resolve_readnoise(readnoise, ccd.header, resolve_gain(gain, ccd.header))
+    return READNOISE if noise is None else noise
+
+
+def _truth(path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the planes TRUTH and IGNORE of a file, or None if it has none."""
+    with fits.open(path) as hdus:
+        names = [hdu.name for hdu in hdus]
+        if "TRUTH" not in names:
+            return None
+        truth = hdus["TRUTH"].data != 0
+        if "IGNORE" not in names:
+            return truth, np.zeros_like(truth)
+        return truth, hdus["IGNORE"].data != 0

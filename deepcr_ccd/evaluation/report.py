@@ -1,0 +1,137 @@
+"""One call that compares methods and writes what came out: table, curves, figure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..atomic import atomic_path
+from ..training.scenes import KINDS
+from ..zoo import DEFAULT_MODEL, list_models, load_model
+from .compare import Comparison, compare
+from .frames import read_frames, simulate_frames
+from .peers import CosmicConn
+
+__all__ = ["evaluate", "load_methods"]
+
+PEER = "cosmic-conn:"
+OUTPUTS = ("scores.ecsv", "roc.ecsv", "roc.png")
+
+
+def load_methods(names: Sequence[str], device=None) -> dict:
+    """Load methods by name.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names or paths of mask models, ``"published"`` for all that deepCR ships, or
+        ``"cosmic-conn:NAME"``.
+    device : str or torch.device, optional
+        Where models run.
+
+    Returns
+    -------
+    dict
+        By name, objects with ``probability(frame)``.
+
+    Raises
+    ------
+    ImportError
+        If the package that a method comes from is not installed.
+    ValueError
+        If a name is unknown or of a model for another task.
+    """
+    methods = {}
+    for name in names:
+        if name.startswith(PEER):
+            part = name.removeprefix(PEER)
+            methods[f"Cosmic-CoNN {part}"] = CosmicConn(part)
+        elif name == "published":
+            table = list_models()
+            for row in table[
+                (table["task"] == "mask") & (table["name"] != DEFAULT_MODEL)
+            ]:
+                methods[row["name"]] = load_model(row["name"], device=device)
+        else:
+            model = load_model(name, device=device, task="mask")
+            methods[model.card.name] = model
+    return methods
+
+
+def evaluate(
+    files: Sequence[str | os.PathLike],
+    output: str | os.PathLike,
+    *,
+    models: Sequence[str] = (DEFAULT_MODEL,),
+    simulate: Sequence[str] = (),
+    number: int = 8,
+    lacosmic: bool = False,
+    overwrite: bool = False,
+    device=None,
+    report: Callable[[str], None] = print,
+    **facts,
+) -> Comparison:
+    """Compare methods, and write ``scores.ecsv``, ``roc.ecsv`` and ``roc.png``.
+
+    Parameters
+    ----------
+    files : sequence of str or path-like
+        See `~deepcr_ccd.evaluation.frames.read_frames`; may be empty.
+    output : str or path-like
+        Folder for the results; it is made if it is not there.
+    models : sequence of str
+        See `load_methods`.
+    simulate : sequence of str
+        Kinds of scenes to simulate, or ``["all"]``.
+    number : int
+        Simulated frames of each kind.
+    lacosmic : bool
+        Whether to add astroscrappy, tuned for each kind over a grid.
+    overwrite : bool
+        Whether results may be replaced.
+    device : str or torch.device, optional
+        Where models run.
+    report : callable
+        Takes lines of text: progress, and at the end the table.
+    **facts
+        ``unit``, ``gain``, ``readnoise``, ``satlevel`` of the files.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to judge on, or a kind is unknown.
+    FileExistsError
+        If results are there and must not be replaced.
+    """
+    kinds = list(KINDS) if list(simulate) == ["all"] else list(simulate)
+    if not files and not kinds:
+        raise ValueError("nothing to judge on: give files, or kinds to simulate")
+    if number < 1:
+        raise ValueError(f"number={number!r} must be at least 1")
+    folder = Path(output)
+    for name in OUTPUTS:
+        if (folder / name).exists() and not overwrite:
+            raise FileExistsError(f"{folder / name} exists; --overwrite replaces it")
+    methods = load_methods(models, device)
+    frames = {kind: simulate_frames(kind, number) for kind in kinds}
+    if files:
+        frames = {"files": read_frames(files, **facts), **frames}
+    for kind, items in frames.items():
+        struck = sum(int(item.truth.sum()) for item in items)
+        report(f"{kind}: {len(items)} frames, {struck} struck pixels")
+    result = compare(frames, methods, astroscrappy=lacosmic, report=report)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = result.table()
+    for name, content in (("scores.ecsv", table), ("roc.ecsv", result.points())):
+        with atomic_path(folder / name, overwrite=True) as partial:
+            content.write(partial, format="ascii.ecsv", overwrite=True)
+    result.plot(folder / "roc.png")
+    for line in table.pformat(max_lines=-1, max_width=-1, align="<"):
+        report(line)
+    report(f"wrote {', '.join(OUTPUTS)} to {folder}")
+    return result
