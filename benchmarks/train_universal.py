@@ -1,13 +1,14 @@
 """Train ``universal``: one model for cameras it has never seen.
 
-    python benchmarks/train_universal.py FOLDER [--steps 10000] [--data ../shared/data]
+    python benchmarks/train_universal.py FOLDER [--steps 16000] [--data ../shared/data]
     python benchmarks/train_universal.py FOLDER --task inpaint [--steps 4000]
 
 The second trains ``universal-inpaint``, which fills, on the same data.
 
 Scenes and tracks are simulated. To these come real cosmic rays, cut from frames that
 are named in REAL (absent ones are left out): differences of CR-SPLIT pairs of HST/STIS,
-short ACS/HRC exposures of blank sky, and a library from darks of LSST's ITL sensors.
+short ACS/HRC exposures of blank sky, and a library from darks of LSST's ITL sensors; and
+real frames, labelled by repeated exposures (see real_frames.py).
 Other exposures of these are held out for validation. Scenes, deposits, checkpoint,
 history and the model go to FOLDER; a run that was ended goes on.
 """
@@ -143,15 +144,20 @@ def held_out_frames(folder, libraries, number=12):
     return frames
 
 
-def validation(folder, libraries):
+def validation(folder, libraries, data):
     """Return a function that scores a model on held-out frames of every kind."""
     frames = held_out_frames(folder, libraries)
+    frames |= {
+        "stis": stis_frames(data, "held out"),
+        "lowell": lowell_frames(data, "held out")[::5],
+    }
+    frames = {kind: items for kind, items in frames.items() if items}
 
     def validate(model):
         scores = {}
         for kind, observations in frames.items():
             roc = RocCurve()
-            for item in observations:
+            for item in observations[:6]:
                 roc.add(model.probability(item.frame), item.truth, item.ignore)
             for fpr in FPRS:
                 scores[f"{kind}@{100 * fpr:g}%"] = 100 * roc.tpr_at(fpr)
@@ -160,7 +166,7 @@ def validation(folder, libraries):
     return validate
 
 
-def fill_validation(folder, libraries):
+def fill_validation(folder, libraries, data):  # noqa: ARG001
     """Return a function that scores fills: mean squared error over that of medians."""
     frames = held_out_frames(folder, libraries)
 
@@ -185,8 +191,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--task", choices=["mask", "inpaint"], default="mask")
-    parser.add_argument("--steps", type=int, default=10000)
-    parser.add_argument("--scenes", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=16000)
+    parser.add_argument("--scenes", type=int, default=4000)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--width", type=int, nargs="+", default=[32, 32, 64])
     parser.add_argument("--seed", type=int, default=1)
@@ -195,7 +201,11 @@ def main():
     options.folder.mkdir(parents=True, exist_ok=True)
     bank = scenes(options.folder / "scenes.npy", options.scenes, options.seed)
     recipe = Recipe(
-        steps=options.steps, seed=options.seed, rate=options.rate, batch=BATCH
+        steps=options.steps,
+        seed=options.seed,
+        rate=options.rate,
+        batch=BATCH,
+        checkpoint_every=1000,
     )
     libraries = deposits(options.data, options.seed, "train")
     length = recipe.steps * recipe.batch
@@ -215,6 +225,8 @@ def main():
             "width": options.width,
             "levels": len(options.width),
             "stem": 2,
+            "skip": "add",
+            "merge": 1,
         },
         unit=None,
         transform="noise",
@@ -227,7 +239,9 @@ def main():
         card,
         options.folder if masks else options.folder / "inpaint",
         recipe=recipe,
-        validate=(validation if masks else fill_validation)(options.folder, libraries),
+        validate=(validation if masks else fill_validation)(
+            options.folder, libraries, options.data
+        ),
         report=lambda line: print(
             f"{(time.time() - start) / 60:6.1f} min  {line}", flush=True
         ),
