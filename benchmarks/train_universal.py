@@ -7,9 +7,9 @@ The second trains ``universal-inpaint``, which fills, on the same data.
 
 Scenes and tracks are simulated. To these come real cosmic rays, cut from frames that
 are named in REAL (absent ones are left out): differences of CR-SPLIT pairs of HST/STIS,
-short ACS/HRC exposures of blank sky, and a library from darks of LSST's ITL sensors; and
-real frames, labelled by repeated exposures (see real_frames.py).
-Other exposures of these are held out for validation. Scenes, deposits, checkpoint,
+short ACS/HRC exposures of blank sky, and a library from darks of LSST's ITL sensors;
+and real frames, labelled by repeated exposures (see real_frames.py). Other exposures of
+these are held out for validation. Scenes, deposits, checkpoint,
 history and the model go to FOLDER; a run that was ended goes on.
 """
 

@@ -39,6 +39,7 @@ def cosmicray_deepcr(
     inpaint: str | None = "auto",
     satlevel=None,
     device=None,
+    precision: str | None = None,
     tile_size: int | None = None,
     add_keyword: bool = True,
     progress: bool = False,
@@ -74,9 +75,12 @@ def cosmicray_deepcr(
         a header keyword). Pixels at or above it are not examined.
     device : str or torch.device, optional
         Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
+    precision : {"auto", "float32", "bfloat16"}, optional
+        What the network computes in. "auto", which is the default, is bfloat16 where
+        the processor computes in it, and float32 elsewhere; see `load_model`.
     tile_size : int, optional
         Width in px of the tiles in which the frame is worked on. It changes memory
-        and speed, not the result.
+        and speed, not the result (in bfloat16, not beyond its rounding).
     add_keyword : bool
         Record what was done in the header: CRMODEL, CRVERS, CRTHRESH, CRNPIX,
         CRNOBJ, CRNSKIP, CRFILL and a HISTORY line.
@@ -132,7 +136,7 @@ def cosmicray_deepcr(
     1
     """
     frame = read_frame(ccd)
-    model = load_model(model, device=device, task="mask")
+    model = load_model(model, device=device, task="mask", precision=precision)
     threshold = detection.check_threshold(threshold, model, target_fpr)
     if not np.isscalar(grow) or isinstance(grow, str) or not 0 <= grow < np.inf:
         raise ValueError(f"grow={grow!r} must be a radius >= 0 in px")
@@ -201,6 +205,7 @@ def cosmicray_probability(
     gain=None,
     readnoise=None,
     device=None,
+    precision: str | None = None,
     tile_size: int | None = None,
     progress: bool = False,
 ) -> np.ndarray:
@@ -208,7 +213,7 @@ def cosmicray_probability(
 
     Parameters
     ----------
-    ccd, model, gain, readnoise, device, tile_size, progress
+    ccd, model, gain, readnoise, device, precision, tile_size, progress
         As for `cosmicray_deepcr`.
 
     Returns
@@ -233,7 +238,7 @@ def cosmicray_probability(
     (True, True)
     """
     frame = read_frame(ccd)
-    model = load_model(model, device=device, task="mask")
+    model = load_model(model, device=device, task="mask", precision=precision)
     gain = resolve_gain(gain, frame.header)
     examination = detection.prepare(frame, model, gain, readnoise)
     return frame.stack(

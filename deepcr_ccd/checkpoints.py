@@ -22,7 +22,12 @@ EPSILON = 1e-5
 
 
 def load_checkpoint(
-    path: Path, card: dict | None = None, *, device=None, default_name: str = ""
+    path: Path,
+    card: dict | None = None,
+    *,
+    device=None,
+    precision: str | None = None,
+    default_name: str = "",
 ) -> Model:
     """Load a deepCR checkpoint.
 
@@ -36,6 +41,8 @@ def load_checkpoint(
         that the input is the frame as it is, which is what deepCR's training does.
     device : str or torch.device, optional
         Where the model shall run.
+    precision : {"auto", "float32", "bfloat16"}, optional
+        What it shall compute in.
     default_name : str
         Name of the model where the card has none.
 
@@ -78,6 +85,7 @@ def load_checkpoint(
         ModelCard(architecture="unet", arguments=arguments, **fields),
         network,
         device=device,
+        precision=precision,
     )
 
 

@@ -89,6 +89,9 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"DQ bit of cosmic rays (default {DQ_BIT})",
     )
     work.add_argument("--device", help="cpu, cuda, cuda:N or mps")
+    work.add_argument(
+        "--precision", choices=["auto", "float32", "bfloat16"], help="default auto"
+    )
     work.add_argument("--tile-size", type=int, metavar="PX")
 
     clean = commands.add_parser(
@@ -201,7 +204,9 @@ def clean_image(image: Image, options: argparse.Namespace, file: FitsFile):
     """
     ccd = image.ccd
     where = f"{file.path}[{image.name},{image.extver}]"
-    model = load_model(options.model, device=options.device, task="mask")
+    model = load_model(
+        options.model, device=options.device, task="mask", precision=options.precision
+    )
     if ccd.unit == u.dimensionless_unscaled and model.card.unit is not None:
         if options.gain is None:
             raise ValueError(

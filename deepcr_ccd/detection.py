@@ -13,6 +13,7 @@ from .filling import FILLS, fill_pixels, keep_within_reach
 from .frame import Frame
 from .model import Model
 from .noise import resolve_readnoise, unit_factor
+from .plane import Plane
 from .zoo import load_model
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "examine",
     "fill_frame",
     "find_cosmics",
-    "hide_bad",
     "prepare",
     "unexamined",
     "warn_unused",
@@ -142,7 +142,7 @@ def examine(
     plane : `~numpy.ndarray`
         ``(ny, nx)``, any real dtype.
     bad : `~numpy.ndarray` or None
-        From `unexamined`. What the network sees in their place: `hide_bad`.
+        From `unexamined`. What the network sees in their place: `Plane`.
     model : Model
         For task "mask".
     factor : float
@@ -161,57 +161,13 @@ def examine(
     """
     if bad is not None and bad.all():
         return np.full(plane.shape, np.nan, dtype=np.float32)
-    frame = _to_float32(plane, factor)
-    if bad is not None:
-        frame = hide_bad(frame, bad, model.network.radius)
+    seen = Plane(plane, factor, bad, model.network.radius)
     probability = model.probability(
-        frame, bad=bad, tile_size=tile_size, progress=progress, **facts
+        seen, bad=bad, tile_size=tile_size, progress=progress, **facts
     )
     if bad is not None:
         probability[bad] = np.nan
     return probability
-
-
-def _to_float32(plane: np.ndarray, factor: float) -> np.ndarray:
-    largest = np.finfo(np.float32).max
-    with np.errstate(over="ignore"):
-        frame = plane.astype(np.float32, copy=False)
-        if factor != 1:
-            frame = frame * np.float32(factor)
-    if plane.dtype.itemsize > 4 or factor != 1:
-        np.clip(frame, -largest, largest, out=frame)
-    return frame
-
-
-def hide_bad(frame: np.ndarray, bad: np.ndarray, radius: int | None = None):
-    """Return a frame whose bad pixels do not lead a network astray.
-
-    Parameters
-    ----------
-    frame : `~numpy.ndarray`
-        ``(ny, nx)``, float32.
-    bad : `~numpy.ndarray`
-        bool, ``(ny, nx)``, some but not all True.
-    radius : int, optional
-        Receptive radius of the network in px; bad pixels farther from any good one
-        are not looked at closely.
-
-    Returns
-    -------
-    `~numpy.ndarray`
-        A copy in which a bad pixel has the median of its good neighbours, or its own
-        value if that is higher, but none above the highest good pixel. So saturated
-        stars keep their cores, without which their rims would look like cosmic rays.
-    """
-    frame = frame.copy()
-    near = bad
-    own = np.minimum(np.where(np.isfinite(frame), frame, -np.inf), frame[~bad].max())
-    if radius is not None and bad.mean() > 0.02:
-        # Bad pixels out of the network's sight of any good one have no effect.
-        near = bad & ndimage.maximum_filter(~bad, size=2 * radius + 1)
-        frame[bad] = np.median(frame[~bad])
-    frame[near] = np.maximum(fill_pixels(frame, near, bad, "median")[0], own[near])
-    return frame
 
 
 def check_threshold(
@@ -337,7 +293,12 @@ def choose_fill(
         network = model
     elif model is not None and model.card.fill:
         try:
-            network = load_model(model.card.fill, device=model.device, task="inpaint")
+            network = load_model(
+                model.card.fill,
+                device=model.device,
+                task="inpaint",
+                precision=model.precision,
+            )
         except ImportError:
             if method == "network":
                 raise
@@ -387,9 +348,8 @@ def fill_frame(
         return plane[targets].astype(np.float64), np.zeros(targets.sum())
     if fill.method != "network":
         return fill_pixels(plane, targets, bad, fill.method)
-    frame = _to_float32(plane, fill.factor)
-    if bad.any():
-        frame = hide_bad(frame, bad, fill.network.network.radius)
-    values = fill.network.fill(frame, targets, tile_size=tile_size)[targets]
+    radius = fill.network.network.radius
+    seen = Plane(plane, fill.factor, bad if bad.any() else None, radius)
+    values = fill.network.fill(seen, targets, tile_size=tile_size)[targets]
     values /= fill.factor
     return keep_within_reach(plane, targets, bad, values)

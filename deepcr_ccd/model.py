@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,53 +16,20 @@ import torch
 from astropy.utils.exceptions import AstropyUserWarning
 
 from .card import ModelCard
-from .networks import build_network
-from .tiling import Tile, map_tiles, plan_tiles, track
+from .devices import PRECISIONS, resolve_device, resolve_precision
+from .networks import build_network, reduce_precision
+from .plane import Plane
+from .tiling import Tile, map_tiles, plan_tiles
 from .transforms import TRANSFORMS
 
-__all__ = ["Model", "ModelCard", "resolve_device"]
+__all__ = ["Model", "ModelCard"]
 
 #: Core of a tile on a CPU, in px, at least and at most; and in receptive radii. Large
 #: tiles waste little on their halo, small ones stay in the cache and far below 1 GB.
-CPU_TILES = (256, 768)
-CPU_TILE_RADII = 16
-
-
-def resolve_device(device: str | torch.device | None) -> torch.device:
-    """Return the torch device that a name stands for.
-
-    Parameters
-    ----------
-    device : str, torch.device or None
-        Such as ``"cpu"`` or ``"cuda:1"``; None takes CUDA, then MPS, then the CPU.
-
-    Raises
-    ------
-    ValueError
-        If the device is unknown or absent.
-    """
-    if device is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(
-            f"device={device!r} is unknown; use 'cpu', 'cuda', 'cuda:N' or 'mps'"
-        ) from error
-    present = {
-        "cpu": lambda: True,
-        "cuda": lambda: (resolved.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available,
-    }
-    if resolved.type not in present:
-        raise ValueError(
-            f"device={device!r} is not supported; use 'cpu', 'cuda', 'cuda:N' or 'mps'"
-        )
-    if not present[resolved.type]():
-        raise ValueError(f"device={device!r} is absent on this machine")
-    return resolved
+CPU_TILES = (256, 1024)
+CPU_TILE_RADII = 24
+#: Tiles on a CPU are worked on side by side from this many pixels on.
+SIDE_BY_SIDE = 65536
 
 
 class Model:
@@ -76,33 +45,65 @@ class Model:
         The network, with the attributes ``radius`` and ``stride``.
     device : str or torch.device, optional
         Where it runs; None takes CUDA, then MPS, then the CPU.
+    precision : {"auto", "float32", "bfloat16"}, optional
+        What it computes in; by default bfloat16 where the processor has it.
     """
 
-    def __init__(self, card: ModelCard, network: torch.nn.Module, *, device=None):
+    def __init__(
+        self,
+        card: ModelCard,
+        network: torch.nn.Module,
+        *,
+        device=None,
+        precision: str | None = None,
+    ):
         self.card = card
         self.device = resolve_device(device)
+        self.precision = resolve_precision(precision, self.device)
         self.network = (
             network.eval()
             .requires_grad_(False)
             .to(self.device, memory_format=torch.channels_last)
         )
+        self._engine = self.network
+        if self.precision != "float32":
+            # The network itself stays whole, to be saved and moved.
+            self._engine = reduce_precision(
+                self.network,
+                PRECISIONS[self.precision],
+                wide_input=card.transform != "noise",
+                wide_output=card.task == "inpaint",
+            )
 
     def __repr__(self):
-        return f"<Model {self.card.name} ({self.card.task}) on {self.device}>"
+        return (
+            f"<Model {self.card.name} ({self.card.task}) on {self.device}, "
+            f"{self.precision}>"
+        )
 
-    def to(self, device) -> Model:
-        """Return this model on another device.
+    def to(self, device=None, precision: str | None = None) -> Model:
+        """Return this model on another device, or in another precision.
 
         Parameters
         ----------
         device : str, torch.device or None
             None leaves it where it is.
+        precision : {"float32", "bfloat16", "auto"}, optional
+            What it computes in; "auto" is bfloat16 where the processor has it. None
+            leaves it as it is.
         """
-        if device is None or resolve_device(device) == self.device:
+        target = self.device if device is None else resolve_device(device)
+        moved = target != self.device
+        wanted = (
+            resolve_precision(precision, target)
+            if moved or precision is not None
+            else self.precision
+        )
+        if not moved and wanted == self.precision:
             return self
         network = build_network(self.card.architecture, self.card.arguments)
         network.load_state_dict(self.network.state_dict())
-        return Model(self.card, network, device=device)
+        return Model(self.card, network, device=target, precision=wanted)
 
     def probability(
         self,
@@ -117,7 +118,7 @@ class Model:
 
         Parameters
         ----------
-        frame : `~numpy.ndarray`
+        frame : `~numpy.ndarray` or `~deepcr_ccd.plane.Plane`
             ``(ny, nx)``, finite, in the card's unit; bad pixels already filled.
         bad : `~numpy.ndarray`, optional
             Pixels that frame-wide statistics leave out.
@@ -134,6 +135,7 @@ class Model:
             float32, ``(ny, nx)``, in [0, 1].
         """
         self.require("mask")
+        frame = _as_plane(frame)
         apply = self._prepare(frame, bad, facts)
 
         def function(tile: Tile, values: np.ndarray) -> np.ndarray:
@@ -154,7 +156,7 @@ class Model:
 
         Parameters
         ----------
-        frame : `~numpy.ndarray`
+        frame : `~numpy.ndarray` or `~deepcr_ccd.plane.Plane`
             ``(ny, nx)``, finite, in the card's unit.
         mask : `~numpy.ndarray`
             bool, ``(ny, nx)``, True where to fill.
@@ -169,6 +171,7 @@ class Model:
             float32, ``(ny, nx)``; only masked pixels have a meaning.
         """
         self.require("inpaint")
+        frame = _as_plane(frame)
         apply = self._prepare(frame, mask, {})
 
         def function(tile: Tile, values: np.ndarray, hidden: np.ndarray) -> np.ndarray:
@@ -202,7 +205,9 @@ class Model:
             partial.unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, *, device=None) -> Model:
+    def load(
+        cls, path: str | os.PathLike, *, device=None, precision: str | None = None
+    ) -> Model:
         """Read what `save` wrote.
 
         Parameters
@@ -211,6 +216,8 @@ class Model:
             A safetensors file with a card.
         device : str or torch.device, optional
             Where the model shall run.
+        precision : {"auto", "float32", "bfloat16"}, optional
+            What it shall compute in.
 
         Raises
         ------
@@ -240,7 +247,7 @@ class Model:
             raise ValueError(
                 f"model file {str(path)!r}: its tensors do not fit its card: {error}"
             ) from error
-        return cls(card, network, device=device)
+        return cls(card, network, device=device, precision=precision)
 
     def require(self, task: str) -> None:
         """Raise a ValueError if the model is for another task.
@@ -265,21 +272,23 @@ class Model:
     def _run(self, planes: np.ndarray, activation: Callable | None = None):
         """Run the network on ``(channels, ny, nx)``; return ``(ny, nx)``."""
         tensor = torch.from_numpy(np.ascontiguousarray(planes))[None].to(
-            self.device, memory_format=torch.channels_last
+            self.device,
+            dtype=next(self._engine.parameters()).dtype,
+            memory_format=torch.channels_last,
         )
-        result = self.network(tensor)[0, 0]
+        result = self._engine(tensor)[0, 0].float()
         return (activation(result) if activation else result).numpy(force=True)
 
     def _map(
         self,
         function: Callable[..., np.ndarray],
-        frames: list[np.ndarray],
+        frames: list,
         tile_size: int | None,
         progress: bool,
     ) -> np.ndarray:
         """Map a function over tiles, with smaller tiles if memory runs out."""
         out = np.empty(frames[0].shape, dtype=np.float32)
-        size = self._tile_size(tile_size)
+        size = self._tile_size(tile_size, out.shape)
         while True:
             tiles = plan_tiles(
                 out.shape,
@@ -287,31 +296,70 @@ class Model:
                 radius=self.network.radius,
                 stride=self.network.stride,
             )
-            shown = track(tiles, self.card.name, progress)
             try:
-                return map_tiles(function, frames, out, shown)
+                with self._threads(out.size, len(tiles)) as pool:
+                    return map_tiles(
+                        function,
+                        frames,
+                        out,
+                        tiles,
+                        pool=pool,
+                        progress=progress,
+                        description=self.card.name,
+                    )
             except torch.OutOfMemoryError:
-                if size <= 32:
+                if max(size) <= 32:
                     raise
-                size //= 2
+                size = tuple(max(32, width // 2) for width in size)
                 warnings.warn(
-                    f"out of memory on {self.device}; tile_size is now {size}",
+                    f"out of memory on {self.device}; tile_size is now {max(size)}",
                     AstropyUserWarning,
                     stacklevel=2,
                 )
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
 
-    def _tile_size(self, tile_size: int | None) -> int:
+    @contextlib.contextmanager
+    def _threads(self, pixels: int, tiles: int):
+        """Give threads that work on tiles side by side, or None if that is no gain.
+
+        A thread does all that there is to do for a tile; torch's own threads share
+        the convolutions alone.
+        """
+        number = min(torch.get_num_threads(), tiles)
+        if self.device.type != "cpu" or number < 2 or pixels < SIDE_BY_SIDE:
+            yield None
+            return
+        before = torch.get_num_threads()
+        pool = ThreadPoolExecutor(
+            number, initializer=torch.set_num_threads, initargs=(1,)
+        )
+        try:
+            with pool:
+                yield pool
+        finally:
+            # What a thread sets holds for itself, and for threads that start later.
+            torch.set_num_threads(before)
+
+    def _tile_size(
+        self, tile_size: int | None, shape: tuple[int, int]
+    ) -> tuple[int, int]:
+        """Return height and width of a tile's core: even shares of the frame."""
         if tile_size is not None:
             if isinstance(tile_size, bool) or int(tile_size) != tile_size:
                 raise TypeError(f"tile_size={tile_size!r} must be a whole number of px")
             if tile_size < 1:
                 raise ValueError(f"tile_size={tile_size!r} must be at least 1 px")
-            return int(tile_size)
+            return int(tile_size), int(tile_size)
         if self.device.type != "cuda":
-            return int(np.clip(CPU_TILE_RADII * self.network.radius, *CPU_TILES))
-        # A U-Net of width 32 holds about 1 kB a pixel while it runs; a quarter of
-        # the free memory leaves room for workspace.
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return int(np.clip(np.sqrt(free / 4 / 1024), 128, 4096)) // 32 * 32
+            most = int(np.clip(CPU_TILE_RADII * self.network.radius, *CPU_TILES))
+        else:
+            # A U-Net of width 32 holds about 1 kB a pixel while it runs; a quarter of
+            # the free memory leaves room for workspace.
+            free, _ = torch.cuda.mem_get_info(self.device)
+            most = int(np.clip(np.sqrt(free / 4 / 1024), 128, 4096)) // 32 * 32
+        return tuple(-(-size // -(-size // most)) for size in shape)
+
+
+def _as_plane(frame: np.ndarray | Plane) -> Plane:
+    return frame if isinstance(frame, Plane) else Plane(frame)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 
-__all__ = ["ARCHITECTURES", "UNet", "build_network", "fold_norm"]
+__all__ = ["ARCHITECTURES", "UNet", "build_network", "fold_norm", "reduce_precision"]
 
 
 class Convolutions(nn.Sequential):
@@ -148,6 +150,43 @@ def fold_norm(network: UNet, arguments: dict) -> UNet:
                 state[f"{key}.bias"] = norm.bias - norm.running_mean * factor
     plain.load_state_dict(state)
     return plain
+
+
+class Wide(nn.Module):
+    """A convolution in float32, between layers that have fewer bits."""
+
+    def __init__(self, convolution: nn.Conv2d, after: torch.dtype):
+        super().__init__()
+        self.convolution = convolution.float()
+        self.after = after
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the convolution's output in the type of what comes after."""
+        return self.convolution(x.float()).to(self.after)
+
+
+def reduce_precision(
+    network: UNet, dtype: torch.dtype, *, wide_input: bool, wide_output: bool
+) -> UNet:
+    """Return a copy of a network that computes with fewer bits.
+
+    Parameters
+    ----------
+    network : UNet
+        Float32, without BatchNorm of its own to be trained.
+    dtype : torch.dtype
+        Such as ``torch.bfloat16``.
+    wide_input, wide_output : bool
+        Whether the first and the last convolution stay as they are: the first for
+        input that spans more than the type resolves, such as electrons on a bright
+        sky; the last for output that is more than a yes or no.
+    """
+    reduced = copy.deepcopy(network).to(dtype)
+    if wide_input:
+        reduced.down[0][0] = Wide(copy.deepcopy(network.down[0][0]), dtype)
+    if wide_output:
+        reduced.out = Wide(copy.deepcopy(network.out), torch.float32)
+    return reduced
 
 
 #: Networks a model card can name.

@@ -72,15 +72,15 @@ class deepCR:  # noqa: N801
             raise ValueError(f"device={device!r} is unknown; allowed are 'CPU', 'GPU'")
         if device == "GPU" and not torch.cuda.is_available():
             raise ValueError("device='GPU' is absent: no CUDA device was found")
-        self.mask_model = load_model(mask, device=devices[device], task="mask")
+        # As the original does: its numbers are wanted here, not the fastest.
+        how = {"device": devices[device], "precision": "float32"}
+        self.mask_model = load_model(mask, task="mask", **how)
         width = self.mask_model.card.arguments.get("width", hidden)
         if hidden not in (HIDDEN, width):
             raise ValueError(f"hidden={hidden!r} does not fit {mask!r}: it has {width}")
         self.inpaint_model = None
         if inpaint is not None:
-            self.inpaint_model = load_model(
-                inpaint, device=devices[device], task="inpaint"
-            )
+            self.inpaint_model = load_model(inpaint, task="inpaint", **how)
 
     def clean(
         self,

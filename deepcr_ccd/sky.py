@@ -131,7 +131,7 @@ def measure_noise(
     sky[poor] = np.nan
     sigma[poor | ~(sigma > 0)] = np.nan
     # A frame of equal numbers has no noise; any positive scale will do.
-    level = np.nanmedian(sky) if np.isfinite(sky).any() else float(np.median(frame))
+    level = np.nanmedian(sky) if np.isfinite(sky).any() else float(np.median(values))
     sky = _complete(sky, level)
     sigma = _complete(sigma, max(abs(level), 1.0) * 1e-3)
     # Cells that a bright star spoils follow their neighbours.

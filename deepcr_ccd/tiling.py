@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,11 @@ def _plan_axis(
 
 
 def plan_tiles(
-    shape: tuple[int, int], tile_size: int, *, radius: int, stride: int
+    shape: tuple[int, int],
+    tile_size: int | tuple[int, int],
+    *,
+    radius: int,
+    stride: int,
 ) -> list[Tile]:
     """Cover a frame with tiles whose cores do not depend on the tiling.
 
@@ -51,8 +56,9 @@ def plan_tiles(
     ----------
     shape : tuple of int
         ``(ny, nx)`` of the frame, in px.
-    tile_size : int
-        Width of a tile's core in px; rounded up to a multiple of ``stride``.
+    tile_size : int or tuple of int
+        Width of a tile's core in px, or height and width; rounded up to a multiple of
+        ``stride``.
     radius, stride : int
         Receptive radius and stride of the network, in px.
 
@@ -62,9 +68,10 @@ def plan_tiles(
         Reads are a multiple of ``stride`` wide and start on the same grid.
     """
     halo = -(-radius // stride) * stride
-    core = max(1, -(-tile_size // stride)) * stride
-    rows = list(_plan_axis(shape[0], core, halo, stride))
-    columns = list(_plan_axis(shape[1], core, halo, stride))
+    sizes = (tile_size, tile_size) if isinstance(tile_size, int) else tile_size
+    cores = [max(1, -(-size // stride)) * stride for size in sizes]
+    rows = list(_plan_axis(shape[0], cores[0], halo, stride))
+    columns = list(_plan_axis(shape[1], cores[1], halo, stride))
     return [
         Tile((y_read, x_read), (y_write, x_write), (y_crop, x_crop))
         for y_read, y_write, y_crop in rows
@@ -115,9 +122,13 @@ def read_tile(frame: np.ndarray, tile: Tile) -> np.ndarray:
 
 def map_tiles(
     function: Callable[..., np.ndarray],
-    frames: Iterable[np.ndarray],
+    frames: Sequence,
     out: np.ndarray,
-    tiles: Iterable[Tile],
+    tiles: Sequence[Tile],
+    *,
+    pool: Executor | None = None,
+    progress: bool = False,
+    description: str = "",
 ) -> np.ndarray:
     """Apply a function tile by tile, and write the cores.
 
@@ -125,35 +136,53 @@ def map_tiles(
     ----------
     function : callable
         Takes a tile and its pixels of each frame; returns an array of that shape.
-    frames : iterable of `~numpy.ndarray`
+    frames : sequence of `~numpy.ndarray`, or of objects with ``read(tile)``
         Inputs, ``(ny, nx)``.
     out : `~numpy.ndarray`
         Output, ``(ny, nx)``.
-    tiles : iterable of Tile
+    tiles : sequence of Tile
         From `plan_tiles`.
+    pool : `~concurrent.futures.Executor`, optional
+        Threads that work on tiles side by side.
+    progress : bool
+        Show a progress bar.
+    description : str
+        What the bar says.
 
     Returns
     -------
     `~numpy.ndarray`
         ``out``.
     """
-    for tile in tiles:
-        values = (read_tile(frame, tile) for frame in frames)
+
+    def work(tile: Tile) -> None:
+        values = (
+            frame.read(tile) if hasattr(frame, "read") else read_tile(frame, tile)
+            for frame in frames
+        )
         out[tile.write] = function(tile, *values)[tile.crop]
+
+    done = map(work, tiles) if pool is None else pool.map(work, tiles)
+    for _ in track(done, description, progress, len(tiles)):
+        pass
     return out
 
 
-def track(items: list, description: str, progress: bool) -> Iterable:
+def track(
+    items: Iterable, description: str, progress: bool, total: int | None = None
+) -> Iterable:
     """Iterate over items, behind a tqdm progress bar if asked for.
 
     Parameters
     ----------
-    items : list
+    items : iterable
         What to iterate over.
     description : str
         What the bar says.
     progress : bool
         Whether to show a bar.
+    total : int, optional
+        Number of items, where they have no length.
 
     Raises
     ------
@@ -168,4 +197,4 @@ def track(items: list, description: str, progress: bool) -> Iterable:
         raise ImportError(
             'progress=True needs tqdm: pip install "deepcr_ccd[plot]"'
         ) from error
-    return tqdm(items, desc=description)
+    return tqdm(items, desc=description, total=total)

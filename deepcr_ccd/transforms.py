@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
 
 from .sky import CELL, NoiseMap, measure_noise
 from .tiling import Tile, read_tile
@@ -19,6 +20,8 @@ __all__ = ["TRANSFORMS", "Transform"]
 
 #: Input is clipped here: far above any well, far below float32 overflow inside.
 LARGEST = 1e12
+#: Pixels that statistics of a frame take at a time.
+BLOCK = 4_000_000
 
 
 class Normalization(Protocol):
@@ -84,8 +87,11 @@ class NoiseUnits:
     def __call__(self, values: np.ndarray, tile: Tile | None = None) -> np.ndarray:
         """Return the network's input."""
         sky, sigma = self._units(tile)
-        scaled = (np.clip(values, -LARGEST, LARGEST) - sky) / sigma
-        return np.arcsinh(scaled).astype(np.float32, copy=False)
+        scaled = np.clip(values, -LARGEST, LARGEST)
+        scaled -= sky
+        scaled /= sigma
+        # torch's is vectorised, numpy's is not.
+        return torch.from_numpy(scaled).asinh_().numpy()
 
     def invert(self, numbers: np.ndarray, tile: Tile | None = None) -> np.ndarray:
         """Return pixels."""
@@ -126,12 +132,23 @@ def standardized(frame: np.ndarray, bad: np.ndarray | None) -> Linear:
     bad : `~numpy.ndarray` or None
         Pixels to leave out of statistics.
     """
-    good = frame if bad is None else frame[~bad]
-    if not good.size:
+
+    def summed(function) -> float:
+        """Sum a function of the good pixels, some rows at a time."""
+        total = 0.0
+        for rows in blocks:
+            values = np.clip(frame[rows], -LARGEST, LARGEST)
+            values = values.ravel() if bad is None else values[~bad[rows]]
+            total += function(values.astype(np.float64)).sum()
+        return total
+
+    step = max(1, BLOCK // frame.shape[1])
+    blocks = [slice(y, y + step) for y in range(0, frame.shape[0], step)]
+    number = summed(np.ones_like)
+    if not number:
         return Linear(0.0, 1.0)
-    good = np.clip(good, -LARGEST, LARGEST)
-    mean = good.mean(dtype=np.float64)
-    spread = good.std(dtype=np.float64)
+    mean = summed(lambda values: values) / number
+    spread = np.sqrt(summed(lambda values: (values - mean) ** 2) / number)
     return Linear(mean, spread if spread > 0 else 1.0)
 
 
@@ -160,7 +177,7 @@ def in_noise_units(
         In the unit of the frame: the noise is not less.
     """
     if background is not None:
-        frame = frame - background
+        frame = frame[:] - background
     noise = measure_noise(frame, bad, cell=cell)
     return NoiseUnits(noise, background, variance, readnoise or 0)
 

@@ -28,7 +28,7 @@ def data_folder():
 
 @pytest.fixture(scope="session")
 def acs():
-    return load_model("ACS-WFC", device="cpu")
+    return load_model("ACS-WFC", device="cpu", precision="float32")
 
 
 @pytest.fixture(scope="session")
@@ -51,4 +51,5 @@ def random_model(task="mask", *, levels=2, width=4, seed=0, **card):
         ModelCard(task=task, architecture="unet", arguments=arguments, **fields),
         network,
         device="cpu",
+        precision="float32",
     )

@@ -11,8 +11,17 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 
 #: Modules by floor; each may import from floors below its own.
 FLOORS = [
-    {"networks", "noise", "tiling", "filling", "atomic", "frame", "rewriting"},
-    {"sky"},
+    {
+        "devices",
+        "networks",
+        "noise",
+        "tiling",
+        "filling",
+        "atomic",
+        "frame",
+        "rewriting",
+    },
+    {"sky", "plane"},
     {"transforms"},
     {"card"},
     {"model"},

@@ -8,14 +8,16 @@ import torch
 from astropy.utils.exceptions import AstropyUserWarning
 from conftest import random_model
 
-from deepcr_ccd.model import Model, ModelCard, resolve_device
+from deepcr_ccd import devices
+from deepcr_ccd.devices import resolve_device, resolve_precision
+from deepcr_ccd.model import Model, ModelCard
 
 
 def test_save_and_load(tmp_path, rng):
     model = random_model(threshold=0.3, filters=["g"], scores={"tpr": 0.9})
     path = tmp_path / "mine.safetensors"
     model.save(path)
-    loaded = Model.load(path, device="cpu")
+    loaded = Model.load(path, device="cpu", precision="float32")
     assert loaded.card == model.card
     frame = rng.normal(size=(40, 40)).astype(np.float32)
     np.testing.assert_array_equal(loaded.probability(frame), model.probability(frame))
@@ -160,3 +162,58 @@ def test_cuda_agrees_with_cpu(rng):
     np.testing.assert_allclose(
         model.to("cuda").probability(frame), model.probability(frame), atol=1e-3
     )
+
+
+def test_precision():
+    cpu = torch.device("cpu")
+    assert resolve_precision("bfloat16", cpu) == "bfloat16"
+    assert resolve_precision(None, cpu) == resolve_precision("auto", cpu)
+    with pytest.raises(ValueError, match="precision='half' is unknown; allowed are"):
+        resolve_precision("half", cpu)
+
+
+@pytest.mark.parametrize(("has", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_precision_follows_the_processor(has, expected, monkeypatch):
+    monkeypatch.setattr(devices, "_has_bfloat16", lambda _: has)
+    assert resolve_precision(None, torch.device("cpu")) == expected
+
+
+def test_model_in_another_precision(rng, tmp_path):
+    model = random_model()
+    assert model.to() is model
+    assert model.to(precision="float32") is model
+    narrow = model.to(precision="bfloat16")
+    assert "bfloat16" in repr(narrow)
+    frame = rng.normal(size=(90, 80)).astype(np.float32)
+    wide = model.probability(frame)
+    np.testing.assert_allclose(narrow.probability(frame), wide, atol=0.02)
+    assert not np.array_equal(narrow.probability(frame), wide)
+    # The weights stay whole: what is saved or taken back is as it was.
+    narrow.save(tmp_path / "a.safetensors")
+    loaded = Model.load(tmp_path / "a.safetensors", precision="float32", device="cpu")
+    np.testing.assert_array_equal(loaded.probability(frame), wide)
+    np.testing.assert_array_equal(
+        narrow.to(precision="float32").probability(frame), wide
+    )
+
+
+def test_tiles_side_by_side_are_those_in_turn(rng):
+    model = random_model()
+    frame = rng.normal(size=(300, 400)).astype(np.float32)
+    before = torch.get_num_threads()
+    results = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        results.append(model.probability(frame, tile_size=100))
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    for result in results[1:]:
+        np.testing.assert_allclose(result, results[0], atol=1e-6)
+
+
+def test_default_tiles_are_even_shares():
+    model = random_model()
+    height, width = model._tile_size(None, (1000, 5000))
+    assert 216 * 24 > height > 256 / 2
+    assert -(-1000 // height) * height - 1000 < 5
+    assert width <= 256

@@ -35,7 +35,7 @@ def deepcr():
 
 def agree(deepcr, name, frame):
     theirs = deepcr.deepCR(mask=name).clean(frame, binary=False, segment=False)
-    ours = cosmicray_probability(frame, model=name, device="cpu")
+    ours = cosmicray_probability(frame, model=name, device="cpu", precision="float32")
     assert ours.max() > 0.5
     edge = 10
     inside = (slice(edge, -edge), slice(edge, -edge))
@@ -64,7 +64,7 @@ def test_inpainting_network_is_that_of_deepcr(levels, rng):
     frame = simulate((128, 96), n_tracks=0, seed=2).data
     mask = rng.random(frame.shape) < 0.02
     name = f"ACS-WFC-F606W-{levels}-32"
-    model = load_model(name, task="inpaint", device="cpu")
+    model = load_model(name, task="inpaint", device="cpu", precision="float32")
     ours = model.fill(frame, mask)
     their_class = {2: batch.UNet2BatchNorm, 3: batch.UNet3BatchNorm}[levels]
     net = batch.WrappedModel(their_class(2, 1, 32)).eval()
@@ -83,3 +83,18 @@ def test_inpainting_network_is_that_of_deepcr(levels, rng):
     np.testing.assert_allclose(
         ours[mask & inside], theirs[mask & inside], rtol=1e-4, atol=1e-2
     )
+
+
+@pytest.mark.usefixtures("deepcr")
+@pytest.mark.parametrize("name", ["ACS-WFC", "decam"])
+def test_bfloat16_changes_few_pixels_of_the_mask(name):
+    # A bright sky is what eight bits resolve worst.
+    frame = simulate((256, 256), n_stars=40, n_tracks=60, seed=4).data + 3000
+    wide, narrow = (
+        cosmicray_probability(frame, model=name, device="cpu", precision=precision)
+        for precision in ("float32", "bfloat16")
+    )
+    threshold = load_model(name).card.threshold
+    struck = wide > threshold
+    assert struck.sum() > 500
+    assert ((narrow > threshold) != struck).sum() < 0.01 * struck.sum()

@@ -15,7 +15,8 @@ from astropy.table import Table
 from torch import nn
 
 from ..atomic import atomic_path
-from ..model import Model, ModelCard, resolve_device
+from ..devices import resolve_device
+from ..model import Model, ModelCard
 from ..networks import build_network, fold_norm
 
 __all__ = ["Recipe", "train_model"]

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import fft, ndimage
 
-from ..detection import hide_bad, unexamined
+from ..detection import unexamined
 from ..frame import read_frame
 from ..noise import resolve_gain, resolve_satlevel, unit_factor
+from ..plane import Plane
 from ..sky import measure_noise
 
 __all__ = ["LabelledFrame", "find_shift", "label_exposures"]
@@ -183,7 +184,7 @@ def _read(exposure, name: str, gain, satlevel) -> tuple[np.ndarray, np.ndarray]:
         return plane, np.zeros(plane.shape, dtype=bool)
     if bad.all():
         raise ValueError(f"{name} has no good pixel")
-    return hide_bad(plane, bad), bad
+    return Plane(plane, bad=bad).whole(), bad
 
 
 def _excess(

@@ -1,0 +1,130 @@
+"""A frame as networks see it: float32, in their unit, without bad pixels, by tiles."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from .filling import fill_pixels
+from .tiling import Tile, read_tile, reflect_indices
+
+__all__ = ["Plane"]
+
+LARGEST = np.finfo(np.float32).max
+#: Pixels of a frame that are worked on at a time where all of them are needed.
+BLOCK = 4_000_000
+#: With more bad pixels than this share, those out of sight are not looked at closely.
+MANY = 0.02
+
+
+class Plane:
+    """A frame that is converted where and when it is read.
+
+    So a memory-mapped frame larger than memory can be worked on. In what is read, a
+    bad pixel has the median of its good neighbours, or its own value if that is
+    higher, but none above the highest good pixel. So saturated stars keep their cores,
+    without which their rims would look like cosmic rays.
+
+    Parameters
+    ----------
+    data : `~numpy.ndarray`
+        ``(ny, nx)``, any real dtype and byte order. It is not modified.
+    factor : float
+        From the unit of ``data`` to that of the network.
+    bad : `~numpy.ndarray`, optional
+        bool, ``(ny, nx)``, some but not all True; all that is not finite must be in it.
+    radius : int, optional
+        Receptive radius of the network in px: bad pixels farther from any good one
+        have no effect, and are not looked at closely.
+    """
+
+    def __init__(
+        self,
+        data: np.ndarray,
+        factor: float = 1.0,
+        bad: np.ndarray | None = None,
+        radius: int | None = None,
+    ):
+        self.data = data
+        self.factor = np.float32(factor)
+        self.bad = bad
+        self.shape = data.shape
+        if bad is not None:
+            self._patch(radius)
+
+    def __getitem__(self, index) -> np.ndarray:
+        """Return some pixels, float32 and finite, bad ones as they are."""
+        values = self._convert(self.data[index])
+        if self.bad is None:
+            return values
+        return np.nan_to_num(values, nan=0, posinf=LARGEST, neginf=-LARGEST)
+
+    def read(self, tile: Tile) -> np.ndarray:
+        """Return the pixels of a tile's read, float32; possibly a view, not to write.
+
+        Parameters
+        ----------
+        tile : Tile
+            From `~deepcr_ccd.tiling.plan_tiles` for this shape.
+        """
+        values = self._convert(read_tile(self.data, tile))
+        if self.bad is None:
+            return values
+        rows, columns = np.nonzero(read_tile(self.bad, tile))
+        if not rows.size:
+            return values
+        there = [
+            reflect_indices(*span, size)
+            for span, size in zip(tile.read, self.shape, strict=True)
+        ]
+        flat = there[0][rows] * self.shape[1] + there[1][columns]
+        values = values.copy()
+        values[rows, columns] = self._level
+        if self._places.size:
+            place = np.searchsorted(self._places, flat)
+            place = np.minimum(place, self._places.size - 1)
+            known = self._places[place] == flat
+            values[rows[known], columns[known]] = self._values[place[known]]
+        return values
+
+    def whole(self) -> np.ndarray:
+        """Return all pixels, float32, as a new array."""
+        return np.array(self.read(Tile(tuple((0, n) for n in self.shape), (), ())))
+
+    def blocks(self):
+        """Return slices over rows that cover the frame, a few million pixels each."""
+        step = max(1, BLOCK // self.shape[1])
+        return [slice(y, y + step) for y in range(0, self.shape[0], step)]
+
+    def _convert(self, values: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            frame = values.astype(np.float32, copy=False)
+            if self.factor != 1:
+                frame = frame * self.factor
+        if values.dtype.itemsize > 4 or self.factor != 1:
+            frame = np.clip(frame, -LARGEST, LARGEST)
+        return frame
+
+    def _patch(self, radius: int | None) -> None:
+        """Work out what bad pixels are replaced by."""
+        near, self._level = self.bad, np.float32(0)
+        if radius is not None and self.bad.mean() > MANY:
+            near = self.bad & ndimage.maximum_filter(~self.bad, size=2 * radius + 1)
+            self._level = self._convert(_median(self.data, ~self.bad))
+        self._places = np.flatnonzero(near)
+        highest = -np.inf
+        for rows in self.blocks():
+            good = self.data[rows][~self.bad[rows]]
+            if good.size:
+                highest = max(highest, good.max())
+        own = self.data[near]
+        own = np.where(np.isfinite(own), np.minimum(own, highest), -np.inf)
+        fill, _ = fill_pixels(self.data, near, self.bad, "median")
+        self._values = self._convert(np.maximum(fill, own))
+
+
+def _median(data: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Return the median of the good pixels, of about a million if there are more."""
+    step = max(1, int(np.sqrt(data.size / 1e6)))
+    part = data[::step, ::step][good[::step, ::step]]
+    return np.asarray(np.median(part if part.size else data[good]))
