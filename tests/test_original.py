@@ -16,7 +16,7 @@ def image(ccd):
 
 @pytest.fixture(scope="module")
 def probability(image):
-    return cosmicray_probability(image, model="ACS-WFC-F606W")
+    return cosmicray_probability(image, model="ACS-WFC-F606W", precision="float32")
 
 
 def test_documented_examples(image, probability):
@@ -109,7 +109,7 @@ def test_models_from_files(tmp_path, image):
     path = tmp_path / "mine.safetensors"
     random_model(width=8).save(path)
     mdl = deepCR(mask=str(path), hidden=8)
-    expected = cosmicray_probability(image, model=path)
+    expected = cosmicray_probability(image, model=path, precision="float32")
     np.testing.assert_array_equal(mdl.clean(image, binary=False), expected)
     with pytest.raises(ValueError, match="hidden=16 does not fit"):
         deepCR(mask=str(path), hidden=16)

@@ -93,7 +93,7 @@ def test_paths(tmp_path, rng):
     model.save(path)
     frame = rng.normal(size=(30, 30)).astype(np.float32)
     for given in (path, str(path)):
-        loaded = load_model(given, device="cpu")
+        loaded = load_model(given, device="cpu", precision="float32")
         np.testing.assert_array_equal(
             loaded.probability(frame), model.probability(frame)
         )
