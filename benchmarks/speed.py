@@ -4,8 +4,12 @@ Prints a table: seconds (median and range of the runs, after one warm-up on a sm
 frame), ratio to astroscrappy, Mpix/s, and the peak of memory above that of the
 process before its first frame. The jobs take turns, so that all see the same machine.
 
-    python benchmarks/speed.py [--sizes 1024x1024 4096x2048] [--runs 3]
-                               [--threads 2] [--jobs NAME ...] [--ecsv FILE]
+    python benchmarks/speed.py [--sizes 1024x1024 4096x2048] [--scene crowded]
+                               [--runs 3] [--threads 2] [--jobs NAME ...]
+                               [--ecsv FILE]
+
+The share of the machine's peak is that of the convolutions of ``universal``, against
+a large matrix product in the same precision, measured in the same run.
 """
 
 import argparse
@@ -23,20 +27,68 @@ import numpy as np
 SIZES = ["1024x1024", "4096x2048", "8192x8192"]
 
 
-def frame(shape):
-    """Return a sparse field with tracks: a simulated tile, repeated."""
+def frame(shape, scene="sparse"):
+    """Return a field with tracks: a simulated tile, repeated."""
     from deepcr_ccd.demo import simulate
 
     tile = simulate((512, 512), n_stars=150, n_tracks=40, seed=7).data
+    if scene == "crowded":
+        from deepcr_ccd.training.scenes import make_scene
+
+        rng = np.random.default_rng(7)
+        tile = tile + rng.poisson(make_scene(rng, 512, "cluster"))
     repeats = [-(-n // 512) for n in shape]
     return np.tile(tile, repeats)[: shape[0], : shape[1]].astype(np.float32).copy()
 
 
-def job_mask(model="ACS-WFC"):
+def job_mask(model="ACS-WFC", precision=None):
     """Return a function that finds cosmic rays without filling."""
     from deepcr_ccd import cosmicray_deepcr
 
-    return lambda x: cosmicray_deepcr(x, model=model, inpaint=None, device="cpu")
+    return lambda x: cosmicray_deepcr(
+        x, model=model, inpaint=None, device="cpu", precision=precision
+    )
+
+
+def job_detect():
+    """Return the door with astroscrappy's signature."""
+    from deepcr_ccd import detect_cosmics
+
+    return lambda x: detect_cosmics(x, device="cpu")
+
+
+def job_file():
+    """Return the whole command, from one FITS file to another."""
+    import tempfile
+
+    from astropy.io import fits
+
+    from deepcr_ccd.cli import main as command
+
+    folder = tempfile.mkdtemp()
+
+    def run(x):
+        path = os.path.join(folder, f"{x.shape[0]}.fits")
+        fits.PrimaryHDU(x).writeto(path, overwrite=True)
+        start = time.perf_counter()
+        command(["clean", path, "-o", folder + "/out", "--overwrite", "--quiet"])
+        return time.perf_counter() - start
+
+    return run
+
+
+def job_lacosmic():
+    """Return lacosmic with L.A.Cosmic's usual parameters."""
+    from lacosmic import lacosmic
+
+    return lambda x: lacosmic(x, 2, 5, 4.5, effective_gain=1, readnoise=6.5)
+
+
+def job_cosmic_conn():
+    """Return Cosmic-CoNN's model for ground-based images."""
+    from cosmic_conn import init_model
+
+    return init_model("ground_imaging").detect_cr
 
 
 def job_clean(model="ACS-WFC", inpaint="median"):
@@ -73,9 +125,15 @@ JOBS = {
     "ccdproc": job_ccdproc,
     "deepCR, patch 1024": lambda: job_deepcr(1024),
     "deepCR, patch 256": lambda: job_deepcr(256),
+    "lacosmic": job_lacosmic,
+    "Cosmic-CoNN": job_cosmic_conn,
     "universal, mask": lambda: job_mask("universal"),
+    "universal, mask, float32": lambda: job_mask("universal", "float32"),
+    "universal, detect_cosmics": job_detect,
+    "universal, file to file": job_file,
     "universal, mask and fill": lambda: job_clean("universal", "auto"),
     "ACS-WFC, mask": job_mask,
+    "ACS-WFC, mask, float32": lambda: job_mask("ACS-WFC", "float32"),
     "ACS-WFC, mask and fill": job_clean,
 }
 
@@ -104,7 +162,45 @@ class Peak:
             self.peak = max(self.peak, self._now())
 
 
-def work(name, size, threads):
+def peak():
+    """Return what the machine computes at best, in GFLOP/s, by precision."""
+    import torch
+
+    found = {}
+    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        a = torch.randn(2048, 2048).to(dtype)
+        a @ a
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            a @ a
+            times.append(time.perf_counter() - start)
+        found[name] = 2 * 2048**3 / min(times) / 1e9
+    return found
+
+
+def flops(name="universal"):
+    """Return the floating-point operations of a model's convolutions, a pixel."""
+    import torch
+
+    from deepcr_ccd import load_model
+
+    network = load_model(name, device="cpu", precision="float32").network
+    total = 0
+
+    def count(layer, given, made):
+        nonlocal total
+        up = isinstance(layer, torch.nn.ConvTranspose2d)
+        total += 2 * layer.weight.numel() * (given[0] if up else made)[0, 0].numel()
+
+    for layer in network.modules():
+        if hasattr(layer, "weight"):
+            layer.register_forward_hook(count)
+    network(torch.zeros(1, 1, 256, 256))
+    return total / 256**2
+
+
+def work(name, size, threads, scene):
     """Run one job once, and print what it took as JSON."""
     import warnings
 
@@ -113,14 +209,16 @@ def work(name, size, threads):
 
     torch.set_num_threads(threads)
     shape = tuple(int(n) for n in size.split("x"))[::-1]
-    data = frame(shape)
+    data = frame(shape, scene)
     function = JOBS[name]()
     function(frame((128, 128)))
     with Peak() as memory:
         before = memory.peak
         start = time.perf_counter()
-        function(data)
+        inside = function(data)
         seconds = time.perf_counter() - start
+        if name.endswith("file to file"):
+            seconds = inside  # without writing the input
     print(json.dumps({"seconds": seconds, "memory": memory.peak - before}))
 
 
@@ -128,6 +226,7 @@ def main():
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="NXxNY")
+    parser.add_argument("--scene", choices=["sparse", "crowded"], default="sparse")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--jobs", nargs="+", default=list(JOBS), choices=list(JOBS))
@@ -135,7 +234,7 @@ def main():
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        work(*options.work, options.threads)
+        work(*options.work, options.threads, options.scene)
         return
 
     from astropy.table import Table
@@ -148,6 +247,7 @@ def main():
             for name in options.jobs:
                 command = [sys.executable, __file__, "--work", name, size]
                 command += ["--threads", str(options.threads)]
+                command += ["--scene", options.scene]
                 done = subprocess.run(
                     command, capture_output=True, text=True, env=environment
                 )
@@ -177,7 +277,14 @@ def main():
             )
             print(*rows[-1].values(), sep=" | ", flush=True)
     table = Table(rows)
-    print()
+    best = peak()
+    print(
+        f"\npeak, GFLOP/s: {best['float32']:.0f} float32, {best['bfloat16']:.0f} bfloat16"
+    )
+    for row in rows:
+        if row["job"] == "universal, mask":
+            share = row["Mpix/s"] * 1e-3 * flops() / best["bfloat16"]
+            print(f"universal, mask, {row['frame']}: {100 * share:.0f} % of the peak")
     table.pprint_all()
     if options.ecsv:
         table.write(options.ecsv, format="ascii.ecsv", overwrite=True)

@@ -2,6 +2,7 @@
 
 from importlib.metadata import version as _version
 
+from .batch import clean_files
 from .ccd import cosmicray_deepcr, cosmicray_probability, inpaint
 from .original import deepCR
 from .scrappy import detect_cosmics
@@ -10,6 +11,7 @@ from .zoo import list_models, load_model
 __version__ = _version("deepcr_ccd")
 
 __all__ = [
+    "clean_files",
     "cosmicray_deepcr",
     "cosmicray_probability",
     "deepCR",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import gzip
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["atomic_path"]
+__all__ = ["atomic_path", "remove_stale"]
 
 
 @contextlib.contextmanager
@@ -33,7 +35,7 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
         raise FileExistsError(
             f"{path} exists; use overwrite (--overwrite) to replace it"
         )
-    handle, name = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
+    handle, name = tempfile.mkstemp(".part", _prefix(path, os.getpid()), path.parent)
     os.close(handle)
     partial = Path(name)
     try:
@@ -49,6 +51,40 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_stale(path: Path) -> None:
+    """Remove what runs that were killed have left beside a file.
+
+    Parameters
+    ----------
+    path : path
+        The file; partial ones of processes that still run, or run on other machines,
+        are left alone.
+    """
+    prefix = f".{path.name}.{_host()}-"
+    for partial in path.parent.glob(f"{glob.escape(prefix)}*.part*"):
+        number = partial.name.removeprefix(prefix).partition(".")[0]
+        if number.isdecimal() and not _runs(int(number)):
+            partial.unlink(missing_ok=True)
+
+
+def _prefix(path: Path, process: int) -> str:
+    return f".{path.name}.{_host()}-{process}."
+
+
+def _host() -> str:
+    return platform.node().replace("/", "_") or "host"
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _gzip_in_place(path: Path) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import json
+import logging
 import sys
-import time
 import traceback
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
-from astropy import units as u
-
 from . import demo
-from .ccd import KEYWORDS, cosmicray_deepcr
+from .batch import clean_files, find_files
 from .detection import METHODS
-from .files import DQ_BIT, FitsFile, Image, write_masks
+from .files import DQ_BIT
+from .jobs import Options
 from .zoo import DEFAULT_MODEL, list_models, load_model
 
 __all__ = ["main"]
@@ -59,9 +61,21 @@ def build_parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--debug", action="store_true", default=argparse.SUPPRESS)
     work = argparse.ArgumentParser(add_help=False, parents=[shared])
-    work.add_argument("files", nargs="+", metavar="FILE", help="FITS files")
+    work.add_argument(
+        "files", nargs="+", metavar="FILE", help="FITS files, patterns, folders, @list"
+    )
     work.add_argument("-o", "--output", required=True, metavar="DIR", type=Path)
     work.add_argument("--overwrite", action="store_true", help="replace outputs")
+    work.add_argument(
+        "--resume", action="store_true", help="leave out outputs that are right already"
+    )
+    work.add_argument("--recursive", action="store_true", help="folders of folders too")
+    work.add_argument("--workers", type=int, metavar="N", help="files at a time")
+    work.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster")
+    work.add_argument("--quiet", action="store_true", help="show errors only")
+    work.add_argument(
+        "--json", action="store_true", help="a line of JSON for each file"
+    )
     work.add_argument("--model", default=DEFAULT_MODEL, help="name or path of a model")
     work.add_argument("--threshold", type=float, help="probability in [0, 1]")
     work.add_argument(
@@ -98,9 +112,9 @@ def build_parser() -> argparse.ArgumentParser:
         "clean", parents=[work], help="write files with cosmic rays flagged and filled"
     )
     clean.add_argument("--inpaint", choices=[*METHODS, "none"], default="auto")
-    clean.set_defaults(run=clean_command)
+    clean.set_defaults(run=batch_command, masks_only=False)
     mask = commands.add_parser("mask", parents=[work], help="write masks only")
-    mask.set_defaults(run=mask_command, inpaint="none")
+    mask.set_defaults(run=batch_command, masks_only=True, inpaint="none")
 
     models = commands.add_parser(
         "models", parents=[shared], help="list models, or describe one"
@@ -155,128 +169,90 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def check_outputs(files: list[str], folder: Path, overwrite: bool) -> list[Path]:
-    """Return where each file's result goes, before any work is done.
+class Reporter:
+    """Says what became of each file, in the way that the options ask for.
 
     Parameters
     ----------
-    files : list of str
-        Input files.
-    folder : path
-        Output folder; it is made if it is not there.
-    overwrite : bool
-        Whether outputs may replace files.
-
-    Raises
-    ------
-    ValueError
-        If two inputs would have one output.
-    FileExistsError
-        If an output is there and must not be replaced.
-    """
-    outputs = [folder / Path(file).name for file in files]
-    if len(set(outputs)) < len(outputs):
-        twice = next(o for o in outputs if outputs.count(o) > 1)
-        raise ValueError(f"two inputs would both be written to {twice}")
-    if not overwrite:
-        for output in outputs:
-            if output.exists():
-                raise FileExistsError(f"{output} exists; --overwrite replaces it")
-    folder.mkdir(parents=True, exist_ok=True)
-    return outputs
-
-
-def clean_image(image: Image, options: argparse.Namespace, file: FitsFile):
-    """Clean one image of a file as the options say.
-
-    Parameters
-    ----------
-    image : Image
-        The image.
     options : `argparse.Namespace`
         Options of ``clean`` or ``mask``.
-    file : FitsFile
-        The file it comes from, for messages.
+    total : int
+        Number of files.
+    """
+
+    def __init__(self, options: argparse.Namespace, total: int):
+        self.options = options
+        self.failed = 0
+        self.bar = None
+        plain = options.quiet or options.json or not sys.stderr.isatty()
+        if total > 1 and not plain:
+            with contextlib.suppress(ImportError):
+                from tqdm import tqdm
+
+                self.bar = tqdm(total=total, unit="file", desc="deepcr-ccd")
+
+    def __call__(self, row: dict) -> None:
+        """Report a file.
+
+        Parameters
+        ----------
+        row : dict
+            From `~deepcr_ccd.batch.clean_files`.
+        """
+        if self.bar is not None:
+            self.bar.update()
+        if row["status"] == "failed":
+            self.failed += 1
+            complain("error", row["message"])
+        elif row["message"] and not self.options.quiet:
+            complain("warning", row["message"])
+        if self.options.json:
+            say(json.dumps(row))
+        elif not self.options.quiet and self.bar is None and row["status"] != "failed":
+            say(
+                f"{row['output']}: {row['objects']} cosmic rays, {row['pixels']} px, "
+                + ("skipped" if row["status"] == "skipped" else f"{row['seconds']} s")
+            )
+
+    def close(self) -> None:
+        """End the progress bar."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def batch_command(options: argparse.Namespace) -> int:
+    """Run ``deepcr-ccd clean`` or ``deepcr-ccd mask``.
+
+    Parameters
+    ----------
+    options : `argparse.Namespace`
+        Its options.
 
     Returns
     -------
-    `~astropy.nddata.CCDData`
+    int
+        1 if a file failed.
     """
-    ccd = image.ccd
-    where = f"{file.path}[{image.name},{image.extver}]"
-    model = load_model(
-        options.model, device=options.device, task="mask", precision=options.precision
-    )
-    if ccd.unit == u.dimensionless_unscaled and model.card.unit is not None:
-        if options.gain is None:
-            raise ValueError(
-                f"{where} has no BUNIT, and model {model.card.name!r} works in "
-                f"{model.card.unit}: give --unit electron, or --unit adu and --gain"
-            )
-        ccd.unit = u.adu
+    fields = {field.name for field in dataclasses.fields(Options)}
+    pairs = find_files(options.files, recursive=options.recursive)
+    reporter = Reporter(options, len(pairs))
     try:
-        return cosmicray_deepcr(
-            ccd,
-            model=model,
-            gain=options.gain,
-            readnoise=options.readnoise,
-            threshold=options.threshold,
-            target_fpr=options.target_fpr,
-            grow=options.grow,
-            inpaint=None if options.inpaint == "none" else options.inpaint,
-            satlevel=options.satlevel,
-            tile_size=options.tile_size,
+        clean_files(
+            options.files,
+            options.output,
+            recursive=options.recursive,
+            overwrite=options.overwrite,
+            resume=options.resume,
+            workers=options.workers,
+            scheduler=options.scheduler,
+            report=reporter,
+            **{key: value for key, value in vars(options).items() if key in fields},
         )
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-
-
-def process(options: argparse.Namespace):
-    """Clean file after file; yield each with its output path and results.
-
-    Parameters
-    ----------
-    options : `argparse.Namespace`
-        Options of ``clean`` or ``mask``.
-    """
-    outputs = check_outputs(options.files, options.output, options.overwrite)
-    for path, output in zip(options.files, outputs, strict=True):
-        start = time.perf_counter()
-        file = FitsFile(
-            path, unit=options.unit, bad_bits=options.bad_bits, dq_bit=options.dq_bit
-        )
-        results = [clean_image(image, options, file) for image in file.images]
-        yield file, output, results
-        found = "; ".join(
-            f"[{image.name},{image.extver}] {result.header['CRNOBJ']} cosmic rays, "
-            f"{result.header['CRNPIX']} px"
-            for image, result in zip(file.images, results, strict=True)
-        )
-        say(f"{output}: {found}, {time.perf_counter() - start:.2f} s")
-
-
-def clean_command(options: argparse.Namespace) -> None:
-    """Run ``deepcr-ccd clean``.
-
-    Parameters
-    ----------
-    options : `argparse.Namespace`
-        Its options.
-    """
-    for file, output, results in process(options):
-        file.write(output, results, KEYWORDS, overwrite=options.overwrite)
-
-
-def mask_command(options: argparse.Namespace) -> None:
-    """Run ``deepcr-ccd mask``.
-
-    Parameters
-    ----------
-    options : `argparse.Namespace`
-        Its options.
-    """
-    for file, output, results in process(options):
-        write_masks(output, file.images, results, KEYWORDS, overwrite=options.overwrite)
+    finally:
+        reporter.close()
+    if reporter.failed and len(pairs) > 1:
+        complain("error", f"{reporter.failed} of {len(pairs)} files failed")
+    return 1 if reporter.failed else 0
 
 
 def models_command(options: argparse.Namespace) -> None:
@@ -354,15 +330,34 @@ def demo_command(options: argparse.Namespace) -> None:
         say(line)
 
 
-def show_warning(message, *_) -> None:
-    """Show a warning on one line.
+def complain(kind: str, message) -> None:
+    """Write an error or a warning to standard error, on one line.
 
     Parameters
     ----------
-    message : Warning
-        The warning.
+    kind : {"error", "warning"}
+        What it is.
+    message : object
+        What it says.
     """
-    sys.stderr.write(f"deepcr-ccd: warning: {message}\n")
+    sys.stderr.write(f"deepcr-ccd: {kind}: {' '.join(str(message).split())}\n")
+
+
+@contextlib.contextmanager
+def _logging(debug: bool) -> Iterator[None]:
+    """With --debug, show what the package logs, tracebacks of files among it."""
+    if not debug:
+        yield
+        return
+    logger = logging.getLogger(__package__)
+    handler, level = logging.StreamHandler(sys.stderr), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -379,15 +374,13 @@ def main(arguments: list[str] | None = None) -> int:
         Exit status: 0 if all went well, 1 after an error.
     """
     options = build_parser().parse_args(arguments)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _logging(options.debug):
         warnings.simplefilter("default")
-        warnings.showwarning = show_warning
+        warnings.showwarning = lambda message, *_, **__: complain("warning", message)
         try:
-            options.run(options)
+            return options.run(options) or 0
         except (OSError, ValueError, TypeError, ImportError) as error:
             if options.debug:
                 traceback.print_exc()
-            line = " ".join(str(error).split()) or type(error).__name__
-            sys.stderr.write(f"deepcr-ccd: error: {line}\n")
+            complain("error", str(error).strip() or type(error).__name__)
             return 1
-    return 0

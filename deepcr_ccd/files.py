@@ -8,12 +8,10 @@ anew, in the number format of the file.
 from __future__ import annotations
 
 import contextlib
-import gzip
 import io
 import os
 import re
 import warnings
-import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -23,7 +21,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from .atomic import atomic_path
-from .rewriting import Change, rewrite
+from .rewriting import Change, check_length, read_gzipped, rewrite
 
 __all__ = ["FitsFile", "Image", "parse_unit", "write_masks"]
 
@@ -31,7 +29,6 @@ __all__ = ["FitsFile", "Image", "parse_unit", "write_masks"]
 #: Cosmic rays found before (4096, 8192), and warm or trap pixels, are examined.
 HST_BAD_BITS = 1 | 2 | 4 | 8 | 16 | 256 | 512 | 2048
 DQ_BIT = 4096
-GZIP_MAGIC = b"\x1f\x8b"
 #: How units are written in BUNIT, where astropy does not read them so.
 WORDS = {
     "electrons": "electron",
@@ -126,7 +123,7 @@ class FitsFile:
         if dq_bit < 1 or dq_bit & (dq_bit - 1):
             raise ValueError(f"dq_bit={dq_bit!r} must be a power of two, such as 4096")
         self.dq_bit = dq_bit
-        self._content = _read_gzipped(self.path)
+        self._content = read_gzipped(self.path)
         self._unit = unit
         self._bad_bits = bad_bits
         source = self.path if self._content is None else io.BytesIO(self._content)
@@ -134,29 +131,12 @@ class FitsFile:
             # It is checked here, and an error; padding may be missing.
             warnings.filterwarnings("ignore", "File may have been truncated")
             try:
-                self._check_length()
+                with self._stream() as stream:
+                    check_length(stream)
             except OSError as error:
                 raise OSError(f"{self.path}: {error}") from error
             with fits.open(source) as hdus:
                 self.images = self._find_images(hdus)
-
-    def _check_length(self) -> None:
-        with (
-            self._stream() as stream,
-            fits.open(stream, disable_image_compression=True) as hdus,
-        ):
-            infos = [(hdu.fileinfo(), hdu.size) for hdu in hdus]
-            length = stream.seek(0, io.SEEK_END)
-            for index, (info, size) in enumerate(infos):
-                end = info["datLoc"] + size
-                if end > length:
-                    raise OSError(
-                        f"is truncated: HDU {index} should end at byte {end}, and the "
-                        f"file has {length}"
-                    )
-            stream.seek(infos[-1][0]["datLoc"] + infos[-1][0]["datSpan"])
-            if stream.read(8) == b"XTENSION":
-                raise OSError(f"is truncated in the header of HDU {len(infos)}")
 
     def _find_images(self, hdus: fits.HDUList) -> list[Image]:
         found = [
@@ -254,18 +234,6 @@ class FitsFile:
         if self._content is not None:
             return io.BytesIO(self._content)
         return open(self.path, "rb")
-
-
-def _read_gzipped(path: Path) -> bytes | None:
-    """Return the content of a gzipped file, None of any other."""
-    with open(path, "rb") as file:
-        if file.read(2) != GZIP_MAGIC:
-            return None
-    try:
-        with gzip.open(path) as file:
-            return file.read()
-    except (EOFError, zlib.error) as error:
-        raise OSError(f"{path} is truncated or corrupt: {error}") from error
 
 
 def _is_image(hdu) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import os
 import warnings
 from collections.abc import Callable
@@ -80,6 +82,15 @@ class Model:
             f"<Model {self.card.name} ({self.card.task}) on {self.device}, "
             f"{self.precision}>"
         )
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A digest of the weights."""
+        digest = hashlib.blake2b(digest_size=12)
+        for key, value in sorted(self.network.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def to(self, device=None, precision: str | None = None) -> Model:
         """Return this model on another device, or in another precision.

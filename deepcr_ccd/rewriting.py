@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import io
+import os
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -12,10 +15,11 @@ from typing import BinaryIO
 import numpy as np
 from astropy.io import fits
 
-__all__ = ["Change", "rewrite"]
+__all__ = ["Change", "check_length", "check_whole", "read_gzipped", "rewrite"]
 
 #: FITS files consist of blocks of this many bytes.
 BLOCK = 2880
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclasses.dataclass
@@ -139,6 +143,8 @@ def rewrite(
                 header.set("EXTEND", True, after=f"NAXIS{header['NAXIS']}")
             if "CHECKSUM" in header:
                 summed.append(index)
+                # Room for what goes with it.
+                header.setdefault("DATASUM", "0")
             file.write(header.tostring().encode("ascii"))
             offset = file.tell()
             _copy_bytes(source, file, info["datLoc"], end)
@@ -149,9 +155,26 @@ def rewrite(
         for hdu in added:
             file.write(_serialise(hdu))
     if summed:
-        with fits.open(target, "update", do_not_scale_image_data=True) as written:
-            for index in summed:
-                written[index].add_checksum()
+        _renew_checksums(target, summed)
+
+
+def _renew_checksums(path: Path, indices: list[int]) -> None:
+    """Renew the checksums of some HDUs, in place; no other byte changes."""
+    renewed = []
+    with fits.open(
+        path,
+        memmap=False,
+        do_not_scale_image_data=True,
+        disable_image_compression=True,
+    ) as hdus:
+        for index in indices:
+            hdus[index].add_checksum()
+            header = hdus[index].header.tostring().encode("ascii")
+            renewed.append((hdus.fileinfo(index)["hdrLoc"], header))
+    with open(path, "r+b") as file:
+        for place, header in renewed:
+            file.seek(place)
+            file.write(header)
 
 
 def _copy_bytes(source: BinaryIO, target: BinaryIO, start: int, end: int | None):
@@ -225,3 +248,72 @@ def _serialise(hdu, checksum: bool = False) -> bytes:
     content = buffer.getvalue()
     with fits.open(buffer, disable_image_compression=True) as hdus:
         return content[hdus.fileinfo(1)["hdrLoc"] :]
+
+
+def check_whole(path: str | os.PathLike) -> None:
+    """Raise an error if a FITS file is not whole.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file; it may be gzipped.
+
+    Raises
+    ------
+    OSError
+        If it is truncated.
+    """
+    content = read_gzipped(Path(path))
+    with open(path, "rb") if content is None else io.BytesIO(content) as stream:
+        check_length(stream)
+
+
+def check_length(stream: BinaryIO) -> None:
+    """Raise an error if what a stream holds is not a whole FITS file.
+
+    Parameters
+    ----------
+    stream : binary file
+        Open for reading, not compressed.
+
+    Raises
+    ------
+    OSError
+        If it is truncated.
+    """
+    with fits.open(stream, disable_image_compression=True) as hdus:
+        infos = [(hdu.fileinfo(), hdu.size) for hdu in hdus]
+        length = stream.seek(0, io.SEEK_END)
+        for index, (info, size) in enumerate(infos):
+            end = info["datLoc"] + size
+            if end > length:
+                raise OSError(
+                    f"is truncated: HDU {index} should end at byte {end}, and the "
+                    f"file has {length}"
+                )
+        stream.seek(infos[-1][0]["datLoc"] + infos[-1][0]["datSpan"])
+        if stream.read(8) == b"XTENSION":
+            raise OSError(f"is truncated in the header of HDU {len(infos)}")
+
+
+def read_gzipped(path: Path) -> bytes | None:
+    """Return the content of a gzipped file, None of any other.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Raises
+    ------
+    OSError
+        If it is gzipped and not whole.
+    """
+    with open(path, "rb") as file:
+        if file.read(2) != GZIP_MAGIC:
+            return None
+    try:
+        with gzip.open(path) as file:
+            return file.read()
+    except (EOFError, zlib.error) as error:
+        raise OSError(f"{path} is truncated or corrupt: {error}") from error

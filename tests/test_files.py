@@ -1,4 +1,5 @@
 import gzip
+import time
 from functools import partial
 
 import numpy as np
@@ -160,6 +161,7 @@ def test_dq_bit(tmp_path, ccd):
 
 def test_checksums_are_renewed(tmp_path, ccd):
     path = hst_like(tmp_path / "a.fits", ccd, checksum=True)
+    time.sleep(1.1)  # Checksums tell the second in their comments.
     clean(path, tmp_path / "b.fits")
     # A wrong checksum would warn, and warnings are errors here.
     with fits.open(tmp_path / "b.fits", checksum=True) as hdus:

@@ -29,13 +29,24 @@ FLOORS = [
     {"zoo", "files"},
     {"detection"},
     {"ccd", "scrappy", "original", "plot"},
+    {"jobs"},
+    {"cluster"},
+    {"batch"},
     {"demo", "training"},
     {"evaluation"},
     {"cli"},
     {"__init__"},
 ]
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
-OPTIONAL = {"dask", "matplotlib", "astroscrappy", "deepCR", "ccdproc", "tqdm"}
+OPTIONAL = {
+    "dask",
+    "distributed",
+    "matplotlib",
+    "astroscrappy",
+    "deepCR",
+    "ccdproc",
+    "tqdm",
+}
 
 
 def modules():
@@ -95,6 +106,7 @@ def test_public_names():
     import deepcr_ccd
 
     assert sorted(deepcr_ccd.__all__) == [
+        "clean_files",
         "cosmicray_deepcr",
         "cosmicray_probability",
         "deepCR",

@@ -1,0 +1,238 @@
+"""One file: read it, clean it, write it, and say what happened."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from astropy import units as u
+from astropy.io import fits
+
+from .ccd import KEYWORDS, cosmicray_deepcr
+from .files import DQ_BIT, FitsFile, Image, write_masks
+from .model import Model
+from .rewriting import check_whole
+from .zoo import DEFAULT_MODEL, load_model
+
+__all__ = ["Job", "Options", "recorded_warnings", "run_job"]
+
+logger = logging.getLogger(__name__)
+
+#: Header keyword by which a second run knows the work of a first one.
+DIGEST = "CRDIGEST"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to do with each file; the fields are options of the ``clean`` command."""
+
+    model: str | os.PathLike | Model = DEFAULT_MODEL
+    gain: float | str | None = None
+    readnoise: float | str | None = None
+    threshold: float | None = None
+    target_fpr: float | None = None
+    grow: float = 0
+    inpaint: str | None = "auto"
+    satlevel: float | str | None = None
+    unit: str | None = None
+    bad_bits: int | None = None
+    dq_bit: int = DQ_BIT
+    device: str | None = None
+    precision: str | None = None
+    tile_size: int | None = None
+    masks_only: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A file to clean, and where the result goes."""
+
+    path: Path
+    output: Path
+
+
+class _Recorder(threading.local):
+    """Warnings of the file that this thread is at work on."""
+
+    def __init__(self):
+        self.messages: list[str] = []
+
+
+_RECORDER = _Recorder()
+
+
+@contextlib.contextmanager
+def recorded_warnings() -> Iterator[None]:
+    """Keep warnings with the file they are about, on whatever thread it is.
+
+    Yields
+    ------
+    None
+        While it is in force, `run_job` puts warnings into its row.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        def record(message, *_args, **_kwargs) -> None:
+            _RECORDER.messages.append(" ".join(str(message).split()))
+
+        warnings.showwarning = record
+        yield
+
+
+def run_job(
+    job: Job,
+    options: Options,
+    model: Model | None = None,
+    resume: bool = False,
+    replace: bool = False,
+) -> dict:
+    """Clean one file, and say what happened.
+
+    Parameters
+    ----------
+    job : Job
+        The file.
+    options : Options
+        What to do with it.
+    model : Model, optional
+        Loaded as the options say, if not given.
+    resume, replace : bool
+        Whether to leave out results that are complete, and to replace others.
+
+    Returns
+    -------
+    dict
+        A row of `clean_files`. Errors are in it, and not raised.
+    """
+    start = time.perf_counter()
+    _RECORDER.messages = []
+    row = {"file": str(job.path), "output": str(job.output), "pixels": 0, "objects": 0}
+    try:
+        if model is None:
+            model = load_model(
+                options.model,
+                device=options.device,
+                task="mask",
+                precision=options.precision,
+            )
+        status, results = _clean(job, options, model, resume, replace)
+        row |= {"status": status, "message": "; ".join(_RECORDER.messages)}
+        row["pixels"] = sum(header["CRNPIX"] for header in results)
+        row["objects"] = sum(header["CRNOBJ"] for header in results)
+    except Exception as error:  # noqa: BLE001 - whatever a file does, others go on
+        logger.debug("%s failed", job.path, exc_info=True)
+        text = " ".join(str(error).split()) or type(error).__name__
+        row |= {"status": "failed", "message": text}
+    row["seconds"] = round(time.perf_counter() - start, 3)
+    return row
+
+
+def _clean(
+    job: Job, options: Options, model: Model, resume: bool, replace: bool
+) -> tuple[str, list]:
+    """Clean a file; return a status, and the header of each image."""
+    digest = _digest(job.path, options, model)
+    if resume:
+        headers = _finished(job.output, digest)
+        if headers:
+            return "skipped", headers
+    file = FitsFile(
+        job.path, unit=options.unit, bad_bits=options.bad_bits, dq_bit=options.dq_bit
+    )
+    results = [clean_image(image, options, model, file.path) for image in file.images]
+    for result in results:
+        result.header[DIGEST] = (digest, "digest of input, model and options")
+    keywords = (*KEYWORDS, DIGEST)
+    if options.masks_only:
+        write_masks(job.output, file.images, results, keywords, overwrite=replace)
+    else:
+        file.write(job.output, results, keywords, overwrite=replace)
+    return "done", [result.header for result in results]
+
+
+def clean_image(image: Image, options: Options, model: Model, path: Path):
+    """Clean one image of a file as the options say.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    options : Options
+        What to do.
+    model : Model
+        For task "mask".
+    path : path
+        The file it comes from, for messages.
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData`
+    """
+    ccd = image.ccd
+    where = f"{path}[{image.name},{image.extver}]"
+    if ccd.unit == u.dimensionless_unscaled and model.card.unit is not None:
+        if options.gain is None:
+            raise ValueError(
+                f"{where} has no BUNIT, and model {model.card.name!r} works in "
+                f"{model.card.unit}: give --unit electron, or --unit adu and --gain"
+            )
+        ccd.unit = u.adu
+    fill = None if options.masks_only else options.inpaint
+    try:
+        return cosmicray_deepcr(
+            ccd,
+            model=model,
+            gain=options.gain,
+            readnoise=options.readnoise,
+            threshold=options.threshold,
+            target_fpr=options.target_fpr,
+            grow=options.grow,
+            inpaint=None if fill == "none" else fill,
+            satlevel=options.satlevel,
+            tile_size=options.tile_size,
+        )
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _digest(path: Path, options: Options, model: Model) -> str:
+    """Return what tells results of other inputs, models, options or versions apart."""
+    told = dataclasses.asdict(
+        dataclasses.replace(options, model=model.card.to_json(), device=None)
+    )
+    told |= {
+        "precision": model.precision,
+        "version": importlib.metadata.version("deepcr_ccd"),
+        "weights": model.fingerprint,
+    }
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(json.dumps(told, sort_keys=True, default=str).encode())
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _finished(output: Path, digest: str) -> list:
+    """Return the headers of a result with this digest; none if there is no such."""
+    if not output.exists():
+        return []
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        with fits.open(output) as hdus:
+            headers = [hdu.header for hdu in hdus if DIGEST in hdu.header]
+            if headers and all(header[DIGEST] == digest for header in headers):
+                check_whole(output)
+                return headers
+    return []
