@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
-from train_universal import FPRS, REAL, deposits, held_out_frames
+from train_universal import BATCH, FPRS, REAL, SIZE, deposits, held_out_frames
 
 from deepcr_ccd.detection import Fill, fill_frame
 from deepcr_ccd.evaluation.scores import RocCurve
@@ -30,18 +30,24 @@ def provenance(folder, what):
     """Return what a model was trained on, and for how long, in words."""
     history = Table.read(folder / "history.ecsv")
     stis, hrc = (", ".join(REAL["train"][camera]) for camera in ("stis", "hrc"))
+    more = ""
+    if not what:
+        more = (
+            "; labelled real frames: the same STIS exposures, and columns 20-690 of "
+            "the Lowell Hall 42-inch series 20190326.0144-0158"
+        )
     return (
         "simulated scenes and cosmic rays; real cosmic rays cut from HST/STIS CR-SPLIT "
         f"pairs {stis} (NGC 1068, visit 02), HST/ACS/HRC {hrc}, and LSST ITL darks of "
-        f"2017 (imSim). benchmarks/train_universal.py{what}, seed 1, "
-        f"{history['step'][-1]} steps of 32 frames of 128x128 px, "
+        f"2017 (imSim){more}. benchmarks/train_universal.py{what}, seed 1, "
+        f"{history['step'][-1]} steps of {BATCH} frames of {SIZE}x{SIZE} px, "
         f"{history['seconds'].sum() / 60:.0f} minutes on two cores"
     )
 
 
 def finish_mask(folder, frames, threshold, fill):
     """Return ``universal`` with its card."""
-    model = Model.load(folder / "universal.safetensors", device="cpu")
+    model = Model.load(folder / "universal.safetensors", precision="float32")
     every, scores = RocCurve(), {}
     for kind, items in frames.items():
         roc = RocCurve()
@@ -69,7 +75,7 @@ def finish_mask(folder, frames, threshold, fill):
 
 def finish_fill(folder, frames):
     """Return ``universal-inpaint`` with its card."""
-    model = Model.load(folder / "universal-inpaint.safetensors", device="cpu")
+    model = Model.load(folder / "universal-inpaint.safetensors", precision="float32")
     scores = {}
     for kind, items in frames.items():
         errors = np.zeros(2)

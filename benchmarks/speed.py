@@ -279,7 +279,8 @@ def main():
     table = Table(rows)
     best = peak()
     print(
-        f"\npeak, GFLOP/s: {best['float32']:.0f} float32, {best['bfloat16']:.0f} bfloat16"
+        f"\npeak, GFLOP/s: {best['float32']:.0f} in float32, "
+        f"{best['bfloat16']:.0f} in bfloat16"
     )
     for row in rows:
         if row["job"] == "universal, mask":
