@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import hashlib
 import os
@@ -19,6 +20,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from .card import ModelCard
 from .devices import PRECISIONS, resolve_device, resolve_precision
+from .fusing import fuse
 from .networks import build_network, reduce_precision
 from .plane import Plane
 from .tiling import Tile, map_tiles, plan_tiles
@@ -76,6 +78,13 @@ class Model:
                 wide_input=card.transform != "noise",
                 wide_output=card.task == "inpaint",
             )
+        self._dtype = next(self._engine.parameters()).dtype
+        if self.device.type == "cpu":
+            self._engine = fuse(self._engine, self._dtype)
+
+    def __reduce__(self):
+        network = copy.deepcopy(self.network).cpu()
+        return _rebuild, (self.card, network, self.device, self.precision)
 
     def __repr__(self):
         return (
@@ -284,7 +293,7 @@ class Model:
         """Run the network on ``(channels, ny, nx)``; return ``(ny, nx)``."""
         tensor = torch.from_numpy(np.ascontiguousarray(planes))[None].to(
             self.device,
-            dtype=next(self._engine.parameters()).dtype,
+            dtype=self._dtype,
             memory_format=torch.channels_last,
         )
         result = self._engine(tensor)[0, 0].float()
@@ -370,6 +379,10 @@ class Model:
             free, _ = torch.cuda.mem_get_info(self.device)
             most = int(np.clip(np.sqrt(free / 4 / 1024), 128, 4096)) // 32 * 32
         return tuple(-(-size // -(-size // most)) for size in shape)
+
+
+def _rebuild(card: ModelCard, network, device, precision: str) -> Model:
+    return Model(card, network, device=device, precision=precision)
 
 
 def _as_plane(frame: np.ndarray | Plane) -> Plane:

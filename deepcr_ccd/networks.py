@@ -73,6 +73,7 @@ class UNet(nn.Module):
         if skip not in ("concatenate", "add"):
             raise TypeError(f"skip={skip!r} must be 'concatenate' or 'add'")
         self.adds = skip == "add"
+        self.in_channels = in_channels
         self.levels = levels
         self.convolutions = (2, merge)
         self.stem = stem
@@ -119,7 +120,7 @@ class UNet(nn.Module):
         skips.pop()
         for level in reversed(range(self.levels - 1)):
             above, below = skips.pop(), self.up[level](x)
-            joined = above + below if self.adds else torch.cat([above, below], dim=1)
+            joined = below.add_(above) if self.adds else torch.cat([above, below], 1)
             x = self.merge[level](joined)
         x = self.out(x)
         return nn.functional.pixel_shuffle(x, self.stem) if self.stem > 1 else x

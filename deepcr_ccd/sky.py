@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from .tiling import Tile, reflect_indices
@@ -56,7 +57,12 @@ class NoiseMap(NamedTuple):
             _weights(reflect_indices(*span, size), size, cells)
             for span, size, cells in zip(read, self.shape, self.sky.shape, strict=True)
         )
-        return rows @ self.sky @ columns.T, rows @ self.sigma @ columns.T
+        # Not by numpy, whose own threads would get in the way of those of the tiles.
+        left, right = torch.from_numpy(rows), torch.from_numpy(columns).T
+        return tuple(
+            (left @ (torch.from_numpy(values) @ right)).numpy()
+            for values in (self.sky, self.sigma)
+        )
 
 
 def _weights(pixels: np.ndarray, size: int, cells: int) -> np.ndarray:

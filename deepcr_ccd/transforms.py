@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
 
 from .sky import CELL, NoiseMap, measure_noise
 from .tiling import Tile, read_tile
@@ -82,7 +81,7 @@ class NoiseUnits:
             plane = self.variance if tile is None else read_tile(self.variance, tile)
             known = np.isfinite(plane) & (plane > 0)
             sigma = np.where(known, np.sqrt(np.where(known, plane, 1)), sigma)
-        return sky, np.maximum(sigma, self.floor)
+        return sky, np.maximum(sigma, self.floor) if self.floor > 0 else sigma
 
     def __call__(self, values: np.ndarray, tile: Tile | None = None) -> np.ndarray:
         """Return the network's input."""
@@ -90,8 +89,7 @@ class NoiseUnits:
         scaled = np.clip(values, -LARGEST, LARGEST)
         scaled -= sky
         scaled /= sigma
-        # torch's is vectorised, numpy's is not.
-        return torch.from_numpy(scaled).asinh_().numpy()
+        return np.arcsinh(scaled, out=scaled)
 
     def invert(self, numbers: np.ndarray, tile: Tile | None = None) -> np.ndarray:
         """Return pixels."""

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 FLOORS = [
     {
         "devices",
+        "fusing",
         "networks",
         "noise",
         "tiling",

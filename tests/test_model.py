@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,7 +11,9 @@ from conftest import random_model
 
 from deepcr_ccd import devices
 from deepcr_ccd.devices import resolve_device, resolve_precision
+from deepcr_ccd.fusing import fuse
 from deepcr_ccd.model import Model, ModelCard
+from deepcr_ccd.networks import reduce_precision
 
 
 def test_save_and_load(tmp_path, rng):
@@ -217,3 +220,46 @@ def test_default_tiles_are_even_shares():
     assert 216 * 24 > height > 256 / 2
     assert -(-1000 // height) * height - 1000 < 5
     assert width <= 256
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("transform", ["scaled", "noise"])
+def test_fused_network_gives_the_same(rng, precision, transform):
+    model = random_model(transform=transform).to(precision=precision)
+    plain = reduce_precision(
+        model.network,
+        devices.PRECISIONS[precision],
+        wide_input=transform != "noise",
+        wide_output=False,
+    )
+    planes = rng.normal(0, 3, (1, 1, 64, 72)).astype(np.float32)
+    tensor = torch.from_numpy(planes).to(dtype=model._dtype)
+    with torch.inference_mode():
+        got, expected = model._engine(tensor).float(), plain(tensor).float()
+    tolerance = 1e-5 if precision == "float32" else 0.02
+    np.testing.assert_allclose(got, expected, atol=tolerance * expected.abs().max())
+
+
+def test_networks_that_cannot_be_fused_stay_as_they_are(monkeypatch):
+    network = random_model().network
+
+    def absent(*_):
+        raise AttributeError("no such operator")
+
+    monkeypatch.setattr("deepcr_ccd.fusing.FusedConvolution", absent)
+    assert fuse(network, torch.float32) is network
+
+
+def test_fused_networks_that_differ_are_not_used(monkeypatch):
+    network = random_model().network
+    monkeypatch.setattr("deepcr_ccd.fusing.FusedConvolution.forward", lambda _, x: x)
+    assert fuse(network, torch.float32) is network
+
+
+def test_models_travel(rng):
+    model = random_model()
+    frame = rng.normal(size=(40, 40)).astype(np.float32)
+    other = pickle.loads(pickle.dumps(model))
+    assert other.card == model.card
+    assert other.precision == model.precision
+    np.testing.assert_array_equal(other.probability(frame), model.probability(frame))
