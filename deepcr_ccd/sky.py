@@ -24,6 +24,8 @@ MAD_TO_SIGMA = 1.4826
 CELL = 64
 #: Pixels of a cell, along each axis, that are measured.
 SAMPLES = 24
+#: Samples that are worked on at a time.
+BAND = 600_000
 #: The fraction of a cell that must be good.
 ENOUGH = 0.3
 
@@ -101,8 +103,36 @@ def measure_noise(
     rows, columns = (
         _sample(size, count) for size, count in zip(frame.shape, counts, strict=True)
     )
+    # A band of cells at a time, which bounds memory.
+    step = max(1, BAND // (counts[1] * rows.shape[1] * columns.shape[1]))
+    bands = [rows[start : start + step] for start in range(0, counts[0], step)]
+    measured = [_measure_cells(frame, bad, band, columns) for band in bands]
+    sky, sigma = (np.concatenate(part) for part in zip(*measured, strict=True))
+    # A frame of equal numbers has no noise; any positive scale will do.
+    if np.isfinite(sky).any():
+        level = np.nanmedian(sky)
+    else:
+        level = float(np.median(frame[rows[:1].T, columns[:1]]))
+    sky = _complete(sky, level)
+    sigma = _complete(sigma, max(abs(level), 1.0) * 1e-3)
+    # Cells that a bright star spoils follow their neighbours.
+    size = [min(3, count) for count in counts]
+    return NoiseMap(
+        ndimage.median_filter(sky, size).astype(np.float32),
+        ndimage.median_filter(sigma, size).astype(np.float32),
+        frame.shape,
+    )
+
+
+def _measure_cells(
+    frame: np.ndarray, bad: np.ndarray | None, rows: np.ndarray, columns: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Measure sky and noise of cells, given the places of their samples.
+
+    Both are NaN where a cell has too few good pixels, the noise where it is zero too.
+    """
     here = (rows[:, None, :, None], columns[None, :, None, :])
-    shape = (*counts, -1)
+    shape = (len(rows), len(columns), -1)
 
     def take(dy: int, dx: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the samples' neighbours, and which of them are good."""
@@ -136,17 +166,7 @@ def measure_noise(
     poor = good.mean(axis=-1) < ENOUGH
     sky[poor] = np.nan
     sigma[poor | ~(sigma > 0)] = np.nan
-    # A frame of equal numbers has no noise; any positive scale will do.
-    level = np.nanmedian(sky) if np.isfinite(sky).any() else float(np.median(values))
-    sky = _complete(sky, level)
-    sigma = _complete(sigma, max(abs(level), 1.0) * 1e-3)
-    # Cells that a bright star spoils follow their neighbours.
-    size = [min(3, count) for count in counts]
-    return NoiseMap(
-        ndimage.median_filter(sky, size).astype(np.float32),
-        ndimage.median_filter(sigma, size).astype(np.float32),
-        frame.shape,
-    )
+    return sky, sigma
 
 
 def _sample(size: int, count: int) -> np.ndarray:

@@ -73,3 +73,12 @@ def test_tiles_see_what_the_frame_sees(rng):
     for tile in plan_tiles(frame.shape, 64, radius=9, stride=2):
         for part, all_ in zip(noise.at(tile), whole, strict=True):
             np.testing.assert_allclose(part, read_tile(all_, tile), rtol=1e-5)
+
+
+def test_bands_of_cells_are_the_whole(rng, monkeypatch):
+    frame = rng.normal(100, 5, (400, 300)).astype(np.float32)
+    bad = rng.random(frame.shape) < 0.1
+    whole = measure_noise(frame, bad)
+    monkeypatch.setattr("deepcr_ccd.sky.BAND", 1)
+    for one, other in zip(measure_noise(frame, bad)[:2], whole[:2], strict=True):
+        np.testing.assert_array_equal(one, other)
