@@ -195,11 +195,15 @@ class Model:
         apply = self._prepare(frame, mask, {})
 
         def function(tile: Tile, values: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-            if not hidden.any():
+            if not hidden[tile.crop].any():
                 return values
-            planes = np.stack([np.where(hidden, 0, apply(values, tile)), hidden])
-            filled = self._run(planes.astype(np.float32))
-            return apply.invert(filled, tile)
+            planes = np.empty((2, *values.shape), dtype=np.float32)
+            planes[0] = apply(values, tile)
+            planes[0][hidden] = 0
+            planes[1] = hidden
+            filled = self._run(planes)
+            filled[hidden] = apply.invert(filled, tile, hidden)
+            return filled
 
         return self._map(function, [frame, mask], tile_size, progress)
 

@@ -29,8 +29,10 @@ class Normalization(Protocol):
     def __call__(self, values: np.ndarray, tile: Tile | None = None) -> np.ndarray:
         """Return the network's input, float32, for a tile's pixels or the frame's."""
 
-    def invert(self, numbers: np.ndarray, tile: Tile | None = None) -> np.ndarray:
-        """Return pixels, given numbers of the network's kind."""
+    def invert(
+        self, numbers: np.ndarray, tile: Tile | None, where: np.ndarray
+    ) -> np.ndarray:
+        """Return the pixels at some places, given numbers of the network's kind."""
 
 
 class Transform(NamedTuple):
@@ -53,9 +55,14 @@ class Linear:
             return clipped
         return (clipped - self.offset) / self.scale
 
-    def invert(self, numbers: np.ndarray, tile: Tile | None = None) -> np.ndarray:  # noqa: ARG002
-        """Return pixels."""
-        return numbers * self.scale + self.offset
+    def invert(
+        self,
+        numbers: np.ndarray,
+        tile: Tile | None,  # noqa: ARG002
+        where: np.ndarray,
+    ) -> np.ndarray:
+        """Return the pixels at some places."""
+        return numbers[where] * self.scale + self.offset
 
 
 class NoiseUnits:
@@ -91,11 +98,13 @@ class NoiseUnits:
         scaled /= sigma
         return np.arcsinh(scaled, out=scaled)
 
-    def invert(self, numbers: np.ndarray, tile: Tile | None = None) -> np.ndarray:
-        """Return pixels."""
+    def invert(
+        self, numbers: np.ndarray, tile: Tile | None, where: np.ndarray
+    ) -> np.ndarray:
+        """Return the pixels at some places."""
         sky, sigma = self._units(tile)
         # Beyond these numbers there is no pixel, only an overflow.
-        return np.sinh(np.clip(numbers, -40, 40)) * sigma + sky
+        return np.sinh(np.clip(numbers[where], -40, 40)) * sigma[where] + sky[where]
 
 
 def scaled(

@@ -1,4 +1,6 @@
 import gzip
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -195,3 +197,13 @@ def test_demo(run, tmp_path):
     assert status == 1
     assert "--overwrite replaces it" in err
     assert run("demo", "-o", out, "--overwrite")[0] == 0
+
+
+def test_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "deepcr_ccd", "models", "universal"],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("name                 universal")

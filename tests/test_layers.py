@@ -36,7 +36,7 @@ FLOORS = [
     {"demo", "training"},
     {"evaluation"},
     {"cli"},
-    {"__init__"},
+    {"__init__", "__main__"},
 ]
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 OPTIONAL = {

@@ -1,0 +1,128 @@
+"""Trials of endurance: runs that are killed, a disk that is full, a thousand frames.
+
+    python benchmarks/reliability.py kill [--files 200] [--kills 50]
+    python benchmarks/reliability.py soak [--frames 1000]
+    python benchmarks/reliability.py batch [--files 200]
+
+``kill`` ends a batch with SIGKILL again and again at random moments, takes it up with
+``--resume``, and checks that no output is ever half-written and none is lost in the
+end. ``soak`` cleans frames in one process and reports how its memory grows. ``batch``
+times a batch of files against a plain loop of read, clean and write.
+"""
+
+import argparse
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from deepcr_ccd import clean_files, cosmicray_deepcr
+from deepcr_ccd.ccd import KEYWORDS
+from deepcr_ccd.demo import simulate
+from deepcr_ccd.files import FitsFile
+from deepcr_ccd.rewriting import check_whole
+
+
+def write_night(folder, number, size):
+    """Write files of simulated frames, each different."""
+    folder.mkdir()
+    frame = simulate((size, size), n_stars=size // 8, n_tracks=size // 16, seed=1).data
+    rng = np.random.default_rng(1)
+    for i in range(number):
+        data = np.roll(frame, rng.integers(0, size, 2), (0, 1)).astype(np.float32)
+        hdu = fits.PrimaryHDU(data)
+        hdu.header["BUNIT"] = "electron"
+        hdu.writeto(folder / f"frame{i:04}.fits")
+
+
+def kill(options):
+    """Kill a batch at random moments; nothing may be lost or half-written."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_night(folder / "night", options.files, 128)
+        out = folder / "out"
+        command = [sys.executable, "-m", "deepcr_ccd", "clean", str(folder / "night")]
+        command += ["-o", str(out), "--resume", "--quiet"]
+        broken = 0
+        for _ in range(options.kills):
+            process = subprocess.Popen(command)
+            time.sleep(random.uniform(2.0, 6.0))
+            process.kill()
+            process.wait()
+            for path in out.glob("*.fits"):
+                try:
+                    check_whole(path)
+                except OSError as error:
+                    broken += 1
+                    print(error)
+        subprocess.run(command, check=True)
+        whole = list(out.glob("*.fits"))
+        left = [path for path in out.iterdir() if path not in whole]
+        print(
+            f"{options.kills} kills: {broken} half-written, "
+            f"{options.files - len(whole)} lost, {len(left)} other files left"
+        )
+
+
+def soak(options):
+    """Clean many frames in one process, and watch its memory."""
+    frame = simulate((512, 512), n_stars=60, n_tracks=30, seed=2).data
+    sizes = []
+    for i in range(options.frames):
+        cosmicray_deepcr(frame + i % 7)
+        with open("/proc/self/statm") as file:
+            pages = int(file.read().split()[1])
+        sizes.append(pages * resource.getpagesize() / 1e6)
+    start = statistics.median(sizes[50:150])
+    end = statistics.median(sizes[-100:])
+    print(f"{options.frames} frames: {start:.0f} MB, then {end:.0f} MB")
+
+
+def batch(options):
+    """Time a batch against a plain loop."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_night(folder / "night", options.files, 1024)
+        files = sorted((folder / "night").iterdir())
+        clean_files(files[:2], folder / "warm")
+        seconds = {"plain loop": [], "clean_files": []}
+        for turn in range(options.runs):
+            start = time.perf_counter()
+            (folder / f"loop{turn}").mkdir()
+            for path in files:
+                file = FitsFile(path)
+                results = [cosmicray_deepcr(image.ccd) for image in file.images]
+                file.write(folder / f"loop{turn}" / path.name, results, KEYWORDS)
+            seconds["plain loop"].append(time.perf_counter() - start)
+            start, busy = time.perf_counter(), time.process_time()
+            clean_files(files, folder / f"batch{turn}")
+            seconds["clean_files"].append(time.perf_counter() - start)
+            share = (time.process_time() - busy) / seconds["clean_files"][-1]
+            print({key: round(value[-1], 1) for key, value in seconds.items()}, end=" ")
+            print(f"busy cores in clean_files: {share:.2f}")
+        medians = {key: statistics.median(value) for key, value in seconds.items()}
+        ratio = medians["plain loop"] / medians["clean_files"]
+        print(f"clean_files is {ratio:.2f} times as fast")
+
+
+def main():
+    """Run the trial that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("trial", choices=["kill", "soak", "batch"])
+    parser.add_argument("--files", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--frames", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    {"kill": kill, "soak": soak, "batch": batch}[options.trial](options)
+
+
+if __name__ == "__main__":
+    main()
