@@ -9,7 +9,7 @@ from sphinx_astropy.conf.v2 import *  # noqa: F403
 from sphinx_astropy.conf.v2 import extensions, rst_epilog  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).parent))
-from write_model_zoo import write_model_zoo
+from write_model_zoo import write_comparison, write_model_zoo
 
 project = "deepcr_ccd"
 author = "The deepcr_ccd developers"
@@ -37,4 +37,6 @@ html_static_path = []
 html_sidebars = {"**": []}
 automodsumm_inherited_members = False
 
-write_model_zoo(Path(__file__).parent / "_generated" / "models.inc")
+here = Path(__file__).parent
+write_model_zoo(here / "_generated" / "models.inc")
+write_comparison(here / "scores.ecsv", here / "_generated" / "comparison.inc")

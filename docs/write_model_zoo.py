@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from astropy.table import Table
+
 from deepcr_ccd import list_models, load_model
 
 FIELDS = {
@@ -53,3 +55,27 @@ def write_model_zoo(path: Path) -> None:
         ]
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def write_comparison(scores: Path, path: Path) -> None:
+    """Write a table of true positive rates, a row for each kind of frame."""
+    table = Table.read(scores)
+    methods = list(dict.fromkeys(table["method"]))
+    lines = [".. list-table::", "    :header-rows: 1", ""]
+
+    def add(cells) -> None:
+        lines.extend(
+            ("    * - " if number == 0 else "      - ") + cell
+            for number, cell in enumerate(cells)
+        )
+
+    add(["Frames", *methods])
+    for kind in dict.fromkeys(table["kind"]):
+        cells = [kind]
+        for method in methods:
+            row = table[(table["kind"] == kind) & (table["method"] == method)][0]
+            low, high = (row[f"TPR at {fpr}%"] for fpr in ("0.05", "0.5"))
+            cells.append(f"{low:.1f} / {high:.1f}")
+        add(cells)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
