@@ -73,6 +73,7 @@ def main():
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
         table.write(options.output / "scores.ecsv", overwrite=True)
+        result.points().write(options.output / "roc.ecsv", overwrite=True)
         result.plot(options.output / "roc.png")
     trials(models["universal"])
 

@@ -96,13 +96,17 @@ class Comparison:
         FigureCanvasAgg(figure)
         axes = figure.subplots(high, wide, squeeze=False).ravel()
         methods = list(dict.fromkeys(method for _, method in self.curves))
+        # Between their points curves are straight, which on this axis no line is.
+        rates = np.geomspace(1e-5, 0.05, 500)
         for ax, kind in zip(axes, self.kinds, strict=False):
             for number, method in enumerate(methods):
                 if (kind, method) not in self.curves:
                     continue
-                x, y = self.curves[kind, method][0]
+                found = np.interp(rates, *self.curves[kind, method][0])
                 style = "--" if method == LACOSMIC else "-"
-                ax.plot(100 * x, 100 * y, style, color=f"C{number}", label=method)
+                ax.plot(
+                    100 * rates, 100 * found, style, color=f"C{number}", label=method
+                )
             ax.set(
                 xscale="log", xlim=(2e-3, 3), ylim=(0, 101), title=kind,
                 xlabel="false positive rate (%)", ylabel="true positive rate (%)",
