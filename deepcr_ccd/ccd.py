@@ -145,10 +145,8 @@ def cosmicray_deepcr(
     fill = detection.choose_fill(inpaint, model, frame, gain)
     level = resolve_satlevel(satlevel, frame.unit, frame.header, gain)
 
-    cleaned = frame.copy_data()
-    outputs = cleaned.reshape(-1, *frame.data.shape[-2:])
-    crmasks, sigmas, skipped = [], [], 0
-    for (plane, mask), out in zip(frame.planes(), outputs, strict=True):
+    crmasks, fills, sigmas, skipped = [], [], [], 0
+    for plane, mask in frame.planes():
         bad = detection.unexamined(plane, mask, level)
         probability = detection.examine(
             plane,
@@ -165,11 +163,15 @@ def cosmicray_deepcr(
             values, sigma = detection.fill_frame(
                 plane, crmask, bad, fill, tile_size=tile_size
             )
-            out[crmask] = values
+            fills.append(values)
             sigmas.append(sigma)
         crmasks.append(crmask)
         skipped += 0 if bad is None else int(np.count_nonzero(bad))
     crmask = frame.stack(crmasks)
+    # Copied last, when all that is large and not returned is gone.
+    cleaned = frame.copy_data()
+    if fills:
+        cleaned[crmask] = np.concatenate(fills)
     if isinstance(ccd, u.Quantity):
         return u.Quantity(cleaned, frame.unit, copy=False), crmask
     if isinstance(ccd, np.ma.MaskedArray):
