@@ -1,12 +1,29 @@
-"""Where networks run, and with how many bits."""
+"""Where networks run: with how many bits, on how many threads, in tiles how large."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 
-__all__ = ["PRECISIONS", "resolve_device", "resolve_precision"]
+__all__ = [
+    "PRECISIONS",
+    "choose_tiles",
+    "resolve_device",
+    "resolve_precision",
+    "tile_threads",
+]
+
+#: Core of a tile on a CPU, in px, at least and at most; and in receptive radii. Large
+#: tiles waste little on their halo, small ones stay in the cache and far below 1 GB.
+CPU_TILES = (256, 1024)
+CPU_TILE_RADII = 24
+#: Tiles on a CPU are worked on side by side from this many pixels on.
+SIDE_BY_SIDE = 65536
 
 #: Precisions that can be asked for.
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -85,3 +102,62 @@ def _has_bfloat16(device: torch.device) -> bool:
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     checks = (getattr(torch.cpu, name, None) for name in names)
     return any(check is not None and check() for check in checks)
+
+
+@contextlib.contextmanager
+def tile_threads(
+    device: torch.device, pixels: int, tiles: int
+) -> Iterator[ThreadPoolExecutor | None]:
+    """Give threads that work on tiles side by side, or None if that is no gain.
+
+    A thread does all that there is to do for a tile; torch's own threads share the
+    convolutions alone.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the network runs.
+    pixels, tiles : int
+        Of the frame.
+
+    Yields
+    ------
+    `~concurrent.futures.ThreadPoolExecutor` or None
+        As many threads as torch has.
+    """
+    before = torch.get_num_threads()
+    number = min(before, tiles)
+    if device.type != "cpu" or number < 2 or pixels < SIDE_BY_SIDE:
+        yield None
+        return
+    pool = ThreadPoolExecutor(number, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        with pool:
+            yield pool
+    finally:
+        # What a thread sets holds for itself, and for threads that start later.
+        torch.set_num_threads(before)
+
+
+def choose_tiles(
+    device: torch.device, radius: int, shape: tuple[int, int]
+) -> tuple[int, int]:
+    """Return height and width of a tile's core in px: even shares of the frame.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the network runs.
+    radius : int
+        Its receptive radius in px.
+    shape : tuple of int
+        ``(ny, nx)`` of the frame.
+    """
+    if device.type != "cuda":
+        most = int(np.clip(CPU_TILE_RADII * radius, *CPU_TILES))
+    else:
+        # A U-Net of width 32 holds about 1 kB a pixel while it runs; a quarter of
+        # the free memory leaves room for workspace.
+        free, _ = torch.cuda.mem_get_info(device)
+        most = int(np.clip(np.sqrt(free / 4 / 1024), 128, 4096)) // 32 * 32
+    return tuple(-(-size // -(-size // most)) for size in shape)

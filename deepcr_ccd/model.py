@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
 import hashlib
 import os
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,13 @@ import torch
 from astropy.utils.exceptions import AstropyUserWarning
 
 from .card import ModelCard
-from .devices import PRECISIONS, resolve_device, resolve_precision
+from .devices import (
+    PRECISIONS,
+    choose_tiles,
+    resolve_device,
+    resolve_precision,
+    tile_threads,
+)
 from .fusing import fuse
 from .networks import build_network, reduce_precision
 from .plane import Plane
@@ -27,13 +31,6 @@ from .tiling import Tile, map_tiles, plan_tiles
 from .transforms import TRANSFORMS
 
 __all__ = ["Model", "ModelCard"]
-
-#: Core of a tile on a CPU, in px, at least and at most; and in receptive radii. Large
-#: tiles waste little on their halo, small ones stay in the cache and far below 1 GB.
-CPU_TILES = (256, 1024)
-CPU_TILE_RADII = 24
-#: Tiles on a CPU are worked on side by side from this many pixels on.
-SIDE_BY_SIDE = 65536
 
 
 class Model:
@@ -321,7 +318,7 @@ class Model:
                 stride=self.network.stride,
             )
             try:
-                with self._threads(out.size, len(tiles)) as pool:
+                with tile_threads(self.device, out.size, len(tiles)) as pool:
                     return map_tiles(
                         function,
                         frames,
@@ -343,28 +340,6 @@ class Model:
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
 
-    @contextlib.contextmanager
-    def _threads(self, pixels: int, tiles: int):
-        """Give threads that work on tiles side by side, or None if that is no gain.
-
-        A thread does all that there is to do for a tile; torch's own threads share
-        the convolutions alone.
-        """
-        number = min(torch.get_num_threads(), tiles)
-        if self.device.type != "cpu" or number < 2 or pixels < SIDE_BY_SIDE:
-            yield None
-            return
-        before = torch.get_num_threads()
-        pool = ThreadPoolExecutor(
-            number, initializer=torch.set_num_threads, initargs=(1,)
-        )
-        try:
-            with pool:
-                yield pool
-        finally:
-            # What a thread sets holds for itself, and for threads that start later.
-            torch.set_num_threads(before)
-
     def _tile_size(
         self, tile_size: int | None, shape: tuple[int, int]
     ) -> tuple[int, int]:
@@ -375,14 +350,7 @@ class Model:
             if tile_size < 1:
                 raise ValueError(f"tile_size={tile_size!r} must be at least 1 px")
             return int(tile_size), int(tile_size)
-        if self.device.type != "cuda":
-            most = int(np.clip(CPU_TILE_RADII * self.network.radius, *CPU_TILES))
-        else:
-            # A U-Net of width 32 holds about 1 kB a pixel while it runs; a quarter of
-            # the free memory leaves room for workspace.
-            free, _ = torch.cuda.mem_get_info(self.device)
-            most = int(np.clip(np.sqrt(free / 4 / 1024), 128, 4096)) // 32 * 32
-        return tuple(-(-size // -(-size // most)) for size in shape)
+        return choose_tiles(self.device, self.network.radius, shape)
 
 
 def _rebuild(card: ModelCard, network, device, precision: str) -> Model:
