@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 import logging
 import sys
 import traceback
@@ -18,21 +17,10 @@ from .batch import clean_files, find_files
 from .detection import METHODS
 from .files import DQ_BIT
 from .jobs import Options
+from .reporting import Reporter, complain, say
 from .zoo import DEFAULT_MODEL, list_models, load_model
 
 __all__ = ["main"]
-
-
-def say(line: str = "") -> None:
-    """Write a line to standard output.
-
-    Parameters
-    ----------
-    line : str
-        The line.
-    """
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def number_or_word(text: str) -> float | str:
@@ -169,57 +157,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-class Reporter:
-    """Says what became of each file, in the way that the options ask for.
-
-    Parameters
-    ----------
-    options : `argparse.Namespace`
-        Options of ``clean`` or ``mask``.
-    total : int
-        Number of files.
-    """
-
-    def __init__(self, options: argparse.Namespace, total: int):
-        self.options = options
-        self.failed = 0
-        self.bar = None
-        plain = options.quiet or options.json or not sys.stderr.isatty()
-        if total > 1 and not plain:
-            with contextlib.suppress(ImportError):
-                from tqdm import tqdm
-
-                self.bar = tqdm(total=total, unit="file", desc="deepcr-ccd")
-
-    def __call__(self, row: dict) -> None:
-        """Report a file.
-
-        Parameters
-        ----------
-        row : dict
-            From `~deepcr_ccd.batch.clean_files`.
-        """
-        if self.bar is not None:
-            self.bar.update()
-        if row["status"] == "failed":
-            self.failed += 1
-            complain("error", row["message"])
-        elif row["message"] and not self.options.quiet:
-            complain("warning", row["message"])
-        if self.options.json:
-            say(json.dumps(row))
-        elif not self.options.quiet and self.bar is None and row["status"] != "failed":
-            say(
-                f"{row['output']}: {row['objects']} cosmic rays, {row['pixels']} px, "
-                + ("skipped" if row["status"] == "skipped" else f"{row['seconds']} s")
-            )
-
-    def close(self) -> None:
-        """End the progress bar."""
-        if self.bar is not None:
-            self.bar.close()
-
-
 def batch_command(options: argparse.Namespace) -> int:
     """Run ``deepcr-ccd clean`` or ``deepcr-ccd mask``.
 
@@ -235,7 +172,7 @@ def batch_command(options: argparse.Namespace) -> int:
     """
     fields = {field.name for field in dataclasses.fields(Options)}
     pairs = find_files(options.files, recursive=options.recursive)
-    reporter = Reporter(options, len(pairs))
+    reporter = Reporter(len(pairs), quiet=options.quiet, as_json=options.json)
     try:
         clean_files(
             options.files,
@@ -328,19 +265,6 @@ def demo_command(options: argparse.Namespace) -> None:
     """
     for line in demo.run(options.output, overwrite=options.overwrite):
         say(line)
-
-
-def complain(kind: str, message) -> None:
-    """Write an error or a warning to standard error, on one line.
-
-    Parameters
-    ----------
-    kind : {"error", "warning"}
-        What it is.
-    message : object
-        What it says.
-    """
-    sys.stderr.write(f"deepcr-ccd: {kind}: {' '.join(str(message).split())}\n")
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ FLOORS = [
         "filling",
         "atomic",
         "frame",
+        "reporting",
         "rewriting",
     },
     {"sky", "plane"},
