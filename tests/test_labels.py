@@ -5,7 +5,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from scipy import ndimage
 
-from deepcr_ccd.training.labels import find_shift, label_exposures
+from deepcr_ccd.training.labels import _excess, find_shift, label_exposures
 from deepcr_ccd.training.scenes import make_scene
 from deepcr_ccd.training.tracks import add_deposits, simulate_deposit
 
@@ -117,3 +117,15 @@ def test_real_pair(data_folder):
         assert 1500 < number < 6000
         assert 0.01 < item.truth.mean() < 0.06
         assert item.ignore.mean() < 0.25
+
+
+def test_excess_is_level_though_the_sky_changes():
+    frames, charges = series(3, seed=6, size=320)
+    # Twilight, brighter in one corner, in the second exposure alone.
+    slope = np.linspace(0, 12, 320)
+    frames[1] = (frames[1] + slope + slope[:, None]).astype(np.float32)
+    good = [np.zeros((320, 320), bool)] * 3
+    excess, _ = _excess(1, frames, good, [(0.0, 0.0)] * 3)
+    # It was 0.45 sigma too high where only each exposure's own sky came off.
+    assert abs(np.median(excess)) < 0.15
+    check(label_exposures(frames), charges)
