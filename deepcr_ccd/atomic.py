@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import gzip
 import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 __all__ = ["atomic_path", "remove_stale"]
@@ -53,20 +52,24 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def remove_stale(path: Path) -> None:
-    """Remove what runs that were killed have left beside a file.
+def remove_stale(paths: Iterable[Path]) -> None:
+    """Remove what runs that were killed have left beside files.
 
     Parameters
     ----------
-    path : path
-        The file; partial ones of processes that still run, or run on other machines,
+    paths : iterable of path
+        The files; partial ones of processes that still run, or run on other machines,
         are left alone.
     """
-    prefix = f".{path.name}.{_host()}-"
-    for partial in path.parent.glob(f"{glob.escape(prefix)}*.part*"):
-        number = partial.name.removeprefix(prefix).partition(".")[0]
-        if number.isdecimal() and not _runs(int(number)):
-            partial.unlink(missing_ok=True)
+    names: dict[Path, set[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, set()).add(path.name)
+    for folder, wanted in names.items():
+        for partial in folder.glob(".*.part*"):
+            name, _, rest = partial.name[1:].rpartition(f".{_host()}-")
+            number = rest.partition(".")[0]
+            if name in wanted and number.isdecimal() and not _runs(int(number)):
+                partial.unlink(missing_ok=True)
 
 
 def _prefix(path: Path, process: int) -> str:

@@ -149,7 +149,7 @@ def clean_files(
     )
     for job in jobs:
         job.output.parent.mkdir(parents=True, exist_ok=True)
-        remove_stale(job.output)
+    remove_stale(job.output for job in jobs)
     replace = overwrite or resume
     if scheduler is not None:
         rows = run_jobs(jobs, chosen, scheduler, resume=resume, replace=replace)

@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 from astropy.utils.exceptions import AstropyUserWarning
 
+from .atomic import atomic_path
 from .card import ModelCard
 from .devices import (
     PRECISIONS,
@@ -66,18 +67,28 @@ class Model:
             .requires_grad_(False)
             .to(self.device, memory_format=torch.channels_last)
         )
-        self._engine = self.network
+
+    @property
+    def _wide_input(self) -> bool:
+        """Whether the input spans more than fewer bits resolve."""
+        return self.card.transform != "noise"
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return torch.float32 if self._wide_input else PRECISIONS[self.precision]
+
+    @functools.cached_property
+    def _engine(self) -> torch.nn.Module:
+        """What runs; the network itself stays whole, to be saved and moved."""
+        engine = self.network
         if self.precision != "float32":
-            # The network itself stays whole, to be saved and moved.
-            self._engine = reduce_precision(
-                self.network,
+            engine = reduce_precision(
+                engine,
                 PRECISIONS[self.precision],
-                wide_input=card.transform != "noise",
-                wide_output=card.task == "inpaint",
+                wide_input=self._wide_input,
+                wide_output=self.card.task == "inpaint",
             )
-        self._dtype = next(self._engine.parameters()).dtype
-        if self.device.type == "cpu":
-            self._engine = fuse(self._engine, self._dtype)
+        return fuse(engine, self._dtype) if self.device.type == "cpu" else engine
 
     def __reduce__(self):
         network = copy.deepcopy(self.network).cpu()
@@ -218,12 +229,8 @@ class Model:
         state = self.network.state_dict()
         tensors = {key: value.contiguous().cpu() for key, value in state.items()}
         content = safetensors.torch.save(tensors, {"card": self.card.to_json()})
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
+        with atomic_path(path, overwrite=True) as partial:
             partial.write_bytes(content)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(

@@ -6,13 +6,11 @@ import numpy as np
 from scipy import ndimage
 
 from .filling import fill_pixels
-from .tiling import Tile, read_tile, reflect_indices
+from .tiling import Tile, read_tile, reflect_indices, row_blocks
 
 __all__ = ["Plane"]
 
 LARGEST = np.finfo(np.float32).max
-#: Pixels of a frame that are worked on at a time where all of them are needed.
-BLOCK = 4_000_000
 #: With more bad pixels than this share, those out of sight are not looked at closely.
 MANY = 0.02
 
@@ -91,11 +89,6 @@ class Plane:
         """Return all pixels, float32, as a new array."""
         return np.array(self.read(Tile(tuple((0, n) for n in self.shape), (), ())))
 
-    def blocks(self):
-        """Return slices over rows that cover the frame, a few million pixels each."""
-        step = max(1, BLOCK // self.shape[1])
-        return [slice(y, y + step) for y in range(0, self.shape[0], step)]
-
     def _convert(self, values: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
             frame = values.astype(np.float32, copy=False)
@@ -113,7 +106,7 @@ class Plane:
             self._level = self._convert(_median(self.data, ~self.bad))
         self._places = np.flatnonzero(near)
         highest = -np.inf
-        for rows in self.blocks():
+        for rows in row_blocks(self.shape):
             good = self.data[rows][~self.bad[rows]]
             if good.size:
                 highest = max(highest, good.max())

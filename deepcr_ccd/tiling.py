@@ -14,8 +14,13 @@ __all__ = [
     "plan_tiles",
     "read_tile",
     "reflect_indices",
+    "row_blocks",
     "track",
 ]
+
+
+#: Pixels of a frame that are worked on at a time where all of them are needed.
+BLOCK = 4_000_000
 
 
 class Tile(NamedTuple):
@@ -92,6 +97,18 @@ def reflect_indices(start: int, stop: int, size: int) -> np.ndarray:
     period = max(2 * (size - 1), 1)
     index = np.abs(np.arange(start, stop)) % period
     return np.minimum(index, period - index) if size > 1 else np.zeros_like(index)
+
+
+def row_blocks(shape: tuple[int, int]) -> list[slice]:
+    """Return slices over rows that cover a frame, a few million pixels each.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(ny, nx)`` of the frame, in px.
+    """
+    step = max(1, BLOCK // shape[1])
+    return [slice(y, y + step) for y in range(0, shape[0], step)]
 
 
 def read_tile(frame: np.ndarray, tile: Tile) -> np.ndarray:

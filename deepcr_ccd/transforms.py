@@ -13,14 +13,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from .sky import CELL, NoiseMap, measure_noise
-from .tiling import Tile, read_tile
+from .tiling import Tile, read_tile, row_blocks
 
 __all__ = ["TRANSFORMS", "Transform"]
 
 #: Input is clipped here: far above any well, far below float32 overflow inside.
 LARGEST = 1e12
-#: Pixels that statistics of a frame take at a time.
-BLOCK = 4_000_000
 
 
 class Normalization(Protocol):
@@ -143,14 +141,12 @@ def standardized(frame: np.ndarray, bad: np.ndarray | None) -> Linear:
     def summed(function) -> float:
         """Sum a function of the good pixels, some rows at a time."""
         total = 0.0
-        for rows in blocks:
+        for rows in row_blocks(frame.shape):
             values = np.clip(frame[rows], -LARGEST, LARGEST)
             values = values.ravel() if bad is None else values[~bad[rows]]
             total += function(values.astype(np.float64)).sum()
         return total
 
-    step = max(1, BLOCK // frame.shape[1])
-    blocks = [slice(y, y + step) for y in range(0, frame.shape[0], step)]
     number = summed(np.ones_like)
     if not number:
         return Linear(0.0, 1.0)

@@ -190,10 +190,10 @@ def test_what_a_killed_run_leaves_is_removed(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", ENDLESS, str(path)])
     while not [p for p in tmp_path.iterdir() if p.stat().st_size]:
         time.sleep(0.01)
-    remove_stale(path)
+    remove_stale([path])
     assert len(list(tmp_path.iterdir())) == 1  # it is at work on it
     process.kill()
     process.wait()
     assert not path.exists()
-    remove_stale(path)
+    remove_stale([path])
     assert list(tmp_path.iterdir()) == []

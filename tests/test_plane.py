@@ -63,7 +63,7 @@ def test_float64_beyond_float32():
 
 
 def test_statistics_are_those_of_the_array(rng, monkeypatch):
-    monkeypatch.setattr("deepcr_ccd.transforms.BLOCK", 500)
+    monkeypatch.setattr("deepcr_ccd.tiling.BLOCK", 500)
     data = rng.normal(50, 3, (120, 130)).astype(np.float32)
     bad = rng.random(data.shape) < 0.02
     data[bad] = np.nan
