@@ -1,7 +1,7 @@
 """Train ``universal``: one model for cameras it has never seen.
 
     python benchmarks/train_universal.py FOLDER [--steps 16000] [--data ../shared/data]
-    python benchmarks/train_universal.py FOLDER --task inpaint [--steps 4000]
+    python benchmarks/train_universal.py FOLDER --task inpaint [--steps 12000]
 
 The second trains ``universal-inpaint``, which fills, on the same data.
 
@@ -14,6 +14,7 @@ history and the model go to FOLDER; a run that was ended goes on.
 """
 
 import argparse
+import dataclasses
 import multiprocessing
 import time
 from pathlib import Path
@@ -27,7 +28,7 @@ from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.filling import fill_pixels
 from deepcr_ccd.model import ModelCard
 from deepcr_ccd.sky import measure_noise
-from deepcr_ccd.training.dataset import FillFrames, Labels, SimulatedFrames
+from deepcr_ccd.training.dataset import FillWindows, Labels, SimulatedFrames
 from deepcr_ccd.training.fit import Recipe, train_model
 from deepcr_ccd.training.labelled import LabelledFrames, MixedFrames
 from deepcr_ccd.training.scenes import KINDS, make_scene
@@ -46,6 +47,40 @@ REAL = {
 #: Shares of items: simulated, labelled STIS exposures, labelled Lowell Hall exposures.
 SHARES = {"simulated": 0.84, "stis": 0.06, "lowell": 0.10}
 FPRS = (0.0005, 0.005)
+#: The models, and how many steps each is trained for.
+TASKS = {
+    "mask": (
+        ModelCard(
+            name="universal",
+            task="mask",
+            architecture="unet",
+            arguments={
+                "in_channels": 1,
+                "width": [32, 32, 64],
+                "levels": 3,
+                "stem": 2,
+                "skip": "add",
+                "merge": 1,
+            },
+            unit=None,
+            transform="noise",
+            instrument="any",
+        ),
+        16000,
+    ),
+    "inpaint": (
+        ModelCard(
+            name="universal-inpaint",
+            task="inpaint",
+            architecture="window",
+            arguments={"radius": 6, "width": [320, 160]},
+            unit=None,
+            transform="window",
+            instrument="any",
+        ),
+        12000,
+    ),
+}
 
 
 def cut_stis(path):
@@ -177,7 +212,7 @@ def fill_validation(folder, libraries, data):  # noqa: ARG001
             for item in observations:
                 none = np.zeros_like(item.truth)
                 window, _ = fill_pixels(item.frame, item.truth, none, "median")
-                network = model.fill(item.frame, item.truth)[item.truth]
+                network = model.fill(item.frame, item.truth)
                 target = item.quiet[item.truth]
                 errors += [np.sum((f - target) ** 2.0) for f in (network, window)]
             scores[f"{kind} mse/median"] = errors[0] / errors[1]
@@ -190,48 +225,44 @@ def main():
     """Train as the command line asks."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--task", choices=["mask", "inpaint"], default="mask")
-    parser.add_argument("--steps", type=int, default=16000)
+    parser.add_argument("--task", choices=list(TASKS), default="mask")
+    parser.add_argument("--steps", type=int)
     parser.add_argument("--scenes", type=int, default=4000)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--width", type=int, nargs="+", default=[32, 32, 64])
+    parser.add_argument("--width", type=int, nargs="+")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=2e-3)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     bank = scenes(options.folder / "scenes.npy", options.scenes, options.seed)
+    card, steps = TASKS[options.task]
+    if options.width:
+        arguments = {**card.arguments, "width": options.width}
+        if card.task == "mask":
+            arguments["levels"] = len(options.width)
+        card = dataclasses.replace(card, arguments=arguments)
     recipe = Recipe(
-        steps=options.steps,
+        steps=options.steps or steps,
         seed=options.seed,
         rate=options.rate,
         batch=BATCH,
         checkpoint_every=1000,
+        bend=4.0,
     )
     libraries = deposits(options.data, options.seed, "train")
     length = recipe.steps * recipe.batch
-    if options.task == "mask":
+    masks = card.task == "mask"
+    if masks:
         dataset = mixture(options.data, bank, libraries, length, options.seed)
     else:
-        dataset = FillFrames(
-            bank, libraries, length=length, size=SIZE, seed=options.seed
+        dataset = FillWindows(
+            bank,
+            libraries,
+            length=length,
+            size=SIZE,
+            seed=options.seed,
+            radius=card.arguments["radius"],
         )
-    masks = options.task == "mask"
-    card = ModelCard(
-        name="universal" if masks else "universal-inpaint",
-        task=options.task,
-        architecture="unet",
-        arguments={
-            "in_channels": 1 if masks else 2,
-            "width": options.width,
-            "levels": len(options.width),
-            "stem": 2,
-            "skip": "add",
-            "merge": 1,
-        },
-        unit=None,
-        transform="noise",
-        instrument="any",
-    )
     start = time.time()
     libraries = deposits(options.data, 4242, "held out")
     train_model(

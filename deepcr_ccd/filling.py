@@ -13,14 +13,12 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
+from .windows import ENOUGH, read_windows, working_type
+
 __all__ = ["FILLS", "fill_pixels", "keep_within_reach", "median5"]
 
 #: Half-widths of the windows, in px, tried in turn.
 RADII = (2, 3, 5, 8)
-#: Good pixels that a window must hold.
-ENOUGH = 8
-#: Window elements gathered at a time, which bounds memory.
-CHUNK = 2_000_000
 #: Scale length of the weights of "interpolate", in px.
 KERNEL = 1.25
 
@@ -130,7 +128,7 @@ def keep_within_reach(
     data, targets, bad : `~numpy.ndarray`
         As for `fill_pixels`.
     fill : `~numpy.ndarray`
-        The fills, one a target.
+        The fills, one a target; NaN where there is none, which gets the median.
 
     Returns
     -------
@@ -144,6 +142,9 @@ def keep_within_reach(
         high = np.where(good, values, -np.inf).max(axis=1)
         width = high - low
         limited = np.clip(fill[row], low - width / 2, high + width)
+        unknown = np.isnan(limited)
+        if unknown.any():
+            limited[unknown] = _median(*window)[0][unknown]
         return limited, _spread(window, limited, None, 1)
 
     return _over_windows(data, targets, bad, summarise)
@@ -165,17 +166,11 @@ def median5(data: np.ndarray, targets: np.ndarray) -> np.ndarray:
         One value a target; astroscrappy's cleantype "median".
     """
     rows, columns = np.nonzero(targets)
-    fill = np.empty(rows.size, dtype=_working(data.dtype))
-    step = CHUNK // 25
-    for start in range(0, rows.size, step):
-        part = slice(start, start + step)
-        window = _gather(data, None, rows[part], columns[part], 2)
-        fill[part] = _median(*window)[0]
+    fill = np.empty(rows.size, dtype=working_type(data.dtype))
+    every = np.ones(data.shape, dtype=bool)
+    for values, good, which in read_windows(data, every, rows, columns, 2):
+        fill[which] = _median(values, good, None, None)[0]
     return fill
-
-
-def _working(dtype: np.dtype) -> np.dtype:
-    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
 def _spread(
@@ -193,86 +188,56 @@ def _spread(
     return np.sqrt(variance * effective / freedom * (1 + 1 / effective))
 
 
-def _gather(
-    data: np.ndarray,
-    good: np.ndarray | None,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    radius: int,
-    shift: tuple[np.ndarray, np.ndarray] | None = None,
-) -> Window:
-    """Gather windows: values, which are good, and their offsets from the targets."""
-    line = np.arange(-radius, radius + 1)
-    dy, dx = (axis.ravel() for axis in np.meshgrid(line, line, indexing="ij"))
-    if shift is not None:
-        dy = dy + shift[0][:, None]
-        dx = dx + shift[1][:, None]
-    y = rows[:, None] + dy
-    x = columns[:, None] + dx
-    ny, nx = data.shape
-    inside = (y >= 0) & (y < ny) & (x >= 0) & (x < nx)
-    np.clip(y, 0, ny - 1, out=y)
-    np.clip(x, 0, nx - 1, out=x)
-    values = data[y, x].astype(_working(data.dtype))
-    inside &= np.isfinite(values)
-    if good is not None:
-        inside &= good[y, x]
-    values[~inside] = 0
-    return values, inside, np.atleast_2d(dy), np.atleast_2d(dx)
-
-
 def _over_windows(
     data: np.ndarray, targets: np.ndarray, bad: np.ndarray, summarise: Callable
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run a summary on every target's window, once it is wide enough."""
     rows, columns = np.nonzero(targets)
-    dtype = _working(data.dtype)
-    fill = np.full(rows.size, np.nan, dtype=dtype)
-    sigma = np.full(rows.size, np.nan, dtype=dtype)
+    dtype = working_type(data.dtype)
+    results = tuple(np.full(rows.size, np.nan, dtype=dtype) for _ in range(2))
     if not rows.size:
-        return fill, sigma
+        return results
     good = ~(targets | bad)
     left = np.arange(rows.size)
     for radius in RADII:
-        left = _pass(
-            data, good, rows, columns, left, radius, None, summarise, (fill, sigma)
-        )
+        after = []
+        for values, usable, which in read_windows(
+            data, good, rows[left], columns[left], radius
+        ):
+            served = usable.sum(axis=1) >= ENOUGH
+            after.append(left[which[~served]])
+            if not served.all():
+                values, usable, which = values[served], usable[served], which[served]
+            if which.size:
+                window = (values, usable, *_offsets(radius))
+                _keep(results, left[which], summarise(window, left[which]))
+        left = np.concatenate(after)
         if not left.size:
-            return fill, sigma
+            return results
     # The middle of a wide hole: the window is put around the nearest good pixel.
     good &= np.isfinite(data)
     if not good.any():
-        return fill, sigma
+        return results
     nearest = ndimage.distance_transform_edt(
         ~good, return_distances=False, return_indices=True
     )
-    shift = tuple(
-        (index[rows[left], columns[left]] - at[left]).astype(np.intp)
-        for index, at in zip(nearest, (rows, columns), strict=True)
-    )
-    _pass(data, good, rows, columns, left, 3, shift, summarise, (fill, sigma))
-    return fill, sigma
+    there = [index[rows[left], columns[left]] for index in nearest]
+    for values, usable, which in read_windows(data, good, *there, 3):
+        dy, dx = (
+            offset + (at[which] - own[left[which]])[:, None]
+            for offset, at, own in zip(_offsets(3), there, (rows, columns), strict=True)
+        )
+        window = values, usable, dy, dx
+        _keep(results, left[which], summarise(window, left[which]))
+    return results
 
 
-def _pass(data, good, rows, columns, left, radius, shift, summarise, results):
-    """Summarise the windows that hold enough; return the targets still left."""
-    enough = 1 if shift is not None else ENOUGH
-    step = CHUNK // (2 * radius + 1) ** 2
-    after = []
-    for start in range(0, left.size, step):
-        part = left[start : start + step]
-        moved = shift and tuple(axis[start : start + step] for axis in shift)
-        window = _gather(data, good, rows[part], columns[part], radius, moved)
-        served = window[1].sum(axis=1) >= enough
-        after.append(part[~served])
-        if not served.all():
-            window = tuple(
-                array[served] if len(array) == len(served) else array
-                for array in window
-            )
-            if not served.any():
-                continue
-        chosen = part[served]
-        for result, value in zip(results, summarise(window, chosen), strict=True):
-            result[chosen] = value
-    return np.concatenate(after) if after else left
+def _offsets(radius: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far a window's pixels are from its centre, in y and in x."""
+    line = np.arange(-radius, radius + 1)
+    return tuple(axis.reshape(1, -1) for axis in np.meshgrid(line, line, indexing="ij"))
+
+
+def _keep(results: tuple, which: np.ndarray, values: tuple) -> None:
+    for result, value in zip(results, values, strict=True):
+        result[which] = value

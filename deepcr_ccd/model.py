@@ -30,6 +30,7 @@ from .networks import build_network, reduce_precision
 from .plane import Plane
 from .tiling import Tile, map_tiles, plan_tiles
 from .transforms import TRANSFORMS
+from .windows import ENOUGH, PART, map_windows
 
 __all__ = ["Model", "ModelCard"]
 
@@ -71,7 +72,7 @@ class Model:
     @property
     def _wide_input(self) -> bool:
         """Whether the input spans more than fewer bits resolve."""
-        return self.card.transform != "noise"
+        return self.card.transform not in ("noise", "window")
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -88,7 +89,8 @@ class Model:
                 wide_input=self._wide_input,
                 wide_output=self.card.task == "inpaint",
             )
-        return fuse(engine, self._dtype) if self.device.type == "cpu" else engine
+        fusable = self.device.type == "cpu" and not self.network.windowed
+        return fuse(engine, self._dtype) if fusable else engine
 
     def __reduce__(self):
         network = copy.deepcopy(self.network).cpu()
@@ -177,43 +179,66 @@ class Model:
         frame: np.ndarray,
         mask: np.ndarray,
         *,
+        bad: np.ndarray | None = None,
         tile_size: int | None = None,
         progress: bool = False,
     ) -> np.ndarray:
-        """Return a frame whose masked pixels are predicted by the network.
+        """Return what the network predicts at masked pixels.
 
         Parameters
         ----------
         frame : `~numpy.ndarray` or `~deepcr_ccd.plane.Plane`
-            ``(ny, nx)``, finite, in the card's unit.
+            ``(ny, nx)``, in the card's unit.
         mask : `~numpy.ndarray`
             bool, ``(ny, nx)``, True where to fill.
+        bad : `~numpy.ndarray`, optional
+            bool, ``(ny, nx)``, True where the frame is not to be used either; all that
+            is not finite must be in it, or in ``mask``.
         tile_size : int, optional
-            Core of a tile, in px.
+            Core of a tile, in px; for networks that work on tiles.
         progress : bool
-            Show a progress bar.
+            Show a progress bar, for such networks.
 
         Returns
         -------
         `~numpy.ndarray`
-            float32, ``(ny, nx)``; only masked pixels have a meaning.
+            float32, one value a masked pixel, in the order of ``frame[mask]``; NaN
+            where there is too little for a window network to go by.
         """
         self.require("inpaint")
         frame = _as_plane(frame)
-        apply = self._prepare(frame, mask, {})
+        hidden = mask if bad is None else mask | bad
+        apply = self._prepare(frame, hidden, {})
+        if self.network.windowed:
+            return self._fill_windows(apply, frame, mask, ~hidden)
 
-        def function(tile: Tile, values: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-            if not hidden[tile.crop].any():
+        def function(
+            tile: Tile, values: np.ndarray, targets: np.ndarray, hidden: np.ndarray
+        ) -> np.ndarray:
+            if not targets[tile.crop].any():
                 return values
             planes = np.empty((2, *values.shape), dtype=np.float32)
             planes[0] = apply(values, tile)
             planes[0][hidden] = 0
             planes[1] = hidden
             filled = self._run(planes)
-            filled[hidden] = apply.invert(filled, tile, hidden)
+            filled[targets] = apply.invert(filled, tile, targets)
             return filled
 
-        return self._map(function, [frame, mask], tile_size, progress)
+        return self._map(function, [frame, mask, hidden], tile_size, progress)[mask]
+
+    def _fill_windows(
+        self, apply: Callable, frame: Plane, mask: np.ndarray, good: np.ndarray
+    ) -> np.ndarray:
+        def function(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
+            numbers, mean, spread = apply(values, usable)
+            filled = mean + spread * self._run(numbers)
+            filled[usable.sum(axis=1) < ENOUGH] = np.nan
+            return filled
+
+        count = np.count_nonzero(mask)
+        with tile_threads(self.device, mask.size, -(-count // PART)) as pool:
+            return map_windows(function, frame, good, mask, self.network.radius, pool)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write network and card to one safetensors file.
@@ -297,12 +322,17 @@ class Model:
         return prepare(frame, bad, **self.card.transform_arguments, **known)
 
     @torch.inference_mode()
-    def _run(self, planes: np.ndarray, activation: Callable | None = None):
-        """Run the network on ``(channels, ny, nx)``; return ``(ny, nx)``."""
-        tensor = torch.from_numpy(np.ascontiguousarray(planes))[None].to(
-            self.device,
-            dtype=self._dtype,
-            memory_format=torch.channels_last,
+    def _run(self, numbers: np.ndarray, activation: Callable | None = None):
+        """Run the network on ``(channels, ny, nx)`` or ``(n, window)``.
+
+        Return ``(ny, nx)`` or ``(n,)``.
+        """
+        tensor = torch.from_numpy(np.ascontiguousarray(numbers))
+        if self.network.windowed:
+            tensor = tensor.to(self.device, self._dtype)
+            return self._engine(tensor)[:, 0].float().numpy(force=True)
+        tensor = tensor[None].to(
+            self.device, self._dtype, memory_format=torch.channels_last
         )
         result = self._engine(tensor)[0, 0].float()
         return (activation(result) if activation else result).numpy(force=True)

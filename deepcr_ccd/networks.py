@@ -7,7 +7,14 @@ import copy
 import torch
 from torch import nn
 
-__all__ = ["ARCHITECTURES", "UNet", "build_network", "fold_norm", "reduce_precision"]
+__all__ = [
+    "ARCHITECTURES",
+    "UNet",
+    "WindowNetwork",
+    "build_network",
+    "fold_norm",
+    "reduce_precision",
+]
 
 
 class Convolutions(nn.Sequential):
@@ -92,6 +99,11 @@ class UNet(nn.Module):
         )
         self.out = nn.Conv2d(width[0], out_channels * stem**2, 1)
 
+    #: Whether it takes windows around pixels, rather than tiles of the frame.
+    windowed = False
+    #: Names of its first and its last layer.
+    ends = ("down.0.0", "out")
+
     @property
     def stride(self) -> int:
         """Pixels between equivalent positions; tiles start on its multiples."""
@@ -126,6 +138,39 @@ class UNet(nn.Module):
         return nn.functional.pixel_shuffle(x, self.stem) if self.stem > 1 else x
 
 
+class WindowNetwork(nn.Module):
+    """A multilayer perceptron on the window around a pixel.
+
+    It works where it is asked to and nowhere else, which makes it far cheaper than a
+    convolutional network if few pixels are wanted.
+
+    Parameters
+    ----------
+    radius : int
+        Half of the window's width, in px: it is ``2 * radius + 1`` px wide.
+    width : list of int
+        Neurons of each hidden layer.
+    """
+
+    windowed = True
+    stride = 1
+
+    def __init__(self, radius: int = 6, width: list[int] | None = None):
+        super().__init__()
+        self.radius = radius
+        width = [256, 128] if width is None else list(width)
+        entries = [2 * (2 * radius + 1) ** 2, *width]
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip(entries, width, strict=False):
+            layers += [nn.Linear(n_in, n_out), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers, nn.Linear(entries[-1], 1))
+        self.ends = ("layers.0", f"layers.{len(layers)}")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``(n, ..., 2 * k * k)``, `window_units`, to ``(n, 1, ...)``."""
+        return self.layers(x).movedim(-1, 1)
+
+
 def fold_norm(network: UNet, arguments: dict) -> UNet:
     """Return the same network without BatchNorm, which goes into the convolutions.
 
@@ -154,44 +199,48 @@ def fold_norm(network: UNet, arguments: dict) -> UNet:
 
 
 class Wide(nn.Module):
-    """A convolution in float32, between layers that have fewer bits."""
+    """A layer in float32, between layers that have fewer bits."""
 
-    def __init__(self, convolution: nn.Conv2d, after: torch.dtype):
+    def __init__(self, layer: nn.Module, after: torch.dtype):
         super().__init__()
-        self.convolution = convolution.float()
+        self.layer = layer.float()
         self.after = after
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the convolution's output in the type of what comes after."""
-        return self.convolution(x.float()).to(self.after)
+        """Return the layer's output in the type of what comes after."""
+        return self.layer(x.float()).to(self.after)
 
 
 def reduce_precision(
-    network: UNet, dtype: torch.dtype, *, wide_input: bool, wide_output: bool
-) -> UNet:
+    network: nn.Module, dtype: torch.dtype, *, wide_input: bool, wide_output: bool
+) -> nn.Module:
     """Return a copy of a network that computes with fewer bits.
 
     Parameters
     ----------
-    network : UNet
-        Float32, without BatchNorm of its own to be trained.
+    network : torch.nn.Module
+        Of `ARCHITECTURES`, float32, without BatchNorm of its own to be trained.
     dtype : torch.dtype
         Such as ``torch.bfloat16``.
     wide_input, wide_output : bool
-        Whether the first and the last convolution stay as they are: the first for
+        Whether the first and the last layer stay as they are: the first for
         input that spans more than the type resolves, such as electrons on a bright
         sky; the last for output that is more than a yes or no.
     """
     reduced = copy.deepcopy(network).to(dtype)
-    if wide_input:
-        reduced.down[0][0] = Wide(copy.deepcopy(network.down[0][0]), dtype)
-    if wide_output:
-        reduced.out = Wide(copy.deepcopy(network.out), torch.float32)
+    wide = zip(
+        network.ends, (wide_input, wide_output), (dtype, torch.float32), strict=True
+    )
+    for path, wanted, after in wide:
+        if wanted:
+            parent, _, name = path.rpartition(".")
+            layer = copy.deepcopy(network.get_submodule(path))
+            setattr(reduced.get_submodule(parent), name, Wide(layer, after))
     return reduced
 
 
 #: Networks a model card can name.
-ARCHITECTURES: dict[str, type[nn.Module]] = {"unet": UNet}
+ARCHITECTURES: dict[str, type[nn.Module]] = {"unet": UNet, "window": WindowNetwork}
 
 
 def build_network(architecture: str, arguments: dict) -> nn.Module:
@@ -207,7 +256,7 @@ def build_network(architecture: str, arguments: dict) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        A network with the attributes ``radius`` and ``stride``.
+        A network with the attributes ``radius``, ``stride``, ``windowed`` and ``ends``.
 
     Raises
     ------

@@ -14,6 +14,7 @@ import numpy as np
 
 from .sky import CELL, NoiseMap, measure_noise
 from .tiling import Tile, read_tile, row_blocks
+from .windows import window_units
 
 __all__ = ["TRANSFORMS", "Transform"]
 
@@ -185,6 +186,22 @@ def in_noise_units(
     return NoiseUnits(noise, background, variance, readnoise or 0)
 
 
+def in_window_units(
+    frame: np.ndarray,  # noqa: ARG001
+    bad: np.ndarray | None,  # noqa: ARG001
+) -> Callable:
+    """Return `~deepcr_ccd.windows.window_units`: each window has units of its own.
+
+    Parameters
+    ----------
+    frame : `~numpy.ndarray`
+        ``(ny, nx)``, in any unit.
+    bad : `~numpy.ndarray` or None
+        Pixels that are not used.
+    """
+    return window_units
+
+
 #: Transforms a model card can name.
 TRANSFORMS: dict[str, Transform] = {
     "scaled": Transform(scaled),
@@ -192,4 +209,5 @@ TRANSFORMS: dict[str, Transform] = {
     "noise": Transform(
         in_noise_units, frozenset({"background", "variance", "readnoise"})
     ),
+    "window": Transform(in_window_units),
 }

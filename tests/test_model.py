@@ -13,7 +13,7 @@ from deepcr_ccd import devices
 from deepcr_ccd.devices import resolve_device, resolve_precision
 from deepcr_ccd.fusing import fuse
 from deepcr_ccd.model import Model, ModelCard
-from deepcr_ccd.networks import reduce_precision
+from deepcr_ccd.networks import build_network, reduce_precision
 
 
 def test_save_and_load(tmp_path, rng):
@@ -97,13 +97,19 @@ def test_input_of_the_inpainting_network_hides_masked_pixels(rng):
     mask = rng.random(frame.shape) < 0.1
     other = np.where(mask, 1e6, frame).astype(np.float32)
     first, second = model.fill(frame, mask), model.fill(other, mask)
-    np.testing.assert_array_equal(first[mask], second[mask])
+    np.testing.assert_array_equal(first, second)
+    hidden = np.zeros_like(mask)
+    hidden[12:15, 12:15] = True
+    # What is bad is hidden from the network as well.
+    third = model.fill(np.where(hidden, np.nan, frame), mask & ~hidden, bad=hidden)
+    both = model.fill(frame, mask | hidden)
+    np.testing.assert_array_equal(third, both[~hidden[mask | hidden]])
     planes = np.stack([np.where(mask, 0, frame / 100), mask]).astype(np.float32)
     with torch.inference_mode():
         direct = 100 * model.network(torch.from_numpy(planes)[None])[0, 0].numpy()
     inside = np.zeros_like(mask)
     inside[10:-10, 10:-10] = True
-    np.testing.assert_allclose(first[mask & inside], direct[mask & inside], rtol=1e-4)
+    np.testing.assert_allclose(first[inside[mask]], direct[mask & inside], rtol=1e-4)
 
 
 def test_device_names():
@@ -263,3 +269,54 @@ def test_models_travel(rng):
     assert other.card == model.card
     assert other.precision == model.precision
     np.testing.assert_array_equal(other.probability(frame), model.probability(frame))
+
+
+def window_model(**card):
+    """An untrained model that fills from windows."""
+    torch.manual_seed(0)
+    arguments = {"radius": 3, "width": [16, 8]}
+    network = build_network("window", arguments)
+    known = {"name": "w", "task": "inpaint", "unit": None, "transform": "window"}
+    return Model(
+        ModelCard(architecture="window", arguments=arguments, **known, **card),
+        network,
+        device="cpu",
+        precision="float32",
+    )
+
+
+def test_window_networks_see_the_good_pixels_near_and_no_others(rng, tmp_path):
+    model = window_model()
+    frame = rng.normal(100, 5, (40, 50)).astype(np.float32)
+    mask = np.zeros(frame.shape, dtype=bool)
+    mask[20, 20] = mask[39, 49] = True
+    bad = np.zeros_like(mask)
+    bad[20, 22] = True
+    filled = model.fill(frame, mask, bad=bad)
+    changed = np.where(mask | bad, np.nan, frame)
+    changed[20, 24] = changed[16, 20] = 1e5
+    np.testing.assert_array_equal(model.fill(changed, mask, bad=bad), filled)
+    changed[20, 23] += 1
+    first, last = model.fill(changed, mask, bad=bad) != filled
+    assert first
+    assert not last
+    # In any unit, by any route.
+    np.testing.assert_allclose(
+        model.fill(0.01 * frame - 3, mask, bad=bad), 0.01 * filled - 3, rtol=1e-3
+    )
+    model.save(tmp_path / "w.safetensors")
+    again = Model.load(tmp_path / "w.safetensors", device="cpu", precision="float32")
+    np.testing.assert_array_equal(again.fill(frame, mask, bad=bad), filled)
+    reduced = model.to(precision="bfloat16").fill(frame, mask, bad=bad)
+    np.testing.assert_allclose(reduced, filled, atol=0.5)
+
+
+def test_window_networks_say_where_they_know_too_little():
+    frame = np.ones((30, 30), dtype=np.float32)
+    mask = np.zeros(frame.shape, dtype=bool)
+    mask[5:20, 5:20] = True
+    filled = window_model().fill(frame, mask)
+    known = np.zeros_like(mask)
+    known[mask] = np.isfinite(filled)
+    assert not known[8:17, 8:17].any()
+    assert known[5, 5:20].all()

@@ -14,11 +14,13 @@ import torch
 from scipy import ndimage
 
 from ..transforms import TRANSFORMS
+from ..windows import ENOUGH, read_windows
 from .defects import add_banding, add_columns, add_hot_pixels, bleed
 from .tracks import add_deposits
 
 __all__ = [
     "FillFrames",
+    "FillWindows",
     "Labels",
     "Observation",
     "SimulatedFrames",
@@ -26,6 +28,8 @@ __all__ = [
 ]
 
 EIGHT = np.ones((3, 3), dtype=bool)
+#: How often a window is drawn goes with its structure, within these limits.
+STRUCTURE = (0.15, 3.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,11 +258,7 @@ class FillFrames(SimulatedFrames):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([self.seed, index])
         seen = self.observe(rng)
-        # As masks come out: mostly whole, sometimes grown, now and then with an end
-        # of a track left out.
-        mask = seen.truth | (seen.ignore & (rng.random() < 0.5))
-        if rng.random() < 0.5:
-            mask = ndimage.binary_dilation(mask, EIGHT)
+        mask = _some_mask(seen, rng)
         normalize = self.transform.prepare(seen.frame, mask)
         planes = np.stack([np.where(mask, 0, normalize(seen.frame)), mask])
         return {
@@ -266,3 +266,74 @@ class FillFrames(SimulatedFrames):
             "target": torch.from_numpy(np.ascontiguousarray(normalize(seen.quiet))),
             "mask": torch.from_numpy(np.ascontiguousarray(mask)),
         }
+
+
+class FillWindows(SimulatedFrames):
+    """Windows around struck pixels, for training a network that fills them.
+
+    Pixels on structure are drawn more often than those on plain sky, which are many
+    and soon learnt.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for `SimulatedFrames`; the transform is "window".
+    radius : int
+        Half of a window's width, in px.
+    number : int
+        Windows of an item.
+
+    Notes
+    -----
+    An item is a dictionary: ``frame``, float32 ``(number, 2 * k * k)``, see
+    `~deepcr_ccd.windows.window_units`; ``target``, float32 ``(number,)``, the pixel
+    without cosmic rays and noise in the window's units; and ``mask``, bool
+    ``(number,)``, False where a window holds too little to go by.
+    """
+
+    def __init__(self, *args, radius: int = 6, number: int = 768, **kwargs):
+        super().__init__(*args, transform="window", **kwargs)
+        self.radius = radius
+        self.number = number
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng([self.seed, index])
+        seen = self.observe(rng)
+        hidden = _some_mask(seen, rng)
+        if not hidden.any():
+            hidden[self.size // 2, self.size // 2] = True
+        rows, columns = np.nonzero(hidden)
+        share = np.clip(_structure(seen)[hidden], *STRUCTURE)
+        drawn = rng.choice(rows.size, self.number, p=share / share.sum())
+        rows, columns = rows[drawn], columns[drawn]
+        units = self.transform.prepare(seen.frame, hidden)
+        numbers = np.empty(
+            (self.number, 2 * (2 * self.radius + 1) ** 2), dtype=np.float32
+        )
+        target = np.empty(self.number, dtype=np.float32)
+        for values, good, which in read_windows(
+            seen.frame, ~hidden, rows, columns, self.radius
+        ):
+            numbers[which], mean, spread = units(values, good)
+            quiet = seen.quiet[rows[which], columns[which]]
+            target[which] = (quiet - mean) / spread
+        known = numbers[:, numbers.shape[1] // 2 :].sum(axis=1) >= ENOUGH
+        return {
+            "frame": torch.from_numpy(numbers),
+            "target": torch.from_numpy(target),
+            "mask": torch.from_numpy(known),
+        }
+
+
+def _some_mask(seen: Observation, rng: np.random.Generator) -> np.ndarray:
+    """Return a mask as they come out: mostly whole, sometimes grown or with less."""
+    mask = seen.truth | (seen.ignore & (rng.random() < 0.5))
+    return ndimage.binary_dilation(mask, EIGHT) if rng.random() < 0.5 else mask
+
+
+def _structure(seen: Observation) -> np.ndarray:
+    """Return the scatter of what is seen without noise, over the noise."""
+    mean = ndimage.uniform_filter(seen.quiet, 5)
+    square = ndimage.uniform_filter(seen.quiet**2, 5)
+    variance = np.maximum(square - mean**2, 0)
+    return np.sqrt(variance / (np.maximum(seen.quiet, 0) + seen.readnoise**2))

@@ -17,7 +17,7 @@ from torch import nn
 from ..atomic import atomic_path
 from ..devices import resolve_device
 from ..model import Model, ModelCard
-from ..networks import build_network, fold_norm
+from ..networks import ARCHITECTURES, build_network, fold_norm
 
 __all__ = ["Recipe", "train_model"]
 
@@ -26,7 +26,11 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How long, how fast, and with what to train."""
+    """How long, how fast, and with what to train.
+
+    ``bend`` is where the loss of a filling network goes over from the square of the
+    error to the error itself, in the numbers that the network gives.
+    """
 
     steps: int = 6000
     batch: int = 32
@@ -35,6 +39,7 @@ class Recipe:
     decay: float = 1e-4
     clip: float = 1.0
     average: float = 0.998
+    bend: float = 0.5
     seed: int = 0
     workers: int = 2
     checkpoint_every: int = 250
@@ -48,7 +53,7 @@ def _rate(step: int, recipe: Recipe) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(done, 1)))
 
 
-def _mask_loss(output: torch.Tensor, batch: dict) -> torch.Tensor:
+def _mask_loss(output: torch.Tensor, batch: dict, bend: float) -> torch.Tensor:  # noqa: ARG001
     """Return the mean binary cross-entropy of pixels that are not ignored."""
     loss = nn.functional.binary_cross_entropy_with_logits(
         output, batch["truth"].float(), reduction="none"
@@ -57,10 +62,10 @@ def _mask_loss(output: torch.Tensor, batch: dict) -> torch.Tensor:
     return (loss * kept).sum() / kept.sum().clamp(min=1)
 
 
-def _fill_loss(output: torch.Tensor, batch: dict) -> torch.Tensor:
+def _fill_loss(output: torch.Tensor, batch: dict, bend: float) -> torch.Tensor:
     """Return the mean error of masked pixels: squared where small, plain beyond."""
     loss = nn.functional.huber_loss(
-        output, batch["target"], reduction="none", delta=0.5
+        output, batch["target"], reduction="none", delta=bend
     )
     kept = batch["mask"]
     return (loss * kept).sum() / kept.sum().clamp(min=1)
@@ -69,12 +74,16 @@ def _fill_loss(output: torch.Tensor, batch: dict) -> torch.Tensor:
 LOSSES = {"mask": _mask_loss, "inpaint": _fill_loss}
 
 
-def _loss(network, batch: dict, task: str, device: torch.device) -> torch.Tensor:
+def _loss(
+    network: nn.Module, batch: dict, task: str, device: torch.device, bend: float
+) -> torch.Tensor:
     batch = {key: value.to(device) for key, value in batch.items()}
-    frame = batch["frame"].to(memory_format=torch.channels_last)
+    frame = batch["frame"]
+    if not network.windowed:
+        frame = frame.to(memory_format=torch.channels_last)
     with torch.autocast(device.type, torch.bfloat16):
         output = network(frame)[:, 0]
-    return LOSSES[task](output.float(), batch)
+    return LOSSES[task](output.float(), batch, bend)
 
 
 def train_model(
@@ -97,8 +106,9 @@ def train_model(
     ----------
     dataset : `torch.utils.data.Dataset`
         Of dictionaries, such as `~deepcr_ccd.training.dataset.SimulatedFrames` for a
-        card of the task "mask" and `~deepcr_ccd.training.dataset.FillFrames` for one of
-        "inpaint"; at least as long as steps times batch.
+        card of the task "mask", and `~deepcr_ccd.training.dataset.FillWindows` or
+        `~deepcr_ccd.training.dataset.FillFrames` for one of "inpaint"; at least as long
+        as steps times batch.
     card : ModelCard
         The card of the model to be; its arguments say what network to build.
     folder : path-like
@@ -137,7 +147,9 @@ def train_model(
     device = resolve_device(device)
     torch.manual_seed(recipe.seed)
     network = _begin(card, start)
-    network = network.to(device, memory_format=torch.channels_last)
+    if not network.windowed:
+        network = network.to(memory_format=torch.channels_last)
+    network = network.to(device)
     averaged = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe.rate, weight_decay=recipe.decay
@@ -170,7 +182,7 @@ def train_model(
     network.train()
     total, since = 0.0, time.perf_counter()
     for step, batch in enumerate(loader, start=done + 1):
-        loss = _loss(network, batch, card.task, device)
+        loss = _loss(network, batch, card.task, device, recipe.bend)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
@@ -211,7 +223,8 @@ def _average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
 def _begin(card: ModelCard, start: Model | None) -> nn.Module:
     """Return the network to train: a new one with BatchNorm, or a model's."""
     if start is None:
-        return build_network(card.architecture, {**card.arguments, "norm": True})
+        norm = {} if ARCHITECTURES[card.architecture].windowed else {"norm": True}
+        return build_network(card.architecture, {**card.arguments, **norm})
     mine = (card.architecture, card.arguments, card.transform)
     if mine != (start.card.architecture, start.card.arguments, start.card.transform):
         raise ValueError(

@@ -1,0 +1,185 @@
+"""Windows: small squares of pixels around places of a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+__all__ = ["Windows", "map_windows", "read_windows", "window_units", "working_type"]
+
+#: Window elements, and pixels of a frame, that are worked on at a time: bounds memory.
+ELEMENTS = 2_000_000
+PIXELS = 4_000_000
+#: Good pixels that a window must hold to be used.
+ENOUGH = 8
+#: Places that a thread works on at a time.
+PART = 8192
+#: Scale length in px of the weights by which a window's own units are measured.
+KERNEL = 2.0
+
+
+class Windows(NamedTuple):
+    """Windows of ``k * k`` pixels around ``n`` places.
+
+    ``values`` and ``good`` are ``(n, k * k)``, by rows; values that are not good are 0.
+    ``which`` are the places, as an index into those that were asked for.
+    """
+
+    values: np.ndarray
+    good: np.ndarray
+    which: np.ndarray
+
+
+def working_type(dtype: np.dtype) -> np.dtype:
+    """Return the floating type in which pixels of a type are worked on.
+
+    Parameters
+    ----------
+    dtype : `~numpy.dtype`
+        Of a frame.
+    """
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+
+
+def read_windows(
+    data: np.ndarray,
+    good: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    radius: int,
+) -> Iterator[Windows]:
+    """Read the windows around some places, a part of them at a time.
+
+    Parameters
+    ----------
+    data : `~numpy.ndarray`
+        ``(ny, nx)``, any real dtype; read some rows at a time.
+    good : `~numpy.ndarray`
+        bool, ``(ny, nx)``, True where ``data`` may be used. Pixels that are not finite,
+        and what lies beyond the frame, are never good.
+    rows, columns : `~numpy.ndarray`
+        int, ``(n,)``, the places.
+    radius : int
+        Half of a window's width, in px: ``k = 2 * radius + 1``.
+
+    Yields
+    ------
+    Windows
+        Each place is in one of them.
+    """
+    width = 2 * radius + 1
+    order = np.argsort(rows, kind="stable")
+    heights = rows[order]
+    most = max(1, ELEMENTS // width**2)
+    tallest = max(1, PIXELS // data.shape[1])
+    start = 0
+    while start < order.size:
+        first = heights[start]
+        stop = np.searchsorted(heights, first + tallest)
+        which = order[start : min(stop, start + most)]
+        low, high = first - radius, rows[which[-1]] + radius + 1
+        inside = slice(max(low, 0), high)
+        slab = data[inside]
+        slab = slab.astype(working_type(slab.dtype), copy=False)
+        usable = good[inside] & np.isfinite(slab)
+        border = ((inside.start - low, high - inside.start - len(slab)), (radius,) * 2)
+        slab = np.pad(np.where(usable, slab, 0), border)
+        usable = np.pad(usable, border)
+        place = rows[which] - first, columns[which]
+        yield Windows(
+            *(
+                sliding_window_view(plane, (width, width))[place].reshape(
+                    -1, width * width
+                )
+                for plane in (slab, usable)
+            ),
+            which,
+        )
+        start += which.size
+
+
+def map_windows(
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    data: np.ndarray,
+    good: np.ndarray,
+    targets: np.ndarray,
+    radius: int,
+    pool: Executor | None = None,
+) -> np.ndarray:
+    """Apply a function to the windows around pixels.
+
+    Parameters
+    ----------
+    function : callable
+        Takes ``values`` and ``good`` of `Windows`; returns a number for each.
+    data, good, radius
+        As for `read_windows`.
+    targets : `~numpy.ndarray`
+        bool, ``(ny, nx)``, the pixels.
+    pool : `~concurrent.futures.Executor`, optional
+        Threads that work on parts side by side.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        float32, one a target, in the order of ``data[targets]``.
+    """
+    rows, columns = np.nonzero(targets)
+    out = np.empty(rows.size, dtype=np.float32)
+
+    def work(start: int) -> None:
+        part = slice(start, start + PART)
+        found = read_windows(data, good, rows[part], columns[part], radius)
+        for values, usable, which in found:
+            out[part][which] = function(values, usable)
+
+    starts = range(0, rows.size, PART)
+    for _ in map(work, starts) if pool is None else pool.map(work, starts):
+        pass
+    return out
+
+
+def window_units(
+    values: np.ndarray, good: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Take windows over their own mean, in units of their own spread.
+
+    So a network sees the same in any unit, on any sky, in faint stars and in bright
+    ones. Mean and spread are weighted towards the centre of the window.
+
+    Parameters
+    ----------
+    values, good : `~numpy.ndarray`
+        ``(n, k * k)``, from `read_windows`.
+
+    Returns
+    -------
+    numbers : `~numpy.ndarray`
+        float32, ``(n, 2 * k * k)``: the inverse hyperbolic sine of the values in these
+        units, 0 where not good; and which are good, as 0 and 1.
+    mean, spread : `~numpy.ndarray`
+        ``(n,)``, in the unit of ``values``; the spread is 1 where there is none.
+    """
+    size = values.shape[1]
+    half = int(np.sqrt(size)) // 2
+    line = np.arange(-half, half + 1) ** 2
+    kernel = np.exp(-(line[:, None] + line) / (2 * KERNEL**2)).ravel()
+    numbers = np.empty((len(values), 2, size), dtype=np.float32)
+    scaled, known = numbers[:, 0], numbers[:, 1]
+    known[:] = good
+    # Not by matrix products, whose own threads would get in the way of those of others.
+    weights = known * kernel.astype(values.dtype)
+    total = weights.sum(axis=1)
+    total[total == 0] = 1
+    mean = np.einsum("nw,nw->n", values, weights) / total
+    over = values - mean[:, None]
+    spread = np.sqrt(np.einsum("nw,nw,nw->n", over, over, weights) / total)
+    spread[~(spread > 0)] = 1
+    over /= spread[:, None]
+    np.arcsinh(over, out=scaled, casting="same_kind")
+    scaled *= known
+    return numbers.reshape(len(values), -1), mean, spread
