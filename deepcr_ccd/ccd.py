@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-
 import numpy as np
 from astropy import units as u
 
-from . import detection
-from .frame import as_mask, read_frame
+from . import chunked, detection
+from .frame import POWERS, Frame, as_mask, is_chunked, read_frame
+from .keywords import KEYWORDS, record
 from .noise import resolve_gain, resolve_satlevel
 from .zoo import DEFAULT_MODEL, load_model
 
 __all__ = ["KEYWORDS", "cosmicray_deepcr", "cosmicray_probability", "inpaint"]
-
-#: Header keywords of a cleaned frame, with their comments.
-COMMENTS = {
-    "CRMODEL": "model that found the cosmic rays",
-    "CRVERS": "version of deepcr_ccd",
-    "CRTHRESH": "probability above which a pixel is struck",
-    "CRNPIX": "pixels struck by cosmic rays",
-    "CRNOBJ": "cosmic rays (groups of touching pixels)",
-    "CRNSKIP": "pixels bad on input and not examined",
-    "CRFILL": "how struck pixels were filled",
-}
-KEYWORDS = tuple(COMMENTS)
 
 
 def cosmicray_deepcr(
@@ -50,8 +37,9 @@ def cosmicray_deepcr(
     ----------
     ccd : `~astropy.nddata.CCDData`, other NDData, Quantity or array-like
         Frame of shape ``(ny, nx)``, or a stack ``(n, ny, nx)`` that is cleaned
-        plane by plane. It is not modified. To models that need a unit, a plain array
-        is in the one they work in, or in adu if ``gain`` is given.
+        plane by plane. It is not modified. Dask arrays are worked on lazily, in their
+        chunks. To models that need a unit, a plain array is in the one they work in,
+        or in adu if ``gain`` is given.
     model : str, path-like or Model
         A name of `list_models`, the path of a model file, or a model.
     gain : float, `~astropy.units.Quantity` or str, optional
@@ -135,7 +123,7 @@ def cosmicray_deepcr(
     >>> cleaned.header["CRNOBJ"]
     1
     """
-    frame = read_frame(ccd)
+    frame = read_frame(ccd, chunked=True)
     model = load_model(model, device=device, task="mask", precision=precision)
     threshold = detection.check_threshold(threshold, model, target_fpr)
     if not np.isscalar(grow) or isinstance(grow, str) or not 0 <= grow < np.inf:
@@ -144,6 +132,22 @@ def cosmicray_deepcr(
     examination = detection.prepare(frame, model, gain, readnoise)
     fill = detection.choose_fill(inpaint, model, frame, gain)
     level = resolve_satlevel(satlevel, frame.unit, frame.header, gain)
+    if is_chunked(frame.data):
+        cleaned, crmask, sigma = chunked.clean(
+            frame,
+            level,
+            model,
+            examination,
+            chunked.check_fill(fill, inpaint),
+            threshold=threshold,
+            grow=grow,
+            tile_size=tile_size,
+        )
+        # What takes the whole frame to count is left out.
+        keywords = record(model.card.name, threshold, fill.method)
+        return _rebuild_chunks(
+            frame, cleaned, crmask, sigma, keywords if add_keyword else None
+        )
 
     crmasks, fills, sigmas, skipped = [], [], [], 0
     for plane, mask in frame.planes():
@@ -180,16 +184,9 @@ def cosmicray_deepcr(
         return cleaned, crmask
     n_pixels = int(np.count_nonzero(crmask))
     n_objects = sum(detection.count_objects(plane) for plane in crmasks)
-    keywords = _record(
-        model.card.name,
-        importlib.metadata.version("deepcr_ccd"),
-        threshold,
-        n_pixels,
-        n_objects,
-        skipped,
-        fill.method,
-    )
     name = model.card.name
+    counts = {"CRNPIX": n_pixels, "CRNOBJ": n_objects, "CRNSKIP": skipped}
+    keywords = record(name, threshold, fill.method, **counts)
     return frame.rebuild(
         cleaned,
         crmask if sigmas else None,
@@ -239,24 +236,22 @@ def cosmicray_probability(
     >>> bool(p[20, 22] > 0.9), bool(p[50, 50] < 0.1)
     (True, True)
     """
-    frame = read_frame(ccd)
+    frame = read_frame(ccd, chunked=True)
     model = load_model(model, device=device, task="mask", precision=precision)
     gain = resolve_gain(gain, frame.header)
     examination = detection.prepare(frame, model, gain, readnoise)
-    return frame.stack(
-        [
-            detection.examine(
-                plane,
-                detection.unexamined(plane, mask, None),
-                model,
-                factor=examination.factor,
-                tile_size=tile_size,
-                progress=progress,
-                **examination.facts,
-            )
-            for plane, mask in frame.planes()
-        ]
-    )
+    options = {"factor": examination.factor, "tile_size": tile_size}
+    options |= examination.facts
+    planes = []
+    for plane, mask in frame.planes():
+        if is_chunked(plane):
+            planes.append(chunked.examine(plane, mask, None, model, **options)[0])
+            continue
+        bad = detection.unexamined(plane, mask, None)
+        planes.append(
+            detection.examine(plane, bad, model, progress=progress, **options)
+        )
+    return frame.stack(planes)
 
 
 def inpaint(data, mask, *, method="auto", model=None, gain=None, device=None):
@@ -343,9 +338,18 @@ def inpaint(data, mask, *, method="auto", model=None, gain=None, device=None):
     return filled, spread
 
 
-def _record(*values) -> dict:
-    """Return values of `KEYWORDS`, each with its comment."""
-    return {
-        key: (value, comment)
-        for (key, comment), value in zip(COMMENTS.items(), values, strict=True)
-    }
+def _rebuild_chunks(frame: Frame, cleaned, crmask, sigma, keywords: dict | None):
+    """Return what a user gets for a frame that Dask holds."""
+    if frame.header is None:
+        return cleaned, crmask
+    result = frame.rebuild(
+        cleaned,
+        None,
+        np.empty(0),
+        crmask=crmask,
+        keywords=keywords,
+        history="deepcr_ccd: cosmic rays found lazily, and not counted",
+    )
+    if sigma is not None and type(result.uncertainty) in POWERS:
+        result.uncertainty = chunked.with_sigma(result.uncertainty, sigma, frame.unit)
+    return result

@@ -18,7 +18,7 @@ from astropy.nddata import (
     VarianceUncertainty,
 )
 
-__all__ = ["Frame", "read_frame"]
+__all__ = ["Frame", "is_chunked", "read_frame"]
 
 HISTORY_LENGTH = 72
 VALUE_LENGTH = 68
@@ -97,7 +97,10 @@ class Frame:
         elif crmask is not None:
             mask = crmask.copy()
         result = copy.deepcopy(self.source, memo)
-        if crmask is not None:
+        if is_chunked(crmask):
+            # The setter of CCDData would read it into memory.
+            result._mask = mask  # noqa: SLF001
+        elif crmask is not None:
             result.mask = mask
         uncertainty = result.uncertainty
         if filled is not None and type(uncertainty) in POWERS and sigma.size:
@@ -148,7 +151,18 @@ def _add_keywords(meta, keywords: dict[str, tuple[Any, str]], history: str) -> N
         meta["HISTORY"] = f"{before}; {history}"
 
 
-def read_frame(ccd, name: str = "ccd") -> Frame:
+def is_chunked(array) -> bool:
+    """Tell whether an array is one of Dask's.
+
+    Parameters
+    ----------
+    array : array-like
+        Of any kind; Dask need not be installed.
+    """
+    return type(array).__module__.startswith("dask.array")
+
+
+def read_frame(ccd, name: str = "ccd", *, chunked: bool = False) -> Frame:
     """Take apart what a user passed as a frame.
 
     Parameters
@@ -157,6 +171,8 @@ def read_frame(ccd, name: str = "ccd") -> Frame:
         2-D, or a 3-D stack of frames; masked arrays keep their mask.
     name : str
         Name of the argument, for messages.
+    chunked : bool
+        Whether Dask's arrays stay what they are; otherwise they are read into memory.
 
     Returns
     -------
@@ -178,7 +194,9 @@ def read_frame(ccd, name: str = "ccd") -> Frame:
         data, mask = ccd.data, np.ma.getmaskarray(ccd)
     else:
         data = ccd
-    data = np.asarray(data)
+    chunked = chunked and is_chunked(data)
+    if not chunked:
+        data = np.asarray(data)
     if data.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, not {data.dtype}")
     if data.ndim not in (2, 3) or data.size == 0:
@@ -186,6 +204,8 @@ def read_frame(ccd, name: str = "ccd") -> Frame:
             f"{name} has shape {data.shape}; allowed are (ny, nx) and (n, ny, nx), "
             "not empty"
         )
+    if is_chunked(mask) and not chunked:
+        mask = np.asarray(mask)
     if mask is not None and mask is not np.ma.nomask:
         mask = as_mask(mask, data.shape, f"mask of {name}")
     else:
@@ -213,10 +233,14 @@ def as_mask(mask, shape: tuple[int, ...], name: str) -> np.ndarray:
     ValueError
         If its shape is another.
     """
-    mask = np.asarray(mask)
+    if not is_chunked(mask):
+        mask = np.asarray(mask)
     if mask.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold truth values, not {mask.dtype}")
     one_for_all_planes = shape[1:] if len(shape) == 3 else shape
     if mask.shape not in (shape, (), one_for_all_planes):
         raise ValueError(f"{name} has shape {mask.shape}; the frame has {shape}")
+    if is_chunked(mask):
+        mask = mask.astype(bool)
+        return mask if mask.shape == shape else mask[None].repeat(shape[0], axis=0)
     return np.broadcast_to(mask.astype(bool, copy=False), shape)

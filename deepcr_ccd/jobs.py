@@ -18,8 +18,9 @@ from pathlib import Path
 from astropy import units as u
 from astropy.io import fits
 
-from .ccd import KEYWORDS, cosmicray_deepcr
+from .ccd import cosmicray_deepcr
 from .files import DQ_BIT, FitsFile, Image, write_masks
+from .keywords import KEYWORDS
 from .model import Model
 from .rewriting import check_whole
 from .zoo import DEFAULT_MODEL, load_model

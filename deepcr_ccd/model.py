@@ -6,7 +6,6 @@ import copy
 import functools
 import hashlib
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,21 +13,20 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from astropy.utils.exceptions import AstropyUserWarning
 
 from .atomic import atomic_path
 from .card import ModelCard
 from .devices import (
     PRECISIONS,
-    choose_tiles,
     resolve_device,
     resolve_precision,
     tile_threads,
 )
+from .execution import run_over_tiles
 from .fusing import fuse
 from .networks import build_network, reduce_precision
 from .plane import Plane
-from .tiling import Tile, map_tiles, plan_tiles
+from .tiling import Tile
 from .transforms import TRANSFORMS
 from .windows import ENOUGH, PART, map_windows
 
@@ -142,6 +140,8 @@ class Model:
         bad: np.ndarray | None = None,
         tile_size: int | None = None,
         progress: bool = False,
+        prepared: Callable | None = None,
+        region: tuple[tuple[int, int], tuple[int, int]] | None = None,
         **facts,
     ) -> np.ndarray:
         """Return the probability that a cosmic ray struck each pixel.
@@ -156,23 +156,29 @@ class Model:
             Core of a tile, in px. It changes memory and speed, not the result.
         progress : bool
             Show a progress bar.
+        prepared : callable, optional
+            From `prepare`, where that is done already.
+        region : tuple, optional
+            Rows and columns that are wanted, as ``(start, stop)``; by default all.
         **facts
             What is known of the noise, for transforms that use it.
 
         Returns
         -------
         `~numpy.ndarray`
-            float32, ``(ny, nx)``, in [0, 1].
+            float32, of the shape of the region, in [0, 1].
         """
         self.require("mask")
         frame = _as_plane(frame)
-        apply = self._prepare(frame, bad, facts)
+        apply = prepared or self.prepare(frame, bad, **facts)
 
         def function(tile: Tile, values: np.ndarray) -> np.ndarray:
             planes = apply(values, tile)[np.newaxis]
             return self._run(planes, torch.sigmoid)
 
-        return self._map(function, [frame], tile_size, progress)
+        return self._map(
+            function, [frame], region=region, tile_size=tile_size, progress=progress
+        )
 
     def fill(
         self,
@@ -208,7 +214,7 @@ class Model:
         self.require("inpaint")
         frame = _as_plane(frame)
         hidden = mask if bad is None else mask | bad
-        apply = self._prepare(frame, hidden, {})
+        apply = self.prepare(frame, hidden)
         if self.network.windowed:
             return self._fill_windows(apply, frame, mask, ~hidden)
 
@@ -225,7 +231,9 @@ class Model:
             filled[targets] = apply.invert(filled, tile, targets)
             return filled
 
-        return self._map(function, [frame, mask, hidden], tile_size, progress)[mask]
+        return self._map(
+            function, [frame, mask, hidden], tile_size=tile_size, progress=progress
+        )[mask]
 
     def _fill_windows(
         self, apply: Callable, frame: Plane, mask: np.ndarray, good: np.ndarray
@@ -316,7 +324,22 @@ class Model:
                 f"not for {task!r}"
             )
 
-    def _prepare(self, frame: np.ndarray, bad: np.ndarray | None, facts: dict):
+    def prepare(
+        self, frame: np.ndarray, bad: np.ndarray | None = None, **facts
+    ) -> Callable:
+        """Take the measure of a frame: what its pixels become for the network.
+
+        Parameters
+        ----------
+        frame, bad, **facts
+            As for `probability`; the frame needs no more than a shape and to be
+            indexed.
+
+        Returns
+        -------
+        callable
+            See ``deepcr_ccd.transforms``.
+        """
         known = {key: facts[key] for key in self.card.uses if key in facts}
         prepare = TRANSFORMS[self.card.transform].prepare
         return prepare(frame, bad, **self.card.transform_arguments, **known)
@@ -337,57 +360,15 @@ class Model:
         result = self._engine(tensor)[0, 0].float()
         return (activation(result) if activation else result).numpy(force=True)
 
-    def _map(
-        self,
-        function: Callable[..., np.ndarray],
-        frames: list,
-        tile_size: int | None,
-        progress: bool,
-    ) -> np.ndarray:
-        """Map a function over tiles, with smaller tiles if memory runs out."""
-        out = np.empty(frames[0].shape, dtype=np.float32)
-        size = self._tile_size(tile_size, out.shape)
-        while True:
-            tiles = plan_tiles(
-                out.shape,
-                size,
-                radius=self.network.radius,
-                stride=self.network.stride,
-            )
-            try:
-                with tile_threads(self.device, out.size, len(tiles)) as pool:
-                    return map_tiles(
-                        function,
-                        frames,
-                        out,
-                        tiles,
-                        pool=pool,
-                        progress=progress,
-                        description=self.card.name,
-                    )
-            except torch.OutOfMemoryError:
-                if max(size) <= 32:
-                    raise
-                size = tuple(max(32, width // 2) for width in size)
-                warnings.warn(
-                    f"out of memory on {self.device}; tile_size is now {max(size)}",
-                    AstropyUserWarning,
-                    stacklevel=2,
-                )
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
-
-    def _tile_size(
-        self, tile_size: int | None, shape: tuple[int, int]
-    ) -> tuple[int, int]:
-        """Return height and width of a tile's core: even shares of the frame."""
-        if tile_size is not None:
-            if isinstance(tile_size, bool) or int(tile_size) != tile_size:
-                raise TypeError(f"tile_size={tile_size!r} must be a whole number of px")
-            if tile_size < 1:
-                raise ValueError(f"tile_size={tile_size!r} must be at least 1 px")
-            return int(tile_size), int(tile_size)
-        return choose_tiles(self.device, self.network.radius, shape)
+    def _map(self, function: Callable, frames: list, **options) -> np.ndarray:
+        return run_over_tiles(
+            function,
+            frames,
+            self.network,
+            self.device,
+            description=self.card.name,
+            **options,
+        )
 
 
 def _rebuild(card: ModelCard, network, device, precision: str) -> Model:

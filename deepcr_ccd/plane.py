@@ -8,7 +8,7 @@ from scipy import ndimage
 from .filling import fill_pixels
 from .tiling import Tile, read_tile, reflect_indices, row_blocks
 
-__all__ = ["Plane"]
+__all__ = ["Plane", "to_float32"]
 
 LARGEST = np.finfo(np.float32).max
 #: With more bad pixels than this share, those out of sight are not looked at closely.
@@ -34,6 +34,11 @@ class Plane:
     radius : int, optional
         Receptive radius of the network in px: bad pixels farther from any good one
         have no effect, and are not looked at closely.
+    shape, origin : tuple of int, optional
+        If ``data`` is a piece of a frame: the shape of the whole, and where in it the
+        piece begins.
+    highest : float, optional
+        The highest good pixel of the whole frame, if that is known.
     """
 
     def __init__(
@@ -42,20 +47,22 @@ class Plane:
         factor: float = 1.0,
         bad: np.ndarray | None = None,
         radius: int | None = None,
+        *,
+        shape: tuple[int, int] | None = None,
+        origin: tuple[int, int] = (0, 0),
+        highest: float | None = None,
     ):
         self.data = data
         self.factor = np.float32(factor)
         self.bad = bad
-        self.shape = data.shape
+        self.shape = shape or data.shape
+        self.origin = origin
         if bad is not None:
-            self._patch(radius)
+            self._patch(radius, highest)
 
     def __getitem__(self, index) -> np.ndarray:
         """Return some pixels, float32 and finite, bad ones as they are."""
-        values = self._convert(self.data[index])
-        if self.bad is None:
-            return values
-        return np.nan_to_num(values, nan=0, posinf=LARGEST, neginf=-LARGEST)
+        return to_float32(self.data[index], self.factor, finite=self.bad is not None)
 
     def read(self, tile: Tile) -> np.ndarray:
         """Return the pixels of a tile's read, float32; possibly a view, not to write.
@@ -65,17 +72,20 @@ class Plane:
         tile : Tile
             From `~deepcr_ccd.tiling.plan_tiles` for this shape.
         """
-        values = self._convert(read_tile(self.data, tile))
+        whole = self.shape, self.origin
+        values = self._convert(read_tile(self.data, tile, *whole))
         if self.bad is None:
             return values
-        rows, columns = np.nonzero(read_tile(self.bad, tile))
+        rows, columns = np.nonzero(read_tile(self.bad, tile, *whole))
         if not rows.size:
             return values
         there = [
-            reflect_indices(*span, size)
-            for span, size in zip(tile.read, self.shape, strict=True)
+            reflect_indices(*span, size) - start
+            for span, size, start in zip(
+                tile.read, self.shape, self.origin, strict=True
+            )
         ]
-        flat = there[0][rows] * self.shape[1] + there[1][columns]
+        flat = there[0][rows] * self.data.shape[1] + there[1][columns]
         values = values.copy()
         values[rows, columns] = self._level
         if self._places.size:
@@ -90,30 +100,55 @@ class Plane:
         return np.array(self.read(Tile(tuple((0, n) for n in self.shape), (), ())))
 
     def _convert(self, values: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):
-            frame = values.astype(np.float32, copy=False)
-            if self.factor != 1:
-                frame = frame * self.factor
-        if values.dtype.itemsize > 4 or self.factor != 1:
-            frame = np.clip(frame, -LARGEST, LARGEST)
-        return frame
+        return to_float32(values, self.factor)
 
-    def _patch(self, radius: int | None) -> None:
+    def _patch(self, radius: int | None, highest: float | None) -> None:
         """Work out what bad pixels are replaced by."""
         near, self._level = self.bad, np.float32(0)
         if radius is not None and self.bad.mean() > MANY:
             near = self.bad & ndimage.maximum_filter(~self.bad, size=2 * radius + 1)
             self._level = self._convert(_median(self.data, ~self.bad))
         self._places = np.flatnonzero(near)
-        highest = -np.inf
-        for rows in row_blocks(self.shape):
-            good = self.data[rows][~self.bad[rows]]
-            if good.size:
-                highest = max(highest, good.max())
+        if highest is None:
+            highest = _highest(self.data, self.bad)
         own = self.data[near]
         own = np.where(np.isfinite(own), np.minimum(own, highest), -np.inf)
         fill, _ = fill_pixels(self.data, near, self.bad, "median")
         self._values = self._convert(np.maximum(fill, own))
+
+
+def to_float32(values: np.ndarray, factor: float, finite: bool = False) -> np.ndarray:
+    """Return pixels as networks take them; the same array if it is such already.
+
+    Parameters
+    ----------
+    values : `~numpy.ndarray`
+        Any real dtype and byte order.
+    factor : float
+        From their unit to that of the network.
+    finite : bool
+        Whether to put numbers in the place of what is none.
+    """
+    factor = np.float32(factor)
+    with np.errstate(over="ignore"):
+        frame = values.astype(np.float32, copy=False)
+        if factor != 1:
+            frame = frame * factor
+    if values.dtype.itemsize > 4 or factor != 1:
+        frame = np.clip(frame, -LARGEST, LARGEST)
+    if finite:
+        frame = np.nan_to_num(frame, nan=0, posinf=LARGEST, neginf=-LARGEST)
+    return frame
+
+
+def _highest(data: np.ndarray, bad: np.ndarray) -> float:
+    """Return the highest good pixel, looking at some rows at a time."""
+    highest = -np.inf
+    for rows in row_blocks(data.shape):
+        good = data[rows][~bad[rows]]
+        if good.size:
+            highest = max(highest, good.max())
+    return highest
 
 
 def _median(data: np.ndarray, good: np.ndarray) -> np.ndarray:

@@ -36,16 +36,21 @@ class Tile(NamedTuple):
 
 
 def _plan_axis(
-    size: int, tile_size: int, halo: int, stride: int
+    size: int, tile_size: int, halo: int, stride: int, span: tuple[int, int]
 ) -> Iterator[tuple[tuple[int, int], slice, slice]]:
     # The network's pooling grid ends where the frame ends. deepCR pads its input at
     # the start, so that frames of any size give the same result here and there.
-    first = -(-size % stride)
-    for start in range(first, size, tile_size):
-        stop = min(start + tile_size, size)
+    grid = -(-size % stride)
+    low, high = span
+    first = grid + (low - grid) // stride * stride
+    for start in range(first, high, tile_size):
+        stop = min(start + tile_size, high)
+        # Reads end on the grid too, as they start there.
+        stop += (grid - stop) % stride
         read = (start - halo, stop + halo)
-        write = slice(max(start, 0), stop)
-        yield read, write, slice(write.start - read[0], write.stop - read[0])
+        core = max(start, low), min(stop, high)
+        crop = slice(core[0] - read[0], core[1] - read[0])
+        yield read, slice(core[0] - low, core[1] - low), crop
 
 
 def plan_tiles(
@@ -54,8 +59,9 @@ def plan_tiles(
     *,
     radius: int,
     stride: int,
+    region: tuple[tuple[int, int], tuple[int, int]] | None = None,
 ) -> list[Tile]:
-    """Cover a frame with tiles whose cores do not depend on the tiling.
+    """Cover a frame, or a region of it, with tiles.
 
     Parameters
     ----------
@@ -66,17 +72,24 @@ def plan_tiles(
         ``stride``.
     radius, stride : int
         Receptive radius and stride of the network, in px.
+    region : tuple, optional
+        Rows and columns to cover, as ``(start, stop)``; by default all. What is written
+        counts from its start.
 
     Returns
     -------
     list of Tile
-        Reads are a multiple of ``stride`` wide and start on the same grid.
+        Reads are a multiple of ``stride`` wide and start on one grid, whatever the
+        region and the size of the tiles: so these do not change the result.
     """
     halo = -(-radius // stride) * stride
     sizes = (tile_size, tile_size) if isinstance(tile_size, int) else tile_size
     cores = [max(1, -(-size // stride)) * stride for size in sizes]
-    rows = list(_plan_axis(shape[0], cores[0], halo, stride))
-    columns = list(_plan_axis(shape[1], cores[1], halo, stride))
+    spans = region or tuple((0, size) for size in shape)
+    rows, columns = (
+        list(_plan_axis(size, core, halo, stride, span))
+        for size, core, span in zip(shape, cores, spans, strict=True)
+    )
     return [
         Tile((y_read, x_read), (y_write, x_write), (y_crop, x_crop))
         for y_read, y_write, y_crop in rows
@@ -111,15 +124,22 @@ def row_blocks(shape: tuple[int, int]) -> list[slice]:
     return [slice(y, y + step) for y in range(0, shape[0], step)]
 
 
-def read_tile(frame: np.ndarray, tile: Tile) -> np.ndarray:
+def read_tile(
+    frame: np.ndarray,
+    tile: Tile,
+    shape: tuple[int, int] | None = None,
+    origin: tuple[int, int] = (0, 0),
+) -> np.ndarray:
     """Read a tile: a view inside the frame, a reflected copy across its edge.
 
     Parameters
     ----------
     frame : `~numpy.ndarray`
-        ``(ny, nx)``.
+        ``(ny, nx)``, or the piece of it that is at hand.
     tile : Tile
-        From `plan_tiles` for this shape.
+        From `plan_tiles` for the frame's shape.
+    shape, origin : tuple of int, optional
+        For a piece: the shape of the whole frame, and where in it the piece begins.
 
     Returns
     -------
@@ -127,11 +147,11 @@ def read_tile(frame: np.ndarray, tile: Tile) -> np.ndarray:
         The pixels of ``tile.read``.
     """
     (y0, y1), (x0, x1) = tile.read
-    ny, nx = frame.shape
+    ny, nx = shape or frame.shape
     if y0 >= 0 and x0 >= 0 and y1 <= ny and x1 <= nx:
-        return frame[y0:y1, x0:x1]
-    rows = reflect_indices(y0, y1, ny)
-    columns = reflect_indices(x0, x1, nx)
+        return frame[y0 - origin[0] : y1 - origin[0], x0 - origin[1] : x1 - origin[1]]
+    rows = reflect_indices(y0, y1, ny) - origin[0]
+    columns = reflect_indices(x0, x1, nx) - origin[1]
     # Only the rows and columns inside the frame are touched, which matters for
     # memory-mapped input.
     return frame[rows[:, None], columns]

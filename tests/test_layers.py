@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 FLOORS = [
     {
         "devices",
+        "keywords",
         "fusing",
         "networks",
         "noise",
@@ -23,7 +24,7 @@ FLOORS = [
         "reporting",
         "rewriting",
     },
-    {"filling"},
+    {"filling", "execution"},
     {"sky", "plane"},
     {"transforms"},
     {"card"},
@@ -31,6 +32,7 @@ FLOORS = [
     {"checkpoints"},
     {"zoo", "files"},
     {"detection"},
+    {"chunked"},
     {"ccd", "scrappy", "original", "plot"},
     {"jobs"},
     {"cluster"},

@@ -221,8 +221,7 @@ def test_tiles_side_by_side_are_those_in_turn(rng):
 
 
 def test_default_tiles_are_even_shares():
-    model = random_model()
-    height, width = model._tile_size(None, (1000, 5000))
+    height, width = devices.choose_tiles(torch.device("cpu"), 9, (1000, 5000))
     assert 216 * 24 > height > 256 / 2
     assert -(-1000 // height) * height - 1000 < 5
     assert width <= 256

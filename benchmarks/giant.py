@@ -1,0 +1,92 @@
+"""Clean one giant frame that Dask holds, and say what memory it took.
+
+    python benchmarks/giant.py FOLDER [--size 20000] [--chunk 2000]
+
+A frame of simulated stars and cosmic rays is written to FOLDER as float32, mapped into
+memory by Dask, cleaned lazily, and written to FOLDER chunk by chunk. Memory is that of
+the process without pages of files, which the system takes back when it needs them.
+"""
+
+import argparse
+import threading
+import time
+from pathlib import Path
+
+import dask
+import dask.array as da
+import numpy as np
+from astropy.nddata import CCDData
+
+from deepcr_ccd import cosmicray_deepcr
+from deepcr_ccd.demo import simulate
+
+
+def anonymous():
+    """Return the memory of this process without pages of files, in MB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+class Watch(threading.Thread):
+    """Notes the highest memory until it is told to stop."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.peak = 0.0
+        self.done = threading.Event()
+
+    def run(self):
+        """Look ten times a second."""
+        while not self.done.wait(0.1):
+            self.peak = max(self.peak, anonymous())
+
+
+def new_file(path, size, dtype):
+    """Return a new array file of size x size px."""
+    return np.lib.format.open_memmap(path, "w+", dtype=dtype, shape=(size, size))
+
+
+def main():
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--size", type=int, default=20000)
+    parser.add_argument("--chunk", type=int, default=2000)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    size, width = options.size, 1000
+    frame = new_file(options.folder / "frame.npy", size, np.float32)
+    for y in range(0, size, width):
+        part = simulate((width, width), n_stars=300, n_tracks=250, seed=y).data
+        for x in range(0, size, width):
+            piece = frame[y : y + width, x : x + width]
+            piece[:] = part[: piece.shape[0], : piece.shape[1]]
+    frame.flush()
+    source = np.load(options.folder / "frame.npy", mmap_mode="r")
+    ccd = CCDData(da.from_array(source, options.chunk), unit="electron")
+    outputs = [
+        new_file(options.folder / f"{name}.npy", size, dtype)
+        for name, dtype in (("cleaned", np.float32), ("mask", bool))
+    ]
+    before = anonymous()
+    watch = Watch()
+    watch.start()
+    start = time.perf_counter()
+    cleaned = cosmicray_deepcr(ccd)
+    measured = time.perf_counter() - start
+    with dask.config.set(scheduler="threads"):
+        da.store([cleaned.data, cleaned.mask], outputs)
+    seconds = time.perf_counter() - start
+    watch.done.set()
+    print(
+        f"{size} x {size} px in chunks of {options.chunk}: {seconds:.0f} s "
+        f"({measured:.0f} s to measure the frame), {size**2 / seconds / 1e6:.1f} "
+        f"Mpix/s, {np.count_nonzero(outputs[1])} px struck\n"
+        f"memory: {before:.0f} MB before, {watch.peak:.0f} MB at its peak"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,389 @@
+"""Frames that Dask holds in chunks: examined and filled lazily, chunk by chunk.
+
+What is known of the whole frame, its noise above all, is measured first, some rows at a
+time. A chunk is read with as much of its neighbours as the network sees, so the result
+is that of the frame in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from astropy.nddata import NDUncertainty
+
+from . import detection
+from .detection import Examination, Fill, fill_frame
+from .frame import POWERS, Frame
+from .model import Model
+from .plane import Plane, to_float32
+
+__all__ = ["check_fill", "clean", "examine", "with_sigma"]
+
+#: Pixels of a band that is read at once while the frame is measured.
+BAND = 64_000_000
+#: What a fill may reach for beyond its chunk, in px.
+REACH = 40
+
+Region = tuple[tuple[int, int], tuple[int, int]]
+
+
+class Rows:
+    """A chunked array that is indexed like one in memory; the last band is kept."""
+
+    def __init__(self, array, convert: Callable[[np.ndarray], np.ndarray]):
+        self.array = array
+        self.shape = array.shape
+        self.convert = convert
+        self.low = self.high = 0
+
+    def __getitem__(self, index):
+        rows, *columns = index if isinstance(index, tuple) else (index,)
+        if isinstance(rows, slice):
+            low, high, _ = rows.indices(self.shape[0])
+            self._read(low, high)
+            rows = slice(low - self.low, high - self.low)
+        else:
+            self._read(int(rows.min()), int(rows.max()) + 1)
+            rows = rows - self.low
+        return self.convert(self.band[(rows, *columns)])
+
+    def _read(self, low: int, high: int) -> None:
+        if self.low <= low and high <= self.high:
+            return
+        ends = np.cumsum([0, *self.array.chunks[0]])
+        start = ends[np.searchsorted(ends, low, side="right") - 1]
+        stop = ends[np.searchsorted(ends, high)]
+        # Whole chunks are read once only, unless they are too large.
+        if (stop - start) * self.shape[1] > BAND:
+            start, stop = low, min(max(high, low + BAND // self.shape[1]), stop)
+        self.band = None
+        self.band = self.array[start:stop].compute()
+        self.low, self.high = int(start), int(stop)
+
+
+def examine(
+    plane,
+    mask,
+    satlevel: float | None,
+    model: Model,
+    *,
+    factor: float = 1.0,
+    tile_size: int | None = None,
+    **facts,
+):
+    """Return the probability of a cosmic ray in each pixel, and what is not examined.
+
+    Parameters
+    ----------
+    plane : `dask.array.Array`
+        ``(ny, nx)``, any real dtype.
+    mask : array or None
+        bool, ``(ny, nx)``, True where bad.
+    satlevel : float or None
+        Pixels at or above it are saturated.
+    model : Model
+        For task "mask".
+    factor : float
+        From the plane's unit to the card's.
+    tile_size : int, optional
+        Core of a tile, in px.
+    **facts
+        What is known of the noise, in the card's unit.
+
+    Returns
+    -------
+    probability, bad : `dask.array.Array`
+        float32, NaN where not examined; and bool; in the chunks of ``plane``.
+    """
+    import dask
+    import dask.array as da
+
+    bad = ~da.isfinite(plane)
+    if mask is not None:
+        bad = bad | da.asarray(mask).rechunk(plane.chunks)
+    if satlevel is not None:
+        bad = bad | (plane >= satlevel)
+    every, some, highest = dask.compute(
+        bad.all(), bad.any(), da.where(bad, -np.inf, plane).max()
+    )
+    if every:
+        shape = {"shape": plane.shape, "chunks": plane.chunks}
+        return da.full(**shape, fill_value=np.nan, dtype=np.float32), bad
+    rows = Rows(plane, lambda values: to_float32(values, factor, finite=True))
+    hidden = Rows(bad, np.asarray) if some else None
+    prepared = dask.delayed(model.prepare(rows, hidden, **facts), traverse=False)
+    network = model.network
+    # Beyond what the network sees: its grid, and what bad pixels in it are filled from.
+    margin = network.radius + 2 * network.stride
+    if some:
+        margin += network.radius + 12
+    known = {
+        "shape": plane.shape,
+        "factor": factor,
+        "highest": highest,
+        "tile_size": tile_size,
+        "threads": torch.get_num_threads(),
+    }
+    probability = _map_chunks(
+        _examine_chunk,
+        [plane, bad],
+        margin,
+        np.float32,
+        dask.delayed(model, traverse=False),
+        prepared,
+        known,
+    )
+    return probability, bad
+
+
+def clean(
+    frame: Frame,
+    satlevel: float | None,
+    model: Model,
+    examination: Examination,
+    fill: Fill,
+    *,
+    threshold: float,
+    grow: float,
+    tile_size: int | None = None,
+):
+    """Find the cosmic rays of a frame, and fill them in.
+
+    Parameters
+    ----------
+    frame : Frame
+        Its data are Dask's.
+    satlevel : float or None
+        Pixels at or above it are saturated.
+    model : Model
+        For task "mask".
+    examination : Examination
+        From `deepcr_ccd.detection.prepare`.
+    fill : Fill
+        From `check_fill`.
+    threshold, grow : float
+        Pixels of a higher probability are struck; the mask is grown by so many px.
+    tile_size : int, optional
+        Core of a tile, in px.
+
+    Returns
+    -------
+    cleaned, crmask, sigma : `dask.array.Array`
+        Of the shape of the frame; the one-sigma of the fills is 0 where nothing was
+        filled, and None if nothing was to be.
+    """
+    import dask.array as da
+
+    wide = frame.data.dtype.kind == "f" and frame.data.dtype.itemsize >= 8
+    dtype = np.dtype(np.float64 if wide else np.float32)
+    results = []
+    for plane, mask in frame.planes():
+        probability, bad = examine(
+            plane,
+            mask,
+            satlevel,
+            model,
+            factor=examination.factor,
+            tile_size=tile_size,
+            **examination.facts,
+        )
+        crmask = _find_cosmics(probability, threshold, grow)
+        cleaned = plane.astype(dtype), None
+        if fill.method != "none":
+            cleaned = _fill_chunks(plane, crmask, bad, fill, dtype)
+        results.append((cleaned[0], crmask, cleaned[1]))
+    if frame.data.ndim == 2:
+        return results[0]
+    return tuple(
+        None if part[0] is None else da.stack(part)
+        for part in zip(*results, strict=True)
+    )
+
+
+def _find_cosmics(probability, threshold: float, grow: float):
+    """Return the mask of cosmic rays, as `detection.find_cosmics` does."""
+    return probability.map_overlap(
+        detection.find_cosmics,
+        depth=int(grow),
+        boundary=np.nan,
+        threshold=threshold,
+        grow=grow,
+        dtype=bool,
+        meta=np.empty((0, 0), dtype=bool),
+    )
+
+
+def check_fill(fill: Fill, asked: str | None) -> Fill:
+    """Return a fill that works on chunks.
+
+    Parameters
+    ----------
+    fill : Fill
+        From `deepcr_ccd.detection.choose_fill`.
+    asked : str or None
+        What the user asked for.
+
+    Raises
+    ------
+    ValueError
+        If a network was asked for that works on whole frames.
+    """
+    if fill.method != "network" or fill.network.network.windowed:
+        return fill
+    if asked == "auto":
+        return Fill("median")
+    raise ValueError(
+        f"inpaint={asked!r}: {fill.network.card.name!r} does not work on dask arrays; "
+        "use 'median', or model='universal'"
+    )
+
+
+def _fill_chunks(plane, crmask, bad, fill: Fill, dtype: np.dtype):
+    """Return the plane with struck pixels filled, and the one-sigma of the fills."""
+    import dask
+
+    both = _map_chunks(
+        _fill_chunk,
+        [plane, crmask, bad],
+        REACH,
+        dtype,
+        dask.delayed(fill, traverse=False),
+        np.dtype(dtype),
+        torch.get_num_threads(),
+        planes=2,
+    )
+    return both[0], both[1]
+
+
+def with_sigma(uncertainty: NDUncertainty, sigma, unit) -> NDUncertainty:
+    """Return an uncertainty with the spread of the fills where there is one, lazily.
+
+    Parameters
+    ----------
+    uncertainty : `~astropy.nddata.NDUncertainty`
+        Of the frame, of a kind that is known.
+    sigma : `dask.array.Array`
+        From `fill_chunks`.
+    unit : `~astropy.units.Unit` or None
+        Of ``sigma``.
+    """
+    import dask.array as da
+
+    power = POWERS[type(uncertainty)]
+    scale = 1.0
+    if unit is not None and uncertainty.unit is not None:
+        scale = float((unit**power).to(uncertainty.unit)) ** (1 / power)
+    values = da.where(sigma > 0, sigma * scale, 1) ** power
+    array = da.where(sigma > 0, values, da.asarray(uncertainty.array))
+    return type(uncertainty)(array, unit=uncertainty.unit, copy=False)
+
+
+def _map_chunks(
+    function: Callable, arrays: list, margin: int, dtype, *arguments, planes: int = 0
+):
+    """Map a function over the chunks of arrays, each read with a margin around it.
+
+    The function takes the pieces, the chunk's region, where the pieces begin, and the
+    arguments.
+    """
+    import dask
+    import dask.array as da
+
+    shape, chunks = arrays[0].shape, arrays[0].chunks
+    spans = []
+    for sizes in chunks:
+        ends = np.cumsum([0, *sizes])
+        spans.append(list(zip(ends[:-1], ends[1:], strict=True)))
+    call = dask.delayed(function)
+    blocks = []
+    for row in spans[0]:
+        line = []
+        for column in spans[1]:
+            region = tuple((int(a), int(b)) for a, b in (row, column))
+            pieces = tuple(
+                slice(max(start - margin, 0), min(stop + margin, size))
+                for (start, stop), size in zip(region, shape, strict=True)
+            )
+            origin = tuple(piece.start for piece in pieces)
+            made = call([a[pieces] for a in arrays], region, origin, *arguments)
+            core = tuple(stop - start for start, stop in region)
+            core = (planes, *core) if planes else core
+            line.append(da.from_delayed(made, core, dtype=dtype))
+        blocks.append(line)
+    return da.block(blocks)
+
+
+def _examine_chunk(
+    pieces: list,
+    region: Region,
+    origin: tuple[int, int],
+    model: Model,
+    prepared: Callable,
+    known: dict,
+) -> np.ndarray:
+    piece, bad = pieces
+    hidden = bad[_core(region, origin)]
+    if hidden.all():
+        return np.full(hidden.shape, np.nan, dtype=np.float32)
+    with _one_thread(known["threads"]):
+        seen = Plane(
+            piece,
+            known["factor"],
+            bad if bad.any() else None,
+            model.network.radius,
+            shape=known["shape"],
+            origin=origin,
+            highest=known["highest"],
+        )
+        probability = model.probability(
+            seen, prepared=prepared, region=region, tile_size=known["tile_size"]
+        )
+    probability[hidden] = np.nan
+    return probability
+
+
+def _fill_chunk(
+    pieces: list,
+    region: Region,
+    origin: tuple[int, int],
+    fill: Fill,
+    dtype: np.dtype,
+    threads: int,
+) -> np.ndarray:
+    piece, crmask, bad = pieces
+    core = _core(region, origin)
+    targets = np.zeros_like(crmask)
+    targets[core] = crmask[core]
+    sigma = np.zeros(piece.shape, dtype=dtype)
+    cleaned = piece.astype(dtype)
+    if targets.any():
+        with _one_thread(threads):
+            cleaned[targets], sigma[targets] = fill_frame(
+                piece, targets, bad | (crmask & ~targets), fill
+            )
+    return np.stack([cleaned[core], sigma[core]])
+
+
+def _core(region: Region, origin: tuple[int, int]) -> tuple[slice, slice]:
+    return tuple(
+        slice(start - begin, stop - begin)
+        for (start, stop), begin in zip(region, origin, strict=True)
+    )
+
+
+@contextlib.contextmanager
+def _one_thread(threads: int) -> Iterator[None]:
+    """Leave it to Dask how many threads there are."""
+    if threading.current_thread() is threading.main_thread():
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(min(threads, os.cpu_count() or 1))

@@ -1,0 +1,103 @@
+"""A function of tiles over a frame: on threads, and in the memory that there is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from astropy.utils.exceptions import AstropyUserWarning
+
+from .devices import choose_tiles, tile_threads
+from .tiling import map_tiles, plan_tiles
+
+__all__ = ["run_over_tiles"]
+
+#: Tiles are not made smaller than this, in px.
+SMALLEST = 32
+
+
+def run_over_tiles(
+    function: Callable[..., np.ndarray],
+    frames: Sequence,
+    network: torch.nn.Module,
+    device: torch.device,
+    *,
+    region: tuple[tuple[int, int], tuple[int, int]] | None = None,
+    tile_size: int | None = None,
+    progress: bool = False,
+    description: str = "",
+) -> np.ndarray:
+    """Map a function over tiles, with smaller tiles if memory runs out.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a tile and its pixels of each frame; returns an array of that shape.
+    frames : sequence of `~deepcr_ccd.plane.Plane` or of `~numpy.ndarray`
+        Inputs, ``(ny, nx)``.
+    network : torch.nn.Module
+        Its radius and stride say how tiles overlap, and where they start.
+    device : torch.device
+        Where it runs.
+    region : tuple, optional
+        Rows and columns that are wanted, as ``(start, stop)``; by default all.
+    tile_size : int, optional
+        Core of a tile, in px.
+    progress : bool
+        Show a progress bar.
+    description : str
+        What the bar says.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        float32, of the shape of the region.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``tile_size`` is not a whole number of px, or less than one.
+    """
+    shape = frames[0].shape
+    wanted = shape if region is None else tuple(stop - start for start, stop in region)
+    out = np.empty(wanted, dtype=np.float32)
+    if tile_size is None:
+        size = choose_tiles(device, network.radius, wanted)
+    else:
+        size = (_check(tile_size),) * 2
+    while True:
+        tiles = plan_tiles(
+            shape, size, radius=network.radius, stride=network.stride, region=region
+        )
+        try:
+            with tile_threads(device, out.size, len(tiles)) as pool:
+                return map_tiles(
+                    function,
+                    frames,
+                    out,
+                    tiles,
+                    pool=pool,
+                    progress=progress,
+                    description=description,
+                )
+        except torch.OutOfMemoryError:
+            if max(size) <= SMALLEST:
+                raise
+            size = tuple(max(SMALLEST, width // 2) for width in size)
+            warnings.warn(
+                f"out of memory on {device}; tile_size is now {max(size)}",
+                AstropyUserWarning,
+                stacklevel=2,
+            )
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+
+
+def _check(tile_size: int) -> int:
+    if isinstance(tile_size, bool) or int(tile_size) != tile_size:
+        raise TypeError(f"tile_size={tile_size!r} must be a whole number of px")
+    if tile_size < 1:
+        raise ValueError(f"tile_size={tile_size!r} must be at least 1 px")
+    return int(tile_size)

@@ -1,0 +1,43 @@
+"""Header keywords that say what was done to a frame."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+__all__ = ["KEYWORDS", "record"]
+
+#: Header keywords of a cleaned frame, with their comments.
+COMMENTS = {
+    "CRMODEL": "model that found the cosmic rays",
+    "CRVERS": "version of deepcr_ccd",
+    "CRTHRESH": "probability above which a pixel is struck",
+    "CRNPIX": "pixels struck by cosmic rays",
+    "CRNOBJ": "cosmic rays (groups of touching pixels)",
+    "CRNSKIP": "pixels bad on input and not examined",
+    "CRFILL": "how struck pixels were filled",
+}
+KEYWORDS = tuple(COMMENTS)
+
+
+def record(model: str, threshold: float, fill: str, **counts: int) -> dict:
+    """Return values of `KEYWORDS`, each with its comment.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    threshold : float
+        Probability above which a pixel is struck.
+    fill : str
+        How struck pixels were filled.
+    **counts : int
+        CRNPIX, CRNOBJ and CRNSKIP, where they are known.
+    """
+    values = {
+        "CRMODEL": model,
+        "CRVERS": importlib.metadata.version("deepcr_ccd"),
+        "CRTHRESH": threshold,
+        **counts,
+        "CRFILL": fill,
+    }
+    return {key: (values[key], COMMENTS[key]) for key in KEYWORDS if key in values}

@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.nddata import CCDData, StdDevUncertainty, VarianceUncertainty
+from conftest import random_model
+
+from deepcr_ccd import chunked, cosmicray_deepcr, cosmicray_probability, load_model
+from deepcr_ccd.demo import simulate
+
+da = pytest.importorskip("dask.array")
+
+SHAPE = (301, 283)
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """Stars and tracks on a sky that varies, with bad pixels of all kinds."""
+    ccd = simulate(SHAPE, n_stars=40, n_tracks=60, seed=3)
+    data = ccd.data.astype(np.float32) + np.linspace(0, 300, SHAPE[1], dtype=np.float32)
+    data[50:60, 100:103] = np.nan
+    data[200, 5] = np.inf
+    data[130:150, 140:160] = 9e4
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[:, 222] = True
+    # Wider than the network sees.
+    mask[205:, :70] = True
+    return data, mask
+
+
+@pytest.fixture(scope="module")
+def universal():
+    return load_model("universal", device="cpu", precision="float32")
+
+
+CHUNKS = [(100, 90), (301, 283), ((37, 3, 261), (141, 142))]
+
+
+@pytest.mark.parametrize("chunks", CHUNKS)
+@pytest.mark.parametrize("what", ["plain", "bad"])
+def test_chunks_give_what_the_frame_gives(frame, universal, chunks, what):
+    data, mask = frame
+    if what == "plain":
+        data, mask = np.nan_to_num(data, nan=100, posinf=100), None
+    whole = CCDData(data, mask=mask, unit="adu")
+    lazy = CCDData(da.from_array(data, chunks), mask=mask, unit="adu")
+    expected = cosmicray_probability(whole, model=universal)
+    probability = cosmicray_probability(lazy, model=universal)
+    assert probability.chunks == lazy.data.chunks
+    np.testing.assert_allclose(probability.compute(), expected, atol=2e-6)
+    options = {"model": universal, "grow": 1.5, "satlevel": 8e4, "inpaint": "median"}
+    expected = cosmicray_deepcr(whole, **options)
+    cleaned = cosmicray_deepcr(lazy, **options)
+    assert cleaned.mask[expected.mask].all()
+    np.testing.assert_array_equal(cleaned.mask.compute(), expected.mask)
+    assert cleaned.data.dtype == expected.data.dtype
+    np.testing.assert_allclose(cleaned.data.compute(), expected.data, rtol=2e-5)
+    assert cleaned.unit == u.adu
+    assert cleaned.header["CRMODEL"] == "universal"
+    assert "CRNPIX" not in cleaned.header
+
+
+@pytest.mark.parametrize("name", ["ACS-WFC", "WFC3-UVIS"])
+def test_other_transforms(frame, name):
+    pytest.importorskip("deepCR")
+    data, mask = frame
+    data = data.astype(">f8")
+    model = load_model(name, device="cpu", precision="float32")
+    whole = CCDData(data, mask=mask, unit="adu")
+    lazy = CCDData(da.from_array(data, (128, 101)), mask=da.asarray(mask), unit="adu")
+    options = {"model": model} | ({"gain": 2.0} if name == "ACS-WFC" else {})
+    expected = cosmicray_deepcr(whole, inpaint="median", **options)
+    cleaned = cosmicray_deepcr(lazy, **options)
+    np.testing.assert_array_equal(cleaned.mask.compute(), expected.mask)
+    np.testing.assert_allclose(cleaned.data.compute(), expected.data, rtol=1e-6)
+    assert cleaned.header["CRFILL"] == "median"
+    if name == "ACS-WFC":
+        with pytest.raises(ValueError, match="does not work on dask arrays"):
+            cosmicray_deepcr(lazy, inpaint="network", **options)
+
+
+def test_arrays_and_stacks(frame, universal):
+    stack = np.nan_to_num(np.stack([frame[0], frame[0][::-1]]), nan=50, posinf=50)
+    lazy = da.from_array(stack, (1, 150, 150))
+    expected, mask = cosmicray_deepcr(stack, model=universal, inpaint="mean")
+    cleaned, crmask = cosmicray_deepcr(lazy, model=universal, inpaint="mean")
+    np.testing.assert_array_equal(crmask.compute(), mask)
+    np.testing.assert_allclose(cleaned.compute(), expected, rtol=1e-5)
+    cleaned, _ = cosmicray_deepcr(lazy, model=universal, inpaint=None)
+    np.testing.assert_array_equal(cleaned.compute(), stack)
+
+
+@pytest.mark.parametrize("kind", [StdDevUncertainty, VarianceUncertainty])
+def test_uncertainty_is_that_of_the_fills(frame, universal, kind):
+    data, mask = frame
+    uncertainty = kind(np.full(SHAPE, 3.0))
+    whole = CCDData(data, mask=mask, unit="adu", uncertainty=uncertainty)
+    lazy = CCDData(
+        da.from_array(data, 120), mask=mask, unit="adu", uncertainty=uncertainty
+    )
+    options = {"model": universal, "inpaint": "median"}
+    expected = cosmicray_deepcr(whole, **options).uncertainty
+    got = cosmicray_deepcr(lazy, **options).uncertainty
+    assert type(got) is kind
+    assert got.unit == expected.unit
+    np.testing.assert_allclose(got.array.compute(), expected.array, rtol=1e-5)
+    assert (uncertainty.array == 3).all()
+
+
+def test_nothing_is_computed_before_it_is_asked_for(frame):
+    """But for the measure of the frame, which is taken once."""
+    seen = []
+
+    def load(block):
+        seen.append(block.shape)
+        return block
+
+    data = np.nan_to_num(frame[0], nan=60, posinf=60)
+    lazy = da.from_array(data, (150, 283)).map_blocks(load, dtype=np.float32)
+    seen.clear()
+    model = random_model(transform="scaled")
+    probability = cosmicray_probability(lazy, model=model)
+    # One pass tells whether pixels are bad; a transform without statistics needs none.
+    assert len(seen) == 3
+    seen.clear()
+    probability[:40].compute()
+    assert 1 <= len(seen) <= 2
+
+
+def test_frames_without_a_good_pixel():
+    lazy = da.full((40, 50), np.nan, chunks=20)
+    p = cosmicray_probability(lazy)
+    assert np.isnan(p.compute()).all()
+    cleaned = cosmicray_deepcr(CCDData(lazy, unit="adu"))
+    assert not cleaned.mask.compute().any()
+    assert np.isnan(cleaned.data.compute()).all()
+
+
+def test_bands_are_bounded(frame, universal, monkeypatch):
+    monkeypatch.setattr(chunked, "BAND", 40 * SHAPE[1])
+    data, mask = frame
+    lazy = CCDData(da.from_array(data, 283), mask=mask, unit="adu")
+    whole = CCDData(data, mask=mask, unit="adu")
+    expected = cosmicray_probability(whole, model=universal)
+    np.testing.assert_allclose(
+        cosmicray_probability(lazy, model=universal).compute(), expected, atol=2e-6
+    )
+
+
+def test_on_a_cluster(frame, universal):
+    distributed = pytest.importorskip("distributed")
+    data, mask = frame
+    options = {"model": universal, "inpaint": "median"}
+    expected = cosmicray_deepcr(CCDData(data, mask=mask, unit="adu"), **options)
+    lazy = CCDData(da.from_array(data, 150), mask=mask, unit="adu")
+    with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None):
+        cleaned = cosmicray_deepcr(lazy, **options)
+        np.testing.assert_array_equal(cleaned.mask.compute(), expected.mask)
+        np.testing.assert_allclose(cleaned.data.compute(), expected.data, rtol=2e-5)
