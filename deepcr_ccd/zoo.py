@@ -124,7 +124,9 @@ def load_model(
     name_or_path : str, path-like or Model
         A name of `list_models` (or one of deepCR's older names for it), or the
         path of a ``.safetensors`` file with a card or of a deepCR ``.pth`` file.
-        A path ends in one of the two. A model is returned as it is.
+        A path ends in one of the two. ``"auto"`` is the model that is best on the
+        frame at hand by our own comparison, which is ``"universal"`` on every kind of
+        frame. A model is returned as it is.
     device : str or torch.device, optional
         Where it shall run, such as ``"cpu"`` or ``"cuda"``. None takes CUDA, then
         MPS, then the CPU.
@@ -165,6 +167,8 @@ def load_model(
             f"{type(name_or_path).__name__}"
         )
     text = os.fspath(name_or_path)
+    if text == "auto":
+        text = DEFAULT_MODEL
     device = resolve_device(device)
     how = (device, resolve_precision(precision, device))
     shipped = _shipped()
@@ -184,7 +188,7 @@ def load_model(
         if not path.is_file():
             raise FileNotFoundError(f"model file {text!r} does not exist")
         return _checked(_load_file(*_key(path), *how), task)
-    known = [*shipped, *(e["name"] for e in published() if task in (None, e["task"]))]
+    known = ["auto", *shipped, *(e["name"] for e in published() if task in (None, e["task"]))]
     raise ValueError(
         f"model {text!r} is unknown; known are {', '.join(known)}, or the path of a "
         ".safetensors or .pth file"

@@ -210,3 +210,7 @@ def test_checkpoint_of_something_else(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(ValueError, match="no checkpoint of plain tensors"):
         load_checkpoint(path)
+
+
+def test_auto_is_the_model_that_the_comparison_favours():
+    assert load_model("auto", device="cpu") is load_model("universal", device="cpu")
