@@ -348,7 +348,7 @@ def fill_frame(
         return plane[targets].astype(np.float64), np.zeros(targets.sum())
     if fill.method != "network":
         return fill_pixels(plane, targets, bad, fill.method)
-    seen = Plane(plane, fill.factor)
+    seen = Plane(plane, fill.factor, finite=False)
     values = fill.network.fill(seen, targets, bad=bad, tile_size=tile_size)
     values /= fill.factor
     return keep_within_reach(plane, targets, bad, values)

@@ -37,6 +37,8 @@ class Plane:
     shape, origin : tuple of int, optional
         If ``data`` is a piece of a frame: the shape of the whole, and where in it the
         piece begins.
+    finite : bool
+        Whether all that is not in ``bad`` is finite. If not, what is indexed is made so.
     highest : float, optional
         The highest good pixel of the whole frame, if that is known.
     """
@@ -50,6 +52,7 @@ class Plane:
         *,
         shape: tuple[int, int] | None = None,
         origin: tuple[int, int] = (0, 0),
+        finite: bool = True,
         highest: float | None = None,
     ):
         self.data = data
@@ -57,12 +60,13 @@ class Plane:
         self.bad = bad
         self.shape = shape or data.shape
         self.origin = origin
+        self.finite = finite and bad is None
         if bad is not None:
             self._patch(radius, highest)
 
     def __getitem__(self, index) -> np.ndarray:
         """Return some pixels, float32 and finite, bad ones as they are."""
-        return to_float32(self.data[index], self.factor, finite=self.bad is not None)
+        return to_float32(self.data[index], self.factor, finite=not self.finite)
 
     def read(self, tile: Tile) -> np.ndarray:
         """Return the pixels of a tile's read, float32; possibly a view, not to write.

@@ -20,6 +20,10 @@ __all__ = ["NoiseMap", "measure_noise"]
 
 #: From the median of absolute values to the standard deviation, for a Gaussian.
 MAD_TO_SIGMA = 1.4826
+#: Values are clipped here, so that no difference of them overflows float32.
+LARGEST = np.float32(1e36)
+#: A noise that float32 holds, and parts of it as well.
+SMALLEST = 1e4 * float(np.finfo(np.float32).tiny)
 #: Width of a cell in px.
 CELL = 64
 #: Pixels of a cell, along each axis, that are measured.
@@ -119,7 +123,7 @@ def measure_noise(
     size = [min(3, count) for count in counts]
     return NoiseMap(
         ndimage.median_filter(sky, size).astype(np.float32),
-        ndimage.median_filter(sigma, size).astype(np.float32),
+        np.maximum(ndimage.median_filter(sigma, size), SMALLEST).astype(np.float32),
         frame.shape,
     )
 
@@ -138,7 +142,7 @@ def _measure_cells(
         """Return the samples' neighbours, and which of them are good."""
         ny, nx = frame.shape
         at = (np.clip(here[0] + dy, 0, ny - 1), np.clip(here[1] + dx, 0, nx - 1))
-        values = frame[at].reshape(shape)
+        values = np.clip(frame[at].reshape(shape), -LARGEST, LARGEST)
         good = True if bad is None else ~bad[at].reshape(shape)
         return values, np.broadcast_to(good, values.shape)
 

@@ -92,9 +92,11 @@ class NoiseUnits:
     def __call__(self, values: np.ndarray, tile: Tile | None = None) -> np.ndarray:
         """Return the network's input."""
         sky, sigma = self._units(tile)
-        scaled = np.clip(values, -LARGEST, LARGEST)
-        scaled -= sky
-        scaled /= sigma
+        # Hidden pixels may hold anything.
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = values - sky
+            scaled /= sigma
+        np.clip(scaled, -LARGEST, LARGEST, out=scaled)
         return np.arcsinh(scaled, out=scaled)
 
     def invert(

@@ -188,7 +188,11 @@ def load_model(
         if not path.is_file():
             raise FileNotFoundError(f"model file {text!r} does not exist")
         return _checked(_load_file(*_key(path), *how), task)
-    known = ["auto", *shipped, *(e["name"] for e in published() if task in (None, e["task"]))]
+    known = [
+        "auto",
+        *shipped,
+        *(e["name"] for e in published() if task in (None, e["task"])),
+    ]
     raise ValueError(
         f"model {text!r} is unknown; known are {', '.join(known)}, or the path of a "
         ".safetensors or .pth file"

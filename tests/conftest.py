@@ -4,11 +4,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from deepcr_ccd import load_model
 from deepcr_ccd.demo import simulate
 from deepcr_ccd.model import Model, ModelCard
 from deepcr_ccd.networks import build_network
+
+
+# On a server the same examples each time; elsewhere new ones.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture
