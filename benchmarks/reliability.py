@@ -3,6 +3,8 @@
     python benchmarks/reliability.py kill [--files 200] [--kills 50]
     python benchmarks/reliability.py soak [--frames 1000]
     python benchmarks/reliability.py batch [--files 200]
+    python benchmarks/reliability.py disk --small FOLDER
+    python benchmarks/reliability.py dask [--files 200]
 
 ``kill`` ends a batch with SIGKILL again and again at random moments, takes it up with
 ``--resume``, and checks that no output is ever half-written and none is lost in the
@@ -112,16 +114,63 @@ def batch(options):
         print(f"clean_files is {ratio:.2f} times as fast")
 
 
+def disk(options):
+    """Fill a file system up."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_night(folder / "night", 20, 128)
+        table = clean_files(sorted((folder / "night").iterdir()), options.small)
+        status = list(table["status"])
+        left = list(options.small.iterdir())
+        for path in left:
+            check_whole(path)
+        failed = table[table["status"] == "failed"]
+        print(
+            f"{status.count('done')} files done, {len(failed)} failed "
+            f"({failed['message'][0]}); {len(left)} left, all whole"
+        )
+
+
+def dask(options):
+    """Time a batch through a cluster of two workers."""
+    from distributed import Client, LocalCluster
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_night(folder / "night", options.files, 1024)
+        files = sorted((folder / "night").iterdir())
+        clean_files(files[:2], folder / "warm")
+        seconds = {"here": [], "Dask": []}
+        with (
+            LocalCluster(
+                n_workers=2, threads_per_worker=1, dashboard_address=None
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            clean_files(files[:8], folder / "warm too", scheduler=client)
+            for turn in range(options.runs):
+                for how, scheduler in (("here", None), ("Dask", client)):
+                    start = time.perf_counter()
+                    clean_files(files, folder / f"{how}{turn}", scheduler=scheduler)
+                    seconds[how].append(time.perf_counter() - start)
+                print({key: round(value[-1], 1) for key, value in seconds.items()})
+        medians = {key: statistics.median(value) for key, value in seconds.items()}
+        ratio = medians["here"] / medians["Dask"]
+        print(f"through Dask it is {ratio:.2f} times as fast")
+
+
 def main():
     """Run the trial that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("trial", choices=["kill", "soak", "batch"])
+    trials = {trial.__name__: trial for trial in (kill, soak, batch, disk, dask)}
+    parser.add_argument("trial", choices=list(trials))
+    parser.add_argument("--small", type=Path, metavar="FOLDER")
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--frames", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
-    {"kill": kill, "soak": soak, "batch": batch}[options.trial](options)
+    trials[options.trial](options)
 
 
 if __name__ == "__main__":

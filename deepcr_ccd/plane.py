@@ -38,7 +38,8 @@ class Plane:
         If ``data`` is a piece of a frame: the shape of the whole, and where in it the
         piece begins.
     finite : bool
-        Whether all that is not in ``bad`` is finite. If not, what is indexed is made so.
+        Whether all that is not in ``bad`` is finite; otherwise, what is indexed is
+        made so.
     highest : float, optional
         The highest good pixel of the whole frame, if that is known.
     """

@@ -11,7 +11,6 @@ from deepcr_ccd.demo import simulate
 from deepcr_ccd.model import Model, ModelCard
 from deepcr_ccd.networks import build_network
 
-
 # On a server the same examples each time; elsewhere new ones.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):

@@ -152,7 +152,7 @@ def test_on_a_cluster(frame, universal):
     options = {"model": universal, "inpaint": "median"}
     expected = cosmicray_deepcr(CCDData(data, mask=mask, unit="adu"), **options)
     lazy = CCDData(da.from_array(data, 150), mask=mask, unit="adu")
-    with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None):
+    with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=":0"):
         cleaned = cosmicray_deepcr(lazy, **options)
         np.testing.assert_array_equal(cleaned.mask.compute(), expected.mask)
         np.testing.assert_allclose(cleaned.data.compute(), expected.data, rtol=2e-5)

@@ -1,3 +1,6 @@
+import os
+import signal
+
 import numpy as np
 import pytest
 from test_batch import contents, write_night
@@ -20,7 +23,7 @@ def cluster():
         n_workers=2,
         threads_per_worker=1,
         processes=False,
-        dashboard_address=None,
+        dashboard_address=":0",
     ) as cluster:
         yield cluster
 
@@ -63,3 +66,24 @@ def test_outputs_are_not_replaced_unasked(night, tmp_path, cluster):
     clean_files(night[:1], tmp_path / "out")
     with pytest.raises(FileExistsError):
         clean_files(night, tmp_path / "out", scheduler=cluster.scheduler_address)
+
+
+def test_files_of_a_lost_worker_are_done_again(tmp_path):
+    night = write_night(tmp_path / "night", 30)
+    killed = []
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=":0"
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+
+        def report(_):
+            if not killed:
+                killed.append(next(iter(client.run(os.getpid).values())))
+                os.kill(killed[0], signal.SIGKILL)
+
+        table = clean_files(night, tmp_path / "out", scheduler=client, report=report)
+        assert killed[0] not in client.run(os.getpid).values()
+    assert set(table["status"]) == {"done"}
+    assert len(contents(tmp_path / "out")) == 30
