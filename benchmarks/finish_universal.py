@@ -1,9 +1,10 @@
 """Give trained weights their card, and put them where the package ships them.
 
-    python benchmarks/finish_universal.py FOLDER [--threshold 0.3]
+    python benchmarks/finish_universal.py FOLDER [--threshold 0.45] [--seed 2]
+    python benchmarks/finish_universal.py FOLDER --task inpaint [--seed 3]
 
-FOLDER is where train_universal.py wrote weights and held-out scenes. Calibration and
-scores are measured here, on held-out frames.
+FOLDER is where train_universal.py wrote weights and held-out scenes, and the seed is
+the one it was given. Calibration and scores are measured here, on held-out frames.
 """
 
 import argparse
@@ -26,7 +27,7 @@ CREDITS = {
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 
 
-def provenance(folder, what):
+def provenance(folder, what, seed, note):
     """Return what a model was trained on, and for how long, in words."""
     history = Table.read(folder / "history.ecsv")
     stis, hrc = (", ".join(REAL["train"][camera]) for camera in ("stis", "hrc"))
@@ -39,13 +40,13 @@ def provenance(folder, what):
     return (
         "simulated scenes and cosmic rays; real cosmic rays cut from HST/STIS CR-SPLIT "
         f"pairs {stis} (NGC 1068, visit 02), HST/ACS/HRC {hrc}, and LSST ITL darks of "
-        f"2017 (imSim){more}. benchmarks/train_universal.py{what}, seed 1, "
+        f"2017 (imSim){more}. benchmarks/train_universal.py{what}, seed {seed}{note}, "
         f"{history['step'][-1]} steps of {BATCH} frames of {SIZE}x{SIZE} px, "
         f"{history['seconds'].sum() / 60:.0f} minutes on two cores"
     )
 
 
-def finish_mask(folder, frames, threshold, fill):
+def finish_mask(folder, frames, threshold, trained):
     """Return ``universal`` with its card."""
     model = Model.load(folder / "universal.safetensors", precision="float32")
     every, scores = RocCurve(), {}
@@ -61,9 +62,9 @@ def finish_mask(folder, frames, threshold, fill):
         model.card,
         threshold=threshold,
         calibration={f"{r:g}": round(every.threshold_at(r), 4) for r in RATES},
-        fill=fill,
+        fill="universal-inpaint",
         scores={"TPR in % at FPR 0.05 / 0.5 %, held-out simulated frames": scores},
-        training_data=provenance(folder, ""),
+        training_data=trained,
         description=(
             "Cosmic rays in frames of any camera, imaging or spectroscopic, in any "
             "unit: it works in units of the noise, which it measures itself."
@@ -73,7 +74,7 @@ def finish_mask(folder, frames, threshold, fill):
     return Model(card, model.network, device="cpu")
 
 
-def finish_fill(folder, frames):
+def finish_fill(folder, frames, trained):
     """Return ``universal-inpaint`` with its card."""
     model = Model.load(folder / "universal-inpaint.safetensors", precision="float32")
     scores = {}
@@ -87,7 +88,7 @@ def finish_fill(folder, frames):
     card = dataclasses.replace(
         model.card,
         scores={"mean squared error over that of medians, struck pixels": scores},
-        training_data=provenance(folder, " --task inpaint"),
+        training_data=trained,
         description="Fills struck pixels in frames of any camera, in any unit.",
         **CREDITS,
     )
@@ -98,19 +99,23 @@ def main():
     """Finish the models that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--task", choices=["mask", "inpaint"], default="mask")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--threshold", type=float, default=0.3)
+    parser.add_argument("--threshold", type=float, default=0.45)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--note", default="", help="what else there is to say of it")
     parser.add_argument("--output", type=Path, default=DATA)
     options = parser.parse_args()
     frames = held_out_frames(options.folder, deposits(options.data, 4242, "held out"))
-    fill = ""
-    if (options.folder / "inpaint" / "universal-inpaint.safetensors").is_file():
-        filling = finish_fill(options.folder / "inpaint", frames)
-        fill = filling.card.name
-        filling.save(options.output / f"{fill}.safetensors")
-        print(filling.card.to_json())
-    model = finish_mask(options.folder, frames, options.threshold, fill)
-    model.save(options.output / "universal.safetensors")
+    masks = options.task == "mask"
+    folder = options.folder if masks else options.folder / "inpaint"
+    what = "" if masks else " --task inpaint"
+    trained = provenance(folder, what, options.seed, options.note)
+    if masks:
+        model = finish_mask(folder, frames, options.threshold, trained)
+    else:
+        model = finish_fill(folder, frames, trained)
+    model.save(options.output / f"{model.card.name}.safetensors")
     print(model.card.to_json())
 
 

@@ -47,7 +47,7 @@ def test_chunks_give_what_the_frame_gives(frame, universal, chunks, what):
     probability = cosmicray_probability(lazy, model=universal)
     assert probability.chunks == lazy.data.chunks
     np.testing.assert_allclose(probability.compute(), expected, atol=2e-6)
-    options = {"model": universal, "grow": 1.5, "satlevel": 8e4, "inpaint": "median"}
+    options = {"model": universal, "grow": 1.5, "satlevel": 8e4}
     expected = cosmicray_deepcr(whole, **options)
     cleaned = cosmicray_deepcr(lazy, **options)
     assert cleaned.mask[expected.mask].all()
@@ -149,7 +149,7 @@ def test_bands_are_bounded(frame, universal, monkeypatch):
 def test_on_a_cluster(frame, universal):
     distributed = pytest.importorskip("distributed")
     data, mask = frame
-    options = {"model": universal, "inpaint": "median"}
+    options = {"model": universal}
     expected = cosmicray_deepcr(CCDData(data, mask=mask, unit="adu"), **options)
     lazy = CCDData(da.from_array(data, 150), mask=mask, unit="adu")
     with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=":0"):
