@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -97,7 +97,8 @@ def clean_files(
     ----------
     files : sequence of str or path-like, or `~ccdproc.ImageFileCollection`
         Files, patterns, folders and lists, see `find_files`; or a collection, of
-        which all files are taken.
+        which all files are taken; or a mapping from files to their places in the
+        folder for results.
     output : str or path-like
         Folder for the results; it is made if it is not there.
     recursive : bool
@@ -174,7 +175,10 @@ def _plan(files, output: Path, recursive: bool) -> list[Job]:
         files = list(files.files_filtered(include_path=True))
     elif isinstance(files, str | os.PathLike):
         files = [files]
-    pairs = find_files(files, recursive=recursive)
+    if isinstance(files, Mapping):
+        pairs = [(Path(path), Path(place)) for path, place in files.items()]
+    else:
+        pairs = find_files(files, recursive=recursive)
     return [Job(path, output / place) for path, place in pairs]
 
 

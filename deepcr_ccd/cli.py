@@ -171,13 +171,12 @@ def batch_command(options: argparse.Namespace) -> int:
         1 if a file failed.
     """
     fields = {field.name for field in dataclasses.fields(Options)}
-    pairs = find_files(options.files, recursive=options.recursive)
-    reporter = Reporter(len(pairs), quiet=options.quiet, as_json=options.json)
+    files = dict(find_files(options.files, recursive=options.recursive))
+    reporter = Reporter(len(files), quiet=options.quiet, as_json=options.json)
     try:
         clean_files(
-            options.files,
+            files,
             options.output,
-            recursive=options.recursive,
             overwrite=options.overwrite,
             resume=options.resume,
             workers=options.workers,
@@ -187,8 +186,8 @@ def batch_command(options: argparse.Namespace) -> int:
         )
     finally:
         reporter.close()
-    if reporter.failed and len(pairs) > 1:
-        complain("error", f"{reporter.failed} of {len(pairs)} files failed")
+    if reporter.failed and len(files) > 1:
+        complain("error", f"{reporter.failed} of {len(files)} files failed")
     return 1 if reporter.failed else 0
 
 

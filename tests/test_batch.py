@@ -53,6 +53,14 @@ def test_table_says_what_happened(night, tmp_path):
             np.testing.assert_allclose(hdus[0].data, expected.data, rtol=1e-5)
 
 
+def test_places_may_be_given(night, tmp_path):
+    places = {night[0]: "a.fits", str(night[1]): "deep/b.fits"}
+    table = clean_files(places, tmp_path / "out")
+    assert table["status"].tolist() == ["done"] * 2
+    assert (tmp_path / "out" / "a.fits").is_file()
+    assert (tmp_path / "out" / "deep" / "b.fits").is_file()
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_bad_files_do_not_keep_the_others(night, tmp_path, workers):
     whole = night[1].read_bytes()
