@@ -9,12 +9,14 @@ from deepcr_ccd.model import ModelCard
 from deepcr_ccd.networks import UNet, fold_norm
 from deepcr_ccd.training.dataset import (
     FillFrames,
+    FillWindows,
     Labels,
     SimulatedFrames,
     label_charge,
 )
 from deepcr_ccd.training.fit import Recipe, train_model
 from deepcr_ccd.training.labelled import LabelledFrames
+from deepcr_ccd.training.pictures import draw_items
 from deepcr_ccd.training.scenes import KINDS, make_psf, make_scene
 from deepcr_ccd.training.tracks import (
     add_deposits,
@@ -349,3 +351,65 @@ def test_network_that_fills(data, tmp_path):
     frame[target] = 9000
     filled = model.fill(frame, target)
     assert np.abs(filled - 200).max() < 15
+
+
+def test_windows_are_of_struck_pixels(data):
+    known = {"length": 4000, "size": 48, "seed": 3, "radius": 4, "number": 50}
+    items = FillWindows(data.scenes, data.deposits, **known)
+    item = next(item for item in items if item["mask"].all())
+    assert item["frame"].shape == (50, 2 * 81)
+    numbers, good = item["frame"][:, :81], item["frame"][:, 81:]
+    # The pixel itself is hidden, and nothing that is hidden is told.
+    assert (good[:, 40] == 0).all()
+    assert (numbers[good == 0] == 0).all()
+    assert (good.mean(1) > 0.1).all()
+    again = items[0]
+    for key, value in items[0].items():
+        assert torch.equal(value, again[key])
+    loader = torch.utils.data.DataLoader(items, 4, sampler=range(8), num_workers=2)
+    assert torch.equal(next(iter(loader))["target"][2], items[2]["target"])
+
+
+def test_window_networks_learn_to_fill(data, tmp_path):
+    known = {"length": 2400, "size": 48, "seed": 3, "radius": 3, "number": 256}
+    rng = np.random.default_rng(2)
+    scenes = 30 * np.stack([make_scene(rng, 64, "cluster") for _ in range(8)])
+    items = FillWindows(scenes, data.deposits, **known)
+    recipe = Recipe(
+        steps=300, batch=8, rate=5e-3, warmup=5, workers=0, checkpoint_every=10, bend=4
+    )
+    filling = ModelCard(
+        name="filler",
+        task="inpaint",
+        architecture="window",
+        arguments={"radius": 3, "width": [64]},
+        unit=None,
+        transform="window",
+    )
+    model = train_model(items, filling, tmp_path, recipe=recipe, device="cpu")
+    errors = np.zeros(2)
+    for i in range(2400, 2460):
+        item = items[i]
+        target = item["target"][item["mask"]]
+        predicted = model.network(item["frame"][item["mask"]])[:, 0]
+        for j, error in enumerate((target - predicted, target)):
+            errors[j] += (error**2).clamp(max=25).sum().item()
+    # Nearer than the mean of the window, which is what zero stands for.
+    assert errors[0] < 0.85 * errors[1]
+    assert not (tmp_path / "items.png").exists()
+
+
+def test_pictures_of_items(data, tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib import image
+
+    batch = torch.utils.data.default_collate([data[i] for i in range(3)])
+    output = torch.where(batch["truth"], 9.0, -9.0)
+    assert draw_items(batch, output, tmp_path / "items.png")
+    whole = image.imread(tmp_path / "items.png")
+    assert draw_items(batch, -output, tmp_path / "items.png")
+    other = image.imread(tmp_path / "items.png")
+    # The last third shows what is found, and nothing else has changed.
+    third = len(whole) // 3
+    assert np.abs(whole - other)[2 * third + 20 :].mean() > 0.3
+    np.testing.assert_array_equal(whole[: 2 * third - 20], other[: 2 * third - 20])

@@ -18,6 +18,7 @@ from ..atomic import atomic_path
 from ..devices import resolve_device
 from ..model import Model, ModelCard
 from ..networks import ARCHITECTURES, build_network, fold_norm
+from .pictures import draw_items
 
 __all__ = ["Recipe", "train_model"]
 
@@ -74,16 +75,11 @@ def _fill_loss(output: torch.Tensor, batch: dict, bend: float) -> torch.Tensor:
 LOSSES = {"mask": _mask_loss, "inpaint": _fill_loss}
 
 
-def _loss(
-    network: nn.Module, batch: dict, task: str, device: torch.device, bend: float
-) -> torch.Tensor:
-    batch = {key: value.to(device) for key, value in batch.items()}
-    frame = batch["frame"]
+def _run(network: nn.Module, frame: torch.Tensor) -> torch.Tensor:
     if not network.windowed:
         frame = frame.to(memory_format=torch.channels_last)
-    with torch.autocast(device.type, torch.bfloat16):
-        output = network(frame)[:, 0]
-    return LOSSES[task](output.float(), batch, bend)
+    with torch.autocast(frame.device.type, torch.bfloat16):
+        return network(frame)[:, 0].float()
 
 
 def train_model(
@@ -112,7 +108,8 @@ def train_model(
     card : ModelCard
         The card of the model to be; its arguments say what network to build.
     folder : path-like
-        Where checkpoint, history (ECSV) and model go.
+        Where checkpoint, history (ECSV), model, and a picture of the last items go
+        (of a network that finds; where matplotlib is installed).
     recipe : Recipe, optional
         How long, how fast, and with what.
     start : Model, optional
@@ -182,7 +179,9 @@ def train_model(
     network.train()
     total, since = 0.0, time.perf_counter()
     for step, batch in enumerate(loader, start=done + 1):
-        loss = _loss(network, batch, card.task, device, recipe.bend)
+        batch = {key: value.to(device) for key, value in batch.items()}
+        output = _run(network, batch["frame"])
+        loss = LOSSES[card.task](output, batch, recipe.bend)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
@@ -206,6 +205,8 @@ def train_model(
         with atomic_path(folder / "history.ecsv", overwrite=True) as partial:
             Table(history).write(partial, format="ascii.ecsv", overwrite=True)
         _finish(averaged, card).save(folder / f"{card.name}.safetensors")
+        if card.task == "mask":
+            draw_items(batch, output, folder / "items.png")
     return _finish(averaged, card)
 
 
