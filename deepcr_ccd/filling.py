@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from .windows import ENOUGH, read_windows, working_type
+from .windows import ENOUGH, places, read_windows, working_type
 
 __all__ = ["FILLS", "fill_pixels", "keep_within_reach", "median5"]
 
@@ -165,7 +165,7 @@ def median5(data: np.ndarray, targets: np.ndarray) -> np.ndarray:
     `~numpy.ndarray`
         One value a target; astroscrappy's cleantype "median".
     """
-    rows, columns = np.nonzero(targets)
+    rows, columns = places(targets)
     fill = np.empty(rows.size, dtype=working_type(data.dtype))
     every = np.ones(data.shape, dtype=bool)
     for values, good, which in read_windows(data, every, rows, columns, 2):
@@ -192,7 +192,7 @@ def _over_windows(
     data: np.ndarray, targets: np.ndarray, bad: np.ndarray, summarise: Callable
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run a summary on every target's window, once it is wide enough."""
-    rows, columns = np.nonzero(targets)
+    rows, columns = places(targets)
     dtype = working_type(data.dtype)
     results = tuple(np.full(rows.size, np.nan, dtype=dtype) for _ in range(2))
     if not rows.size:

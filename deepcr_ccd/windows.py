@@ -9,7 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-__all__ = ["Windows", "map_windows", "read_windows", "window_units", "working_type"]
+__all__ = [
+    "Windows",
+    "map_windows",
+    "places",
+    "read_windows",
+    "window_units",
+    "working_type",
+]
 
 #: Window elements, and pixels of a frame, that are worked on at a time: bounds memory.
 ELEMENTS = 2_000_000
@@ -43,6 +50,19 @@ def working_type(dtype: np.dtype) -> np.dtype:
         Of a frame.
     """
     return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+
+
+def places(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns of the True pixels, in the order of ``data[mask]``.
+
+    `numpy.nonzero` takes four times as long where they are few.
+
+    Parameters
+    ----------
+    mask : `~numpy.ndarray`
+        bool, ``(ny, nx)``.
+    """
+    return np.divmod(np.flatnonzero(mask), mask.shape[1])
 
 
 def read_windows(
@@ -128,7 +148,7 @@ def map_windows(
     `~numpy.ndarray`
         float32, one a target, in the order of ``data[targets]``.
     """
-    rows, columns = np.nonzero(targets)
+    rows, columns = places(targets)
     out = np.empty(rows.size, dtype=np.float32)
 
     def work(start: int) -> None:

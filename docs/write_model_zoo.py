@@ -61,21 +61,34 @@ def write_comparison(scores: Path, path: Path) -> None:
     """Write a table of true positive rates, a row for each kind of frame."""
     table = Table.read(scores)
     methods = list(dict.fromkeys(table["method"]))
-    lines = [".. list-table::", "    :header-rows: 1", ""]
-
-    def add(cells) -> None:
-        lines.extend(
-            ("    * - " if number == 0 else "      - ") + cell
-            for number, cell in enumerate(cells)
-        )
-
-    add(["Frames", *methods])
+    rows = [["Frames", *methods]]
     for kind in dict.fromkeys(table["kind"]):
         cells = [kind]
         for method in methods:
             row = table[(table["kind"] == kind) & (table["method"] == method)][0]
             low, high = (row[f"TPR at {fpr}%"] for fpr in ("0.05", "0.5"))
             cells.append(f"{low:.1f} / {high:.1f}")
-        add(cells)
+        rows.append(cells)
+    write_rows(rows, path)
+
+
+def write_table(source: Path, path: Path) -> None:
+    """Write a table as it is, numbers to three digits."""
+    table = Table.read(source)
+    rows = [table.colnames]
+    for row in table:
+        cells = (f"{v:.3g}" if isinstance(v, float) else str(v) for v in row)
+        rows.append([cell.replace("1e+09", "").replace("inf", "") for cell in cells])
+    write_rows(rows, path)
+
+
+def write_rows(rows: list[list[str]], path: Path) -> None:
+    """Write rows of cells, the first of them the head."""
+    lines = [".. list-table::", "    :header-rows: 1", ""]
+    for cells in rows:
+        lines.extend(
+            ("    * - " if number == 0 else "      - ") + cell
+            for number, cell in enumerate(cells)
+        )
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
