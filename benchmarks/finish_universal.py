@@ -15,8 +15,8 @@ import numpy as np
 from astropy.table import Table
 from train_universal import BATCH, FPRS, REAL, SIZE, deposits, held_out_frames
 
-from deepcr_ccd.detection import Fill, fill_frame
 from deepcr_ccd.evaluation.scores import RocCurve
+from deepcr_ccd.fills import Fill, fill_frame
 from deepcr_ccd.model import Model
 
 DATA = Path(__file__).parents[1] / "deepcr_ccd" / "data"

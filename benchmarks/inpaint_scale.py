@@ -16,8 +16,8 @@ import numpy as np
 
 from deepcr_ccd import load_model
 from deepcr_ccd.demo import simulate
-from deepcr_ccd.detection import Fill, fill_frame
 from deepcr_ccd.files import FitsFile
+from deepcr_ccd.fills import Fill, fill_frame
 from deepcr_ccd.model import Model
 
 DATA = Path(os.environ.get("DEEPCR_CCD_DATA", "../shared/data"))

@@ -6,6 +6,7 @@ import numpy as np
 from astropy import units as u
 
 from . import chunked, detection
+from .fills import choose_fill, fill_frame
 from .frame import POWERS, Frame, as_mask, is_chunked, read_frame
 from .keywords import KEYWORDS, record
 from .noise import resolve_gain, resolve_satlevel
@@ -130,7 +131,7 @@ def cosmicray_deepcr(
         raise ValueError(f"grow={grow!r} must be a radius >= 0 in px")
     gain = resolve_gain(gain, frame.header)
     examination = detection.prepare(frame, model, gain, readnoise)
-    fill = detection.choose_fill(inpaint, model, frame, gain)
+    fill = choose_fill(inpaint, model, frame, gain)
     level = resolve_satlevel(satlevel, frame.unit, frame.header, gain)
     if is_chunked(frame.data):
         cleaned, crmask, sigma = chunked.clean(
@@ -164,9 +165,7 @@ def cosmicray_deepcr(
         crmask = detection.find_cosmics(probability, threshold, grow)
         del probability
         if fill.method != "none":
-            values, sigma = detection.fill_frame(
-                plane, crmask, bad, fill, tile_size=tile_size
-            )
+            values, sigma = fill_frame(plane, crmask, bad, fill, tile_size=tile_size)
             fills.append(values)
             sigmas.append(sigma)
         crmasks.append(crmask)
@@ -314,7 +313,7 @@ def inpaint(data, mask, *, method="auto", model=None, gain=None, device=None):
     if model is not None:
         model = load_model(model, device=device)
     gain = resolve_gain(gain, frame.header)
-    fill = detection.choose_fill(method, model, frame, gain, "method")
+    fill = choose_fill(method, model, frame, gain, "method")
     filled = frame.copy_data()
     spread = np.zeros_like(filled)
     shape = (-1, *filled.shape[-2:])
@@ -328,7 +327,7 @@ def inpaint(data, mask, *, method="auto", model=None, gain=None, device=None):
         bad = detection.unexamined(plane, own, None)
         if target.any() and (target if bad is None else target | bad).all():
             raise ValueError("mask leaves no good pixel to fill from")
-        out[target], sigma[target] = detection.fill_frame(plane, target, bad, fill)
+        out[target], sigma[target] = fill_frame(plane, target, bad, fill)
     if isinstance(data, u.Quantity):
         return tuple(u.Quantity(a, frame.unit, copy=False) for a in (filled, spread))
     if frame.header is not None:

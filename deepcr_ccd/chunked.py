@@ -7,63 +7,24 @@ is that of the frame in memory.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from astropy.nddata import NDUncertainty
 
 from . import detection
-from .detection import Examination, Fill, fill_frame
+from .chunks import Region, Rows, core_of, map_chunks, one_thread
+from .detection import Examination
+from .fills import Fill, fill_frame
 from .frame import POWERS, Frame
 from .model import Model
 from .plane import Plane, to_float32
 
 __all__ = ["check_fill", "clean", "examine", "with_sigma"]
 
-#: Pixels of a band that is read at once while the frame is measured.
-BAND = 64_000_000
 #: What a fill may reach for beyond its chunk, in px.
 REACH = 40
-
-Region = tuple[tuple[int, int], tuple[int, int]]
-
-
-class Rows:
-    """A chunked array that is indexed like one in memory; the last band is kept."""
-
-    def __init__(self, array, convert: Callable[[np.ndarray], np.ndarray]):
-        self.array = array
-        self.shape = array.shape
-        self.convert = convert
-        self.low = self.high = 0
-
-    def __getitem__(self, index):
-        rows, *columns = index if isinstance(index, tuple) else (index,)
-        if isinstance(rows, slice):
-            low, high, _ = rows.indices(self.shape[0])
-            self._read(low, high)
-            rows = slice(low - self.low, high - self.low)
-        else:
-            self._read(int(rows.min()), int(rows.max()) + 1)
-            rows = rows - self.low
-        return self.convert(self.band[(rows, *columns)])
-
-    def _read(self, low: int, high: int) -> None:
-        if self.low <= low and high <= self.high:
-            return
-        ends = np.cumsum([0, *self.array.chunks[0]])
-        start = ends[np.searchsorted(ends, low, side="right") - 1]
-        stop = ends[np.searchsorted(ends, high)]
-        # Whole chunks are read once only, unless they are too large.
-        if (stop - start) * self.shape[1] > BAND:
-            start, stop = low, min(max(high, low + BAND // self.shape[1]), stop)
-        self.band = None
-        self.band = self.array[start:stop].compute()
-        self.low, self.high = int(start), int(stop)
 
 
 def examine(
@@ -129,7 +90,7 @@ def examine(
         "tile_size": tile_size,
         "threads": torch.get_num_threads(),
     }
-    probability = _map_chunks(
+    probability = map_chunks(
         _examine_chunk,
         [plane, bad],
         margin,
@@ -224,7 +185,7 @@ def check_fill(fill: Fill, asked: str | None) -> Fill:
     Parameters
     ----------
     fill : Fill
-        From `deepcr_ccd.detection.choose_fill`.
+        From `deepcr_ccd.fills.choose_fill`.
     asked : str or None
         What the user asked for.
 
@@ -247,7 +208,7 @@ def _fill_chunks(plane, crmask, bad, fill: Fill, dtype: np.dtype):
     """Return the plane with struck pixels filled, and the one-sigma of the fills."""
     import dask
 
-    both = _map_chunks(
+    both = map_chunks(
         _fill_chunk,
         [plane, crmask, bad],
         REACH,
@@ -283,41 +244,6 @@ def with_sigma(uncertainty: NDUncertainty, sigma, unit) -> NDUncertainty:
     return type(uncertainty)(array, unit=uncertainty.unit, copy=False)
 
 
-def _map_chunks(
-    function: Callable, arrays: list, margin: int, dtype, *arguments, planes: int = 0
-):
-    """Map a function over the chunks of arrays, each read with a margin around it.
-
-    The function takes the pieces, the chunk's region, where the pieces begin, and the
-    arguments.
-    """
-    import dask
-    import dask.array as da
-
-    shape, chunks = arrays[0].shape, arrays[0].chunks
-    spans = []
-    for sizes in chunks:
-        ends = np.cumsum([0, *sizes])
-        spans.append(list(zip(ends[:-1], ends[1:], strict=True)))
-    call = dask.delayed(function)
-    blocks = []
-    for row in spans[0]:
-        line = []
-        for column in spans[1]:
-            region = tuple((int(a), int(b)) for a, b in (row, column))
-            pieces = tuple(
-                slice(max(start - margin, 0), min(stop + margin, size))
-                for (start, stop), size in zip(region, shape, strict=True)
-            )
-            origin = tuple(piece.start for piece in pieces)
-            made = call([a[pieces] for a in arrays], region, origin, *arguments)
-            core = tuple(stop - start for start, stop in region)
-            core = (planes, *core) if planes else core
-            line.append(da.from_delayed(made, core, dtype=dtype))
-        blocks.append(line)
-    return da.block(blocks)
-
-
 def _examine_chunk(
     pieces: list,
     region: Region,
@@ -327,10 +253,10 @@ def _examine_chunk(
     known: dict,
 ) -> np.ndarray:
     piece, bad = pieces
-    hidden = bad[_core(region, origin)]
+    hidden = bad[core_of(region, origin)]
     if hidden.all():
         return np.full(hidden.shape, np.nan, dtype=np.float32)
-    with _one_thread(known["threads"]):
+    with one_thread(known["threads"]):
         seen = Plane(
             piece,
             known["factor"],
@@ -356,34 +282,14 @@ def _fill_chunk(
     threads: int,
 ) -> np.ndarray:
     piece, crmask, bad = pieces
-    core = _core(region, origin)
+    core = core_of(region, origin)
     targets = np.zeros_like(crmask)
     targets[core] = crmask[core]
     sigma = np.zeros(piece.shape, dtype=dtype)
     cleaned = piece.astype(dtype)
     if targets.any():
-        with _one_thread(threads):
+        with one_thread(threads):
             cleaned[targets], sigma[targets] = fill_frame(
                 piece, targets, bad | (crmask & ~targets), fill
             )
     return np.stack([cleaned[core], sigma[core]])
-
-
-def _core(region: Region, origin: tuple[int, int]) -> tuple[slice, slice]:
-    return tuple(
-        slice(start - begin, stop - begin)
-        for (start, stop), begin in zip(region, origin, strict=True)
-    )
-
-
-@contextlib.contextmanager
-def _one_thread(threads: int) -> Iterator[None]:
-    """Leave it to Dask how many threads there are."""
-    if threading.current_thread() is threading.main_thread():
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(min(threads, os.cpu_count() or 1))

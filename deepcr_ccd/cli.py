@@ -14,8 +14,8 @@ from pathlib import Path
 
 from . import demo
 from .batch import clean_files, find_files
-from .detection import METHODS
 from .files import DQ_BIT
+from .fills import METHODS
 from .jobs import Options
 from .reporting import Reporter, complain, say
 from .zoo import DEFAULT_MODEL, list_models, load_model

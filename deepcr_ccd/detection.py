@@ -1,4 +1,4 @@
-"""The engine on one plain frame: what to examine, what was struck, what to fill in."""
+"""Find the cosmic rays of one plane: what to examine, probability, threshold."""
 
 from __future__ import annotations
 
@@ -9,28 +9,22 @@ import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
 from scipy import ndimage
 
-from .filling import FILLS, fill_pixels, keep_within_reach
 from .frame import Frame
 from .model import Model
 from .noise import resolve_readnoise, unit_factor
 from .plane import Plane
-from .zoo import load_model
 
 __all__ = [
     "Examination",
-    "Fill",
     "check_threshold",
-    "choose_fill",
     "count_objects",
     "examine",
-    "fill_frame",
     "find_cosmics",
     "prepare",
     "unexamined",
     "warn_unused",
 ]
 
-METHODS = ("auto", *FILLS, "network")
 EIGHT = np.ones((3, 3), dtype=bool)
 
 
@@ -39,14 +33,6 @@ class Examination(NamedTuple):
 
     factor: float
     facts: dict
-
-
-class Fill(NamedTuple):
-    """How to fill: a method, and for ``"network"`` the model and its unit factor."""
-
-    method: str
-    network: Model | None = None
-    factor: float = 1.0
 
 
 def prepare(
@@ -244,111 +230,3 @@ def count_objects(crmask: np.ndarray) -> int:
         bool, ``(ny, nx)``.
     """
     return int(ndimage.label(crmask, EIGHT)[1])
-
-
-def choose_fill(
-    method,
-    model: Model | None,
-    frame: Frame,
-    gain: float | None = None,
-    parameter: str = "inpaint",
-) -> Fill:
-    """Decide how to fill, before any work is done.
-
-    Parameters
-    ----------
-    method : str, None or False
-        What the user asked for; None and False mean not to fill.
-    model : Model or None
-        An inpainting model, or a mask model whose card may name one.
-    frame : Frame
-        Its header decides ``"auto"``: the network if it was trained on such frames.
-    gain : float or None
-        In electron/adu.
-    parameter : str
-        Name of the argument, for messages.
-
-    Returns
-    -------
-    Fill
-        With the method "none", one of `FILLS`, or "network".
-
-    Raises
-    ------
-    ValueError
-        If the method is unknown, there is no network for it, or the frame's unit
-        cannot be taken to the network's.
-    """
-    if method is None or method is False:
-        return Fill("none")
-    if not isinstance(method, str) or method not in METHODS:
-        raise ValueError(
-            f"{parameter}={method!r} is unknown; allowed are "
-            f"{', '.join(METHODS)}, or None for no filling"
-        )
-    if method not in ("auto", "network"):
-        return Fill(method)
-    network = None
-    if model is not None and model.card.task == "inpaint":
-        network = model
-    elif model is not None and model.card.fill:
-        try:
-            network = load_model(
-                model.card.fill,
-                device=model.device,
-                task="inpaint",
-                precision=model.precision,
-            )
-        except ImportError:
-            if method == "network":
-                raise
-    if method == "auto" and (network is None or not network.card.covers(frame.header)):
-        return Fill("median")
-    if network is None:
-        raise ValueError(
-            f"{parameter}='network' needs an inpainting network, and "
-            + ("there is no model" if model is None else f"{model!r} names none")
-        )
-    factor, _ = unit_factor(frame.unit, network.card.unit, gain, network.card.name)
-    return Fill("network", network, factor)
-
-
-def fill_frame(
-    plane: np.ndarray,
-    targets: np.ndarray,
-    bad: np.ndarray | None,
-    fill: Fill,
-    *,
-    tile_size: int | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compute fills for struck pixels.
-
-    Parameters
-    ----------
-    plane : `~numpy.ndarray`
-        ``(ny, nx)``, any real dtype.
-    targets : `~numpy.ndarray`
-        bool, ``(ny, nx)``, the pixels to fill.
-    bad : `~numpy.ndarray` or None
-        Pixels whose data must not be used.
-    fill : Fill
-        From `choose_fill`.
-    tile_size : int, optional
-        Core of a tile, in px.
-
-    Returns
-    -------
-    value, sigma : `~numpy.ndarray`
-        One a target, in the order of ``plane[targets]``, in the plane's unit. If
-        there is no good pixel to fill from, the old value, and a sigma of 0.
-    """
-    if bad is None:
-        bad = np.zeros(targets.shape, dtype=bool)
-    if (targets | bad).all():
-        return plane[targets].astype(np.float64), np.zeros(targets.sum())
-    if fill.method != "network":
-        return fill_pixels(plane, targets, bad, fill.method)
-    seen = Plane(plane, fill.factor, finite=False)
-    values = fill.network.fill(seen, targets, bad=bad, tile_size=tile_size)
-    values /= fill.factor
-    return keep_within_reach(plane, targets, bad, values)

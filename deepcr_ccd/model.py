@@ -7,14 +7,10 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 
-from .atomic import atomic_path
 from .card import ModelCard
 from .devices import (
     PRECISIONS,
@@ -28,6 +24,7 @@ from .networks import build_network, reduce_precision
 from .plane import Plane
 from .tiling import Tile
 from .transforms import TRANSFORMS
+from .weights import read_weights, write_weights
 from .windows import ENOUGH, PART, map_windows
 
 __all__ = ["Model", "ModelCard"]
@@ -258,12 +255,7 @@ class Model:
         path : str or path-like
             Where to; by custom it ends in ``.safetensors``.
         """
-        path = Path(path)
-        state = self.network.state_dict()
-        tensors = {key: value.contiguous().cpu() for key, value in state.items()}
-        content = safetensors.torch.save(tensors, {"card": self.card.to_json()})
-        with atomic_path(path, overwrite=True) as partial:
-            partial.write_bytes(content)
+        write_weights(path, self.network.state_dict(), self.card)
 
     @classmethod
     def load(
@@ -287,26 +279,14 @@ class Model:
         ValueError
             If the file is truncated, has no card, or its tensors do not fit it.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"model file {str(path)!r} does not exist")
-        try:
-            with safetensors.safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except safetensors.SafetensorError as error:
-            raise ValueError(
-                f"model file {str(path)!r} is not a whole safetensors file: {error}"
-            ) from error
-        if "card" not in metadata:
-            raise ValueError(f"model file {str(path)!r} has no model card in it")
-        card = ModelCard.from_json(metadata["card"])
+        card, tensors = read_weights(path)
         network = build_network(card.architecture, card.arguments)
         try:
             network.load_state_dict(tensors)
         except RuntimeError as error:
             raise ValueError(
-                f"model file {str(path)!r}: its tensors do not fit its card: {error}"
+                f"model file {os.fspath(path)!r}: its tensors do not fit its card: "
+                f"{error}"
             ) from error
         return cls(card, network, device=device, precision=precision)
 

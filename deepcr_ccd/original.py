@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from . import detection
+from .fills import Fill, fill_frame
 from .frame import as_mask, read_frame
 from .zoo import load_model
 
@@ -174,11 +175,11 @@ class deepCR:  # noqa: N801
         bad: np.ndarray | None,
         tile_size: int | None,
     ) -> np.ndarray:
-        fill = detection.Fill("median")
+        fill = Fill("median")
         if self.inpaint_model is not None:
-            fill = detection.Fill("network", self.inpaint_model)
+            fill = Fill("network", self.inpaint_model)
         cleaned = image.astype(np.float32)
-        values, _ = detection.fill_frame(image, targets, bad, fill, tile_size=tile_size)
+        values, _ = fill_frame(image, targets, bad, fill, tile_size=tile_size)
         cleaned[targets] = values
         return cleaned
 

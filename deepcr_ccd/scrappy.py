@@ -10,6 +10,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from . import detection
 from .filling import median5
+from .fills import Fill, fill_frame
 from .frame import as_mask, read_frame
 from .noise import resolve_gain, resolve_readnoise, resolve_satlevel, unit_factor
 from .zoo import DEFAULT_MODEL, load_model
@@ -195,8 +196,8 @@ def detect_cosmics(
     if CLEANTYPES[cleantype] is None:
         values = median5(flat, crmask)
     else:
-        fill = detection.Fill(CLEANTYPES[cleantype])
-        values, _ = detection.fill_frame(flat, crmask, bad, fill)
+        fill = Fill(CLEANTYPES[cleantype])
+        values, _ = fill_frame(flat, crmask, bad, fill)
     cleanarr[crmask] = values if inbkg is None else values + inbkg[crmask]
     if verbose:
         logger.info("%d pixels struck by cosmic rays", np.count_nonzero(crmask))

@@ -4,7 +4,7 @@ from astropy import units as u
 from astropy.nddata import CCDData, StdDevUncertainty, VarianceUncertainty
 from conftest import random_model
 
-from deepcr_ccd import chunked, cosmicray_deepcr, cosmicray_probability, load_model
+from deepcr_ccd import chunks, cosmicray_deepcr, cosmicray_probability, load_model
 from deepcr_ccd.demo import simulate
 
 da = pytest.importorskip("dask.array")
@@ -136,7 +136,7 @@ def test_frames_without_a_good_pixel():
 
 
 def test_bands_are_bounded(frame, universal, monkeypatch):
-    monkeypatch.setattr(chunked, "BAND", 40 * SHAPE[1])
+    monkeypatch.setattr(chunks, "BAND", 40 * SHAPE[1])
     data, mask = frame
     lazy = CCDData(da.from_array(data, 283), mask=mask, unit="adu")
     whole = CCDData(data, mask=mask, unit="adu")

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 #: Modules by floor; each may import from floors below its own.
 FLOORS = [
     {
+        "chunks",
         "devices",
         "keywords",
         "fusing",
@@ -28,10 +29,11 @@ FLOORS = [
     {"sky", "plane"},
     {"transforms"},
     {"card"},
+    {"weights"},
     {"model"},
     {"checkpoints"},
     {"zoo", "files"},
-    {"detection"},
+    {"detection", "fills"},
     {"chunked"},
     {"ccd", "scrappy", "original", "plot"},
     {"jobs"},

@@ -18,8 +18,8 @@ from deepcr_ccd import (
     load_model,
 )
 from deepcr_ccd.demo import example_frame
-from deepcr_ccd.detection import Fill, fill_frame
 from deepcr_ccd.evaluation.scores import RocCurve
+from deepcr_ccd.fills import Fill, fill_frame
 from deepcr_ccd.training.dataset import Labels, SimulatedFrames
 from deepcr_ccd.training.scenes import make_scene
 from deepcr_ccd.training.tracks import simulate_deposit
