@@ -162,6 +162,9 @@ def clean_files(
         done[row["file"]] = row
         if report is not None:
             report(row)
+    if scheduler is not None:
+        # What workers that were lost left behind.
+        remove_stale(job.output for job in jobs)
     ordered = [done[str(job.path)] for job in jobs]
     if not ordered:
         return Table(names=COLUMNS, dtype=("U", "U", "U", int, int, float, "U"))
