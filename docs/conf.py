@@ -9,7 +9,7 @@ from sphinx_astropy.conf.v2 import *  # noqa: F403
 from sphinx_astropy.conf.v2 import extensions, rst_epilog  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).parent))
-from write_model_zoo import write_comparison, write_model_zoo
+from write_model_zoo import write_comparison, write_model_zoo, write_table
 
 project = "deepcr_ccd"
 author = "The deepcr_ccd developers"
@@ -40,3 +40,5 @@ automodsumm_inherited_members = False
 here = Path(__file__).parent
 write_model_zoo(here / "_generated" / "models.inc")
 write_comparison(here / "scores.ecsv", here / "_generated" / "comparison.inc")
+for name in ("rays", "stars", "calibration"):
+    write_table(here / f"{name}.ecsv", here / "_generated" / f"{name}.inc")

@@ -16,13 +16,13 @@ __all__ = ["KINDS", "make_psf", "make_scene"]
 OVERSAMPLING = 4
 #: Kinds of scenes, and how often each is drawn.
 KINDS = {
-    "sparse": 0.16,
+    "sparse": 0.10,
     "extragalactic": 0.20,
-    "cluster": 0.22,
-    "resolved": 0.16,
+    "cluster": 0.20,
+    "resolved": 0.20,
     "nebula": 0.06,
-    "spectrum": 0.14,
-    "trails": 0.06,
+    "spectrum": 0.12,
+    "trails": 0.12,
 }
 
 

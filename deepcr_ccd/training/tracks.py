@@ -18,6 +18,14 @@ __all__ = ["add_deposits", "cut_deposits", "read_lsst_darks", "simulate_deposit"
 PER_MICRON = 80.0
 #: Deposits wider than this, in px, are cut short.
 LARGEST = 200
+#: How often each kind of deposit is, in thin and in thick silicon. Slow electrons leave
+#: thin silicon before they have bent much, and are seldom seen whole in it.
+SHARES = {
+    "thin": {"muon": 0.66, "electron": 0.07, "spot": 0.16, "faint": 0.11},
+    "thick": {"muon": 0.46, "electron": 0.20, "spot": 0.16, "faint": 0.18},
+}
+#: Silicon thicker than this, in micrometre, is thick.
+THICK = 60
 
 
 def _path(rng: np.random.Generator, kind: str, thickness: float, pixel: float):
@@ -47,7 +55,8 @@ def _path(rng: np.random.Generator, kind: str, thickness: float, pixel: float):
         # An X-ray, or the end of a short way: all charge in one place.
         x = y = np.zeros(1)
         depth = np.array([rng.uniform(0, thickness)])
-        charge = np.array([rng.lognormal(np.log(700), 1.1)])
+        middle, spread = (700, 1.1) if kind == "spot" else (110, 0.6)
+        charge = np.array([rng.lognormal(np.log(middle), spread)])
     return x, y, depth, charge
 
 
@@ -76,8 +85,10 @@ def simulate_deposit(
     if thickness is None:
         thin = rng.random() < 0.7
         thickness = rng.uniform(10, 40) if thin else rng.uniform(80, 250)
-    diffusion = rng.uniform(2, 6) if thickness < 60 else rng.uniform(3, 8)
-    kind = rng.choice(["muon", "electron", "spot"], p=[0.6, 0.22, 0.18])
+    thick = thickness > THICK
+    diffusion = rng.uniform(3, 8) if thick else rng.uniform(2, 6)
+    shares = SHARES["thick" if thick else "thin"]
+    kind = rng.choice(list(shares), p=list(shares.values()))
     x, y, depth, charge = _path(rng, kind, thickness, pixel)
     # Straggling: a Gamma with a long tail, near enough to a Landau curve.
     charge = charge * rng.gamma(2.0, 0.5, charge.size) * rng.lognormal(0, 0.25)
