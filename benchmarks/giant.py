@@ -8,6 +8,7 @@ the process without pages of files, which the system takes back when it needs th
 """
 
 import argparse
+import multiprocessing
 import threading
 import time
 from pathlib import Path
@@ -48,6 +49,17 @@ def new_file(path, size, dtype):
     return np.lib.format.open_memmap(path, "w+", dtype=dtype, shape=(size, size))
 
 
+def write_frame(path, size, width=1000):
+    """Write a frame of simulated tiles."""
+    frame = new_file(path, size, np.float32)
+    for y in range(0, size, width):
+        part = simulate((width, width), n_stars=300, n_tracks=250, seed=y).data
+        for x in range(0, size, width):
+            piece = frame[y : y + width, x : x + width]
+            piece[:] = part[: piece.shape[0], : piece.shape[1]]
+    frame.flush()
+
+
 def main():
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -56,14 +68,13 @@ def main():
     parser.add_argument("--chunk", type=int, default=2000)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    size, width = options.size, 1000
-    frame = new_file(options.folder / "frame.npy", size, np.float32)
-    for y in range(0, size, width):
-        part = simulate((width, width), n_stars=300, n_tracks=250, seed=y).data
-        for x in range(0, size, width):
-            piece = frame[y : y + width, x : x + width]
-            piece[:] = part[: piece.shape[0], : piece.shape[1]]
-    frame.flush()
+    size = options.size
+    # By a process of its own, whose memory does not count.
+    writer = multiprocessing.get_context("spawn").Process(
+        target=write_frame, args=(options.folder / "frame.npy", size)
+    )
+    writer.start()
+    writer.join()
     source = np.load(options.folder / "frame.npy", mmap_mode="r")
     ccd = CCDData(da.from_array(source, options.chunk), unit="electron")
     outputs = [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -78,29 +80,75 @@ def map_chunks(
     """
     import dask
     import dask.array as da
+    from dask.highlevelgraph import HighLevelGraph
 
+    # By a graph of our own: pieces that go through dask.delayed are optimised one by
+    # one, and what they share would be computed again for each.
     shape, chunks = arrays[0].shape, arrays[0].chunks
-    spans = []
-    for sizes in chunks:
-        ends = np.cumsum([0, *sizes])
-        spans.append(list(zip(ends[:-1], ends[1:], strict=True)))
-    call = dask.delayed(function)
-    blocks = []
-    for row in spans[0]:
-        line = []
-        for column in spans[1]:
-            region = tuple((int(a), int(b)) for a, b in (row, column))
-            pieces = tuple(
-                slice(max(start - margin, 0), min(stop + margin, size))
-                for (start, stop), size in zip(region, shape, strict=True)
-            )
-            origin = tuple(piece.start for piece in pieces)
-            made = call([a[pieces] for a in arrays], region, origin, *arguments)
-            core = tuple(stop - start for start, stop in region)
-            core = (planes, *core) if planes else core
-            line.append(da.from_delayed(made, core, dtype=dtype))
-        blocks.append(line)
-    return da.block(blocks)
+    name = f"{function.__name__.strip('_')}-{uuid.uuid4().hex}"
+    shared = [dask.delayed(argument, traverse=False) for argument in arguments]
+    ends = [np.cumsum([0, *sizes]) for sizes in chunks]
+    tasks = {}
+    for index in np.ndindex(*(len(sizes) for sizes in chunks)):
+        region, bounds, near = [], [], []
+        for place, edges, size in zip(index, ends, shape, strict=True):
+            start, stop = int(edges[place]), int(edges[place + 1])
+            low, high = max(start - margin, 0), min(stop + margin, size)
+            region.append((start, stop))
+            bounds.append((low, high))
+            first = int(np.searchsorted(edges, low, side="right")) - 1
+            near.append(range(first, int(np.searchsorted(edges, high))))
+        call = functools.partial(
+            _call,
+            function,
+            tuple(region),
+            tuple(bounds),
+            tuple(
+                int(edges[found[0]]) for edges, found in zip(ends, near, strict=True)
+            ),
+        )
+        blocks = [
+            [[(array.name, row, column) for column in near[1]] for row in near[0]]
+            for array in arrays
+        ]
+        key = (name, 0, *index) if planes else (name, *index)
+        tasks[key] = (call, blocks, [argument.key for argument in shared])
+    graph = HighLevelGraph.from_collections(
+        name, tasks, dependencies=[*arrays, *shared]
+    )
+    chunks = ((planes,), *chunks) if planes else chunks
+    return da.Array(graph, name, chunks, dtype=dtype)
+
+
+def _call(
+    function: Callable,
+    region: Region,
+    bounds: Region,
+    corner: tuple[int, int],
+    blocks: list,
+    arguments: list,
+) -> np.ndarray:
+    """Put pieces together from the blocks they lie in, and call the function."""
+    pieces = [_piece(rows, bounds, corner) for rows in blocks]
+    origin = tuple(low for low, _ in bounds)
+    return function(pieces, region, origin, *arguments)
+
+
+def _piece(rows: list, bounds: Region, corner: tuple[int, int]) -> np.ndarray:
+    shape = tuple(high - low for low, high in bounds)
+    piece = np.empty(shape, dtype=rows[0][0].dtype)
+    y = corner[0] - bounds[0][0]
+    for row in rows:
+        x = corner[1] - bounds[1][0]
+        for block in row:
+            height, width = block.shape
+            inside = slice(max(y, 0), y + height), slice(max(x, 0), x + width)
+            part = block[max(-y, 0) :, max(-x, 0) :]
+            target = piece[inside]
+            target[:] = part[: target.shape[0], : target.shape[1]]
+            x += width
+        y += height
+    return piece
 
 
 def core_of(region: Region, origin: tuple[int, int]) -> tuple[slice, slice]:
