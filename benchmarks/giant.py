@@ -60,6 +60,12 @@ def write_frame(path, size, width=1000):
     frame.flush()
 
 
+def read_chunk(path, block_info=None):
+    """Read a chunk of the frame; Dask says which."""
+    rows, columns = block_info[None]["array-location"]
+    return np.load(path, mmap_mode="r")[slice(*rows), slice(*columns)]
+
+
 def main():
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -75,8 +81,12 @@ def main():
     )
     writer.start()
     writer.join()
-    source = np.load(options.folder / "frame.npy", mmap_mode="r")
-    ccd = CCDData(da.from_array(source, options.chunk), unit="electron")
+    # Not by da.from_array, which copies what is mapped into memory.
+    chunks = da.core.normalize_chunks(options.chunk, (size, size))
+    array = da.map_blocks(
+        read_chunk, options.folder / "frame.npy", chunks=chunks, dtype=np.float32
+    )
+    ccd = CCDData(array, unit="electron")
     outputs = [
         new_file(options.folder / f"{name}.npy", size, dtype)
         for name, dtype in (("cleaned", np.float32), ("mask", bool))
