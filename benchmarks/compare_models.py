@@ -40,6 +40,20 @@ def trials(model):
     )
 
 
+def compare_precisions(model, frames):
+    """Print how many pixels of its mask bfloat16 changes."""
+    exact = model.to(precision="float32")
+    changed = struck = 0
+    for items in frames.values():
+        for item in items:
+            masks = [
+                m.probability(item.frame) > model.card.threshold for m in (model, exact)
+            ]
+            changed += np.count_nonzero(masks[0] != masks[1])
+            struck += np.count_nonzero(masks[1])
+    print(f"{model.precision} changes {100 * changed / struck:.2f} % of the mask")
+
+
 def main():
     """Compare as the command line asks."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -76,6 +90,7 @@ def main():
         result.points().write(options.output / "roc.ecsv", overwrite=True)
         result.plot(options.output / "roc.png")
     trials(models["universal"])
+    compare_precisions(models["universal"], frames)
 
 
 if __name__ == "__main__":
