@@ -32,6 +32,13 @@ from deepcr_ccd.files import FitsFile
 from deepcr_ccd.rewriting import check_whole
 
 
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": 1,
+    "MALLOC_TRIM_THRESHOLD_": 2**29,
+    "MALLOC_MMAP_THRESHOLD_": 2**28,
+}
+
+
 def write_night(folder, number, size):
     """Write files of simulated frames, each different."""
     folder.mkdir()
@@ -133,8 +140,11 @@ def disk(options):
 
 def dask(options):
     """Time a batch through a cluster of two workers."""
+    import dask as config
     from distributed import Client, LocalCluster
 
+    # Dask has its workers give memory back at once, and networks take it all the time.
+    config.config.set({"distributed.nanny.pre-spawn-environ": ENVIRONMENT})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_night(folder / "night", options.files, 1024)

@@ -6,6 +6,9 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 
+import torch
+
+from .chunks import one_thread
 from .jobs import Job, Options, run_job
 from .model import Model
 
@@ -61,7 +64,7 @@ def run_jobs(
             model = client.scatter(options.model, broadcast=True)
         futures = {
             client.submit(
-                run_job,
+                _run_on_worker,
                 job,
                 options if model is None else dataclasses.replace(options, model=""),
                 model,
@@ -87,3 +90,9 @@ def run_jobs(
             if row["status"] == "skipped" and not resume:
                 row["status"] = "done"
             yield row
+
+
+def _run_on_worker(*args, **kwargs) -> dict:
+    """Run a job on one core: a worker has as many threads as it shall use cores."""
+    with one_thread(torch.get_num_threads()):
+        return run_job(*args, **kwargs)
