@@ -31,7 +31,6 @@ from deepcr_ccd.demo import simulate
 from deepcr_ccd.files import FitsFile
 from deepcr_ccd.rewriting import check_whole
 
-
 ENVIRONMENT = {
     "OMP_NUM_THREADS": 1,
     "MALLOC_TRIM_THRESHOLD_": 2**29,
