@@ -7,7 +7,7 @@ from astropy import units as u
 
 from . import chunked, detection
 from .fills import choose_fill, fill_frame
-from .frame import POWERS, Frame, as_mask, is_chunked, read_frame
+from .frame import as_mask, is_chunked, read_frame
 from .keywords import KEYWORDS, record
 from .noise import resolve_gain, resolve_satlevel
 from .zoo import DEFAULT_MODEL, load_model
@@ -146,7 +146,7 @@ def cosmicray_deepcr(
         )
         # What takes the whole frame to count is left out.
         keywords = record(model.card.name, threshold, fill.method)
-        return _rebuild_chunks(
+        return chunked.rebuild(
             frame, cleaned, crmask, sigma, keywords if add_keyword else None
         )
 
@@ -335,20 +335,3 @@ def inpaint(data, mask, *, method="auto", model=None, gain=None, device=None):
     if isinstance(data, np.ma.MaskedArray):
         filled = np.ma.MaskedArray(filled, frame.mask.copy())
     return filled, spread
-
-
-def _rebuild_chunks(frame: Frame, cleaned, crmask, sigma, keywords: dict | None):
-    """Return what a user gets for a frame that Dask holds."""
-    if frame.header is None:
-        return cleaned, crmask
-    result = frame.rebuild(
-        cleaned,
-        None,
-        np.empty(0),
-        crmask=crmask,
-        keywords=keywords,
-        history="deepcr_ccd: cosmic rays found lazily, and not counted",
-    )
-    if sigma is not None and type(result.uncertainty) in POWERS:
-        result.uncertainty = chunked.with_sigma(result.uncertainty, sigma, frame.unit)
-    return result

@@ -17,11 +17,11 @@ from . import detection
 from .chunks import Region, Rows, core_of, map_chunks, one_thread
 from .detection import Examination
 from .fills import Fill, fill_frame
-from .frame import POWERS, Frame
+from .frame import POWERS, Frame, sigma_scale
 from .model import Model
 from .plane import Plane, to_float32
 
-__all__ = ["check_fill", "clean", "examine", "with_sigma"]
+__all__ = ["check_fill", "clean", "examine", "rebuild"]
 
 #: What a fill may reach for beyond its chunk, in px.
 REACH = 40
@@ -77,7 +77,7 @@ def examine(
         return da.full(**shape, fill_value=np.nan, dtype=np.float32), bad
     rows = Rows(plane, lambda values: to_float32(values, factor, finite=True))
     hidden = Rows(bad, np.asarray) if some else None
-    prepared = dask.delayed(model.prepare(rows, hidden, **facts), traverse=False)
+    prepared = model.prepare(rows, hidden, **facts)
     network = model.network
     # Beyond what the network sees: its grid, and what bad pixels in it are filled from.
     margin = network.radius + 2 * network.stride
@@ -95,7 +95,7 @@ def examine(
         [plane, bad],
         margin,
         np.float32,
-        dask.delayed(model, traverse=False),
+        model,
         prepared,
         known,
     )
@@ -140,8 +140,7 @@ def clean(
     """
     import dask.array as da
 
-    wide = frame.data.dtype.kind == "f" and frame.data.dtype.itemsize >= 8
-    dtype = np.dtype(np.float64 if wide else np.float32)
+    dtype = frame.cleaned_dtype
     results = []
     for plane, mask in frame.planes():
         probability, bad = examine(
@@ -206,40 +205,52 @@ def check_fill(fill: Fill, asked: str | None) -> Fill:
 
 def _fill_chunks(plane, crmask, bad, fill: Fill, dtype: np.dtype):
     """Return the plane with struck pixels filled, and the one-sigma of the fills."""
-    import dask
-
     both = map_chunks(
         _fill_chunk,
         [plane, crmask, bad],
         REACH,
         dtype,
-        dask.delayed(fill, traverse=False),
-        np.dtype(dtype),
+        fill,
+        dtype,
         torch.get_num_threads(),
         planes=2,
     )
     return both[0], both[1]
 
 
-def with_sigma(uncertainty: NDUncertainty, sigma, unit) -> NDUncertainty:
-    """Return an uncertainty with the spread of the fills where there is one, lazily.
+def rebuild(frame: Frame, cleaned, crmask, sigma, keywords: dict | None):
+    """Return what a user gets for a frame that Dask holds.
 
     Parameters
     ----------
-    uncertainty : `~astropy.nddata.NDUncertainty`
-        Of the frame, of a kind that is known.
-    sigma : `dask.array.Array`
-        From `fill_chunks`.
-    unit : `~astropy.units.Unit` or None
-        Of ``sigma``.
+    frame : Frame
+        What came in.
+    cleaned, crmask, sigma
+        From `clean`.
+    keywords : dict or None
+        Value and comment by FITS keyword.
     """
+    if frame.header is None:
+        return cleaned, crmask
+    result = frame.rebuild(
+        cleaned,
+        None,
+        np.empty(0),
+        crmask=crmask,
+        keywords=keywords,
+        history="deepcr_ccd: cosmic rays found lazily, and not counted",
+    )
+    if sigma is not None and type(result.uncertainty) in POWERS:
+        result.uncertainty = _with_sigma(result.uncertainty, sigma, frame.unit)
+    return result
+
+
+def _with_sigma(uncertainty: NDUncertainty, sigma, unit) -> NDUncertainty:
+    """Return an uncertainty with the spread of the fills where there is one, lazily."""
     import dask.array as da
 
     power = POWERS[type(uncertainty)]
-    scale = 1.0
-    if unit is not None and uncertainty.unit is not None:
-        scale = float((unit**power).to(uncertainty.unit)) ** (1 / power)
-    values = da.where(sigma > 0, sigma * scale, 1) ** power
+    values = da.where(sigma > 0, sigma * sigma_scale(uncertainty, unit), 1) ** power
     array = da.where(sigma > 0, values, da.asarray(uncertainty.array))
     return type(uncertainty)(array, unit=uncertainty.unit, copy=False)
 

@@ -70,7 +70,7 @@ def map_chunks(
     dtype : `~numpy.dtype`
         Of the result.
     *arguments
-        For the function; what is large had better be a `dask.delayed.Delayed`.
+        For the function; each is sent to a worker once.
     planes : int
         Planes that the function returns, ``(planes, ny, nx)``; 0 for ``(ny, nx)``.
 

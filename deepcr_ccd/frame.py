@@ -52,10 +52,15 @@ class Frame:
         """Put one result a plane together, in the shape of ``data``."""
         return planes[0] if self.data.ndim == 2 else np.stack(planes)
 
-    def copy_data(self) -> np.ndarray:
-        """Return a writable native copy, float64 if ``data`` is that, else float32."""
+    @property
+    def cleaned_dtype(self) -> np.dtype:
+        """The type of cleaned data: float64 if ``data`` is that, else float32."""
         wide = self.data.dtype.kind == "f" and self.data.dtype.itemsize >= 8
-        return np.array(self.data, dtype=np.float64 if wide else np.float32)
+        return np.dtype(np.float64 if wide else np.float32)
+
+    def copy_data(self) -> np.ndarray:
+        """Return a writable copy, of the type of cleaned data."""
+        return np.array(self.data, dtype=self.cleaned_dtype)
 
     def combine_mask(self, crmask: np.ndarray) -> np.ndarray:
         """Return the old mask OR the cosmic rays; always a new array."""
@@ -121,15 +126,29 @@ def _with_sigma(
     array = np.array(uncertainty.array)
     if array.dtype.kind != "f":
         array = array.astype(np.float32)
-    sigma = sigma.astype(np.float64)
-    if unit is not None and uncertainty.unit is not None:
-        sigma = sigma * float((unit**power).to(uncertainty.unit)) ** (1 / power)
+    sigma = sigma.astype(np.float64) * sigma_scale(uncertainty, unit)
     # Neighbours that are all equal say nothing of the noise: what was known stays.
     said = sigma > 0
     values = array[filled]
     values[said] = sigma[said] ** power
     array[filled] = values
     return type(uncertainty)(array, unit=uncertainty.unit, copy=False)
+
+
+def sigma_scale(uncertainty: NDUncertainty, unit: u.UnitBase | None) -> float:
+    """Return what takes a one-sigma to the unit that an uncertainty has.
+
+    Parameters
+    ----------
+    uncertainty : `~astropy.nddata.NDUncertainty`
+        Of a kind in `POWERS`.
+    unit : `~astropy.units.Unit` or None
+        Of the one-sigma.
+    """
+    if unit is None or uncertainty.unit is None:
+        return 1.0
+    power = POWERS[type(uncertainty)]
+    return float((unit**power).to(uncertainty.unit)) ** (1 / power)
 
 
 def _add_keywords(meta, keywords: dict[str, tuple[Any, str]], history: str) -> None:
