@@ -146,7 +146,11 @@ def clean_files(
             if job.output.exists():
                 raise FileExistsError(f"{job.output} exists; --overwrite replaces it")
     model = load_model(
-        chosen.model, device=chosen.device, task="mask", precision=chosen.precision
+        chosen.model,
+        device=chosen.device,
+        task="mask",
+        precision=chosen.precision,
+        engine=chosen.engine,
     )
     for job in jobs:
         job.output.parent.mkdir(parents=True, exist_ok=True)

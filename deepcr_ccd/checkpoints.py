@@ -27,6 +27,7 @@ def load_checkpoint(
     *,
     device=None,
     precision: str | None = None,
+    engine: str | None = None,
     default_name: str = "",
 ) -> Model:
     """Load a deepCR checkpoint.
@@ -43,6 +44,8 @@ def load_checkpoint(
         Where the model shall run.
     precision : {"auto", "float32", "bfloat16"}, optional
         What it shall compute in.
+    engine : {"auto", "torch", "openvino"}, optional
+        What shall run it.
     default_name : str
         Name of the model where the card has none.
 
@@ -86,6 +89,7 @@ def load_checkpoint(
         network,
         device=device,
         precision=precision,
+        engine=engine,
     )
 
 

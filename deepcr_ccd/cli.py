@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import demo
 from .batch import clean_files, find_files
+from .engines import ENGINES
 from .files import DQ_BIT
 from .fills import METHODS
 from .jobs import Options
@@ -93,6 +94,11 @@ def build_parser() -> argparse.ArgumentParser:
     work.add_argument("--device", help="cpu, cuda, cuda:N or mps")
     work.add_argument(
         "--precision", choices=["auto", "float32", "bfloat16"], help="default auto"
+    )
+    work.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="default auto: openvino where it is installed and fits, else torch",
     )
     work.add_argument("--tile-size", type=int, metavar="PX")
 

@@ -18,12 +18,15 @@ __all__ = [
     "tile_threads",
 ]
 
-#: Core of a tile on a CPU, in px, at least and at most; and in receptive radii. Large
-#: tiles waste little on their halo, small ones stay in the cache and far below 1 GB.
+#: Core of a tile on a CPU, in px, at least and at most; and in receptive radii, by
+#: engine. Large tiles waste little on their halo, small ones stay in the cache and far
+#: below 1 GB.
 CPU_TILES = (256, 1024)
-CPU_TILE_RADII = 24
+CPU_TILE_RADII = {"torch": 25, "openvino": 64}
 #: Tiles on a CPU are worked on side by side from this many pixels on.
 SIDE_BY_SIDE = 65536
+#: Fewer tiles a thread than this are shared out evenly.
+FEW = 8
 
 #: Precisions that can be asked for.
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -140,7 +143,7 @@ def tile_threads(
 
 
 def choose_tiles(
-    device: torch.device, radius: int, shape: tuple[int, int]
+    device: torch.device, radius: int, shape: tuple[int, int], engine: str = "torch"
 ) -> tuple[int, int]:
     """Return height and width of a tile's core in px: even shares of the frame.
 
@@ -152,12 +155,31 @@ def choose_tiles(
         Its receptive radius in px.
     shape : tuple of int
         ``(ny, nx)`` of the frame.
+    engine : {"torch", "openvino"}
+        What runs it.
     """
     if device.type != "cuda":
-        most = int(np.clip(CPU_TILE_RADII * radius, *CPU_TILES))
+        most = int(np.clip(CPU_TILE_RADII[engine] * radius, *CPU_TILES))
     else:
         # A U-Net of width 32 holds about 1 kB a pixel while it runs; a quarter of
         # the free memory leaves room for workspace.
         free, _ = torch.cuda.mem_get_info(device)
         most = int(np.clip(np.sqrt(free / 4 / 1024), 128, 4096)) // 32 * 32
-    return tuple(-(-size // -(-size // most)) for size in shape)
+    ny, nx = shape
+    rows, columns = -(-ny // most), -(-nx // most)
+    if device.type == "cpu":
+        # As many for each thread, so that none is left without at the end.
+        threads = max(1, min(torch.get_num_threads(), ny * nx // SIDE_BY_SIDE))
+        if rows * columns < FEW * threads:
+            rows, columns = min(
+                (
+                    (r, c)
+                    for r in range(rows, rows + threads)
+                    for c in range(columns, columns + threads)
+                    if r * c % threads == 0
+                ),
+                key=lambda grid: (
+                    (ny + 2 * radius * grid[0]) * (nx + 2 * radius * grid[1])
+                ),
+            )
+    return -(-ny // rows), -(-nx // columns)

@@ -25,6 +25,7 @@ def run_over_tiles(
     device: torch.device,
     *,
     region: tuple[tuple[int, int], tuple[int, int]] | None = None,
+    engine: str = "torch",
     tile_size: int | None = None,
     progress: bool = False,
     description: str = "",
@@ -43,6 +44,8 @@ def run_over_tiles(
         Where it runs.
     region : tuple, optional
         Rows and columns that are wanted, as ``(start, stop)``; by default all.
+    engine : {"torch", "openvino"}
+        What runs it.
     tile_size : int, optional
         Core of a tile, in px.
     progress : bool
@@ -64,7 +67,7 @@ def run_over_tiles(
     wanted = shape if region is None else tuple(stop - start for start, stop in region)
     out = np.empty(wanted, dtype=np.float32)
     if tile_size is None:
-        size = choose_tiles(device, network.radius, wanted)
+        size = choose_tiles(device, network.radius, wanted, engine)
     else:
         size = (_check(tile_size),) * 2
     while True:

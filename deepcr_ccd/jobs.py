@@ -50,6 +50,7 @@ class Options:
     dq_bit: int = DQ_BIT
     device: str | None = None
     precision: str | None = None
+    engine: str | None = None
     tile_size: int | None = None
     masks_only: bool = False
 
@@ -127,6 +128,7 @@ def run_job(
                 device=options.device,
                 task="mask",
                 precision=options.precision,
+                engine=options.engine,
             )
         status, results = _clean(job, options, model, resume, replace)
         row |= {"status": status, "message": "; ".join(_RECORDER.messages)}
@@ -215,6 +217,7 @@ def _digest(path: Path, options: Options, model: Model) -> str:
     )
     told |= {
         "precision": model.precision,
+        "engine": model.engine,
         "version": importlib.metadata.version("deepcr_ccd"),
         "weights": model.fingerprint,
     }

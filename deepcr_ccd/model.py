@@ -12,15 +12,10 @@ import numpy as np
 import torch
 
 from .card import ModelCard
-from .devices import (
-    PRECISIONS,
-    resolve_device,
-    resolve_precision,
-    tile_threads,
-)
+from .devices import resolve_device, resolve_precision, tile_threads
+from .engines import build_engine, resolve_engine
 from .execution import run_over_tiles
-from .fusing import fuse
-from .networks import build_network, reduce_precision
+from .networks import build_network
 from .plane import Plane
 from .tiling import Tile
 from .transforms import TRANSFORMS
@@ -45,6 +40,9 @@ class Model:
         Where it runs; None takes CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16"}, optional
         What it computes in; by default bfloat16 where the processor has it.
+    engine : {"auto", "torch", "openvino"}, optional
+        What runs it; by default OpenVINO where that is installed, for networks that
+        find cosmic rays on the CPU, and PyTorch elsewhere.
     """
 
     def __init__(
@@ -54,47 +52,41 @@ class Model:
         *,
         device=None,
         precision: str | None = None,
+        engine: str | None = None,
     ):
         self.card = card
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
+        self.engine = resolve_engine(engine, network, self.device, card.task)
+        self._asked = "torch" if engine == "torch" else None
         self.network = (
             network.eval()
             .requires_grad_(False)
             .to(self.device, memory_format=torch.channels_last)
         )
 
-    @property
-    def _wide_input(self) -> bool:
-        """Whether the input spans more than fewer bits resolve."""
-        return self.card.transform not in ("noise", "window")
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return torch.float32 if self._wide_input else PRECISIONS[self.precision]
-
     @functools.cached_property
-    def _engine(self) -> torch.nn.Module:
-        """What runs; the network itself stays whole, to be saved and moved."""
-        engine = self.network
-        if self.precision != "float32":
-            engine = reduce_precision(
-                engine,
-                PRECISIONS[self.precision],
-                wide_input=self._wide_input,
-                wide_output=self.card.task == "inpaint",
-            )
-        fusable = self.device.type == "cpu" and not self.network.windowed
-        return fuse(engine, self._dtype) if fusable else engine
+    def _run(self) -> Callable[[np.ndarray], np.ndarray]:
+        """What runs the network; that itself stays whole, to be saved and moved."""
+        return build_engine(
+            self.engine,
+            self.network,
+            self.device,
+            self.precision,
+            self.card.task,
+            wide_input=self.card.transform not in ("noise", "window"),
+        )
 
     def __reduce__(self):
         network = copy.deepcopy(self.network).cpu()
-        return _rebuild, (self.card, network, self.device, self.precision)
+        # Where it arrives there may be no OpenVINO, or one.
+        how = self.device, self.precision, self._asked
+        return _rebuild, (self.card, network, *how)
 
     def __repr__(self):
         return (
             f"<Model {self.card.name} ({self.card.task}) on {self.device}, "
-            f"{self.precision}>"
+            f"{self.precision}, {self.engine}>"
         )
 
     @functools.cached_property
@@ -106,8 +98,10 @@ class Model:
             digest.update(value.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
-    def to(self, device=None, precision: str | None = None) -> Model:
-        """Return this model on another device, or in another precision.
+    def to(
+        self, device=None, precision: str | None = None, engine: str | None = None
+    ) -> Model:
+        """Return this model on another device, in another precision or engine.
 
         Parameters
         ----------
@@ -116,6 +110,8 @@ class Model:
         precision : {"float32", "bfloat16", "auto"}, optional
             What it computes in; "auto" is bfloat16 where the processor has it. None
             leaves it as it is.
+        engine : {"auto", "torch", "openvino"}, optional
+            What runs it. None leaves it as it is, if the device is the same.
         """
         target = self.device if device is None else resolve_device(device)
         moved = target != self.device
@@ -124,11 +120,14 @@ class Model:
             if moved or precision is not None
             else self.precision
         )
-        if not moved and wanted == self.precision:
+        asked = engine or self._asked
+        engine = resolve_engine(asked, self.network, target, self.card.task)
+        if not moved and (wanted, engine) == (self.precision, self.engine):
             return self
         network = build_network(self.card.architecture, self.card.arguments)
         network.load_state_dict(self.network.state_dict())
-        return Model(self.card, network, device=target, precision=wanted)
+        how = {"device": target, "precision": wanted, "engine": asked}
+        return Model(self.card, network, **how)
 
     def probability(
         self,
@@ -168,10 +167,10 @@ class Model:
         self.require("mask")
         frame = _as_plane(frame)
         apply = prepared or self.prepare(frame, bad, **facts)
+        run = self._run
 
         def function(tile: Tile, values: np.ndarray) -> np.ndarray:
-            planes = apply(values, tile)[np.newaxis]
-            return self._run(planes, torch.sigmoid)
+            return run(apply(values, tile)[np.newaxis])
 
         return self._map(
             function, [frame], region=region, tile_size=tile_size, progress=progress
@@ -259,7 +258,12 @@ class Model:
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike, *, device=None, precision: str | None = None
+        cls,
+        path: str | os.PathLike,
+        *,
+        device=None,
+        precision: str | None = None,
+        engine: str | None = None,
     ) -> Model:
         """Read what `save` wrote.
 
@@ -271,6 +275,8 @@ class Model:
             Where the model shall run.
         precision : {"auto", "float32", "bfloat16"}, optional
             What it shall compute in.
+        engine : {"auto", "torch", "openvino"}, optional
+            What shall run it.
 
         Raises
         ------
@@ -288,7 +294,7 @@ class Model:
                 f"model file {os.fspath(path)!r}: its tensors do not fit its card: "
                 f"{error}"
             ) from error
-        return cls(card, network, device=device, precision=precision)
+        return cls(card, network, device=device, precision=precision, engine=engine)
 
     def require(self, task: str) -> None:
         """Raise a ValueError if the model is for another task.
@@ -324,35 +330,20 @@ class Model:
         prepare = TRANSFORMS[self.card.transform].prepare
         return prepare(frame, bad, **self.card.transform_arguments, **known)
 
-    @torch.inference_mode()
-    def _run(self, numbers: np.ndarray, activation: Callable | None = None):
-        """Run the network on ``(channels, ny, nx)`` or ``(n, window)``.
-
-        Return ``(ny, nx)`` or ``(n,)``.
-        """
-        tensor = torch.from_numpy(np.ascontiguousarray(numbers))
-        if self.network.windowed:
-            tensor = tensor.to(self.device, self._dtype)
-            return self._engine(tensor)[:, 0].float().numpy(force=True)
-        tensor = tensor[None].to(
-            self.device, self._dtype, memory_format=torch.channels_last
-        )
-        result = self._engine(tensor)[0, 0].float()
-        return (activation(result) if activation else result).numpy(force=True)
-
     def _map(self, function: Callable, frames: list, **options) -> np.ndarray:
         return run_over_tiles(
             function,
             frames,
             self.network,
             self.device,
+            engine=self.engine,
             description=self.card.name,
             **options,
         )
 
 
-def _rebuild(card: ModelCard, network, device, precision: str) -> Model:
-    return Model(card, network, device=device, precision=precision)
+def _rebuild(card: ModelCard, network, device, precision: str, engine) -> Model:
+    return Model(card, network, device=device, precision=precision, engine=engine)
 
 
 def _as_plane(frame: np.ndarray | Plane) -> Plane:

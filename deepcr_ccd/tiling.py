@@ -153,8 +153,14 @@ def read_tile(
     rows = reflect_indices(y0, y1, ny) - origin[0]
     columns = reflect_indices(x0, x1, nx) - origin[1]
     # Only the rows and columns inside the frame are touched, which matters for
-    # memory-mapped input.
-    return frame[rows[:, None], columns]
+    # memory-mapped input; and most of them as whole pieces of rows.
+    values = np.empty((rows.size, columns.size), dtype=frame.dtype)
+    left, right = max(-x0, 0), min(x1, nx) - x0
+    inside = slice(x0 + left - origin[1], x0 + right - origin[1])
+    values[:, left:right] = frame[rows, inside]
+    for edge in (slice(0, left), slice(right, None)):
+        values[:, edge] = frame[rows[:, None], columns[edge]]
+    return values
 
 
 def map_tiles(

@@ -116,6 +116,7 @@ def load_model(
     device: str | torch.device | None = None,
     task: str | None = None,
     precision: str | None = None,
+    engine: str | None = None,
 ) -> Model:
     """Load a model.
 
@@ -138,6 +139,10 @@ def load_model(
         What it shall compute in. "auto" is bfloat16 where the processor computes in
         it (AMX, AVX512-BF16, GPUs since Ampere), which is several times as fast as
         float32; so is None, but for a model, which stays as it is.
+    engine : {"auto", "torch", "openvino"}, optional
+        What shall run it. "auto" is OpenVINO where it is installed, for networks that
+        find cosmic rays on the CPU, and PyTorch elsewhere; so is None, but for a
+        model, which stays as it is.
 
     Returns
     -------
@@ -146,11 +151,13 @@ def load_model(
     Raises
     ------
     ValueError
-        If the name is unknown, the file is no model, or the device is absent.
+        If the name is unknown, the file is no model, the device is absent, or the
+        engine does not run such a model there.
     FileNotFoundError
         If there is no file at the path.
     ImportError
-        If a published checkpoint is asked for and deepCR is not installed.
+        If a published checkpoint is asked for and deepCR is not installed, or
+        OpenVINO is and is not.
 
     Examples
     --------
@@ -160,7 +167,7 @@ def load_model(
     'HST WFC3/UVIS'
     """
     if isinstance(name_or_path, Model):
-        return _checked(name_or_path.to(device, precision), task)
+        return _checked(name_or_path.to(device, precision, engine), task)
     if not isinstance(name_or_path, str | os.PathLike):
         raise TypeError(
             f"model={name_or_path!r} must be a name, a path or a Model, not "
@@ -170,7 +177,7 @@ def load_model(
     if text == "auto":
         text = DEFAULT_MODEL
     device = resolve_device(device)
-    how = (device, resolve_precision(precision, device))
+    how = (device, resolve_precision(precision, device), engine or "auto")
     shipped = _shipped()
     if text in shipped:
         return _checked(_load_file(*_key(shipped[text]), *how), task)
@@ -212,18 +219,20 @@ def _load_file(
     size: int,  # noqa: ARG001
     device: torch.device,
     precision: str,
+    engine: str,
     name: str | None = None,
     task: str | None = None,
 ) -> Model:
+    how = {"device": device, "precision": precision, "engine": engine}
     if path.suffix.lower() == ".safetensors":
-        return Model.load(path, device=device, precision=precision)
+        return Model.load(path, **how)
     card = None
     if name is not None:
         entry = _find_published(name, task)
         left_out = ("file", "aliases", "architecture")
         card = {"unit": None}
         card |= {key: value for key, value in entry.items() if key not in left_out}
-    return load_checkpoint(path, card, device=device, precision=precision)
+    return load_checkpoint(path, card, **how)
 
 
 def _checked(model: Model, task: str | None) -> Model:

@@ -15,7 +15,6 @@ FLOORS = [
         "chunks",
         "devices",
         "keywords",
-        "fusing",
         "networks",
         "noise",
         "tiling",
@@ -25,8 +24,8 @@ FLOORS = [
         "reporting",
         "rewriting",
     },
-    {"filling", "execution"},
-    {"sky", "plane"},
+    {"filling", "execution", "fusing", "openvino_graph"},
+    {"sky", "plane", "engines"},
     {"transforms"},
     {"card"},
     {"weights"},
@@ -52,6 +51,7 @@ OPTIONAL = {
     "astroscrappy",
     "deepCR",
     "ccdproc",
+    "openvino",
     "tqdm",
 }
 

@@ -227,20 +227,32 @@ def test_default_tiles_are_even_shares():
     assert width <= 256
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3, 16])
+@pytest.mark.parametrize("shape", [(1000, 1000), (4096, 2048), (130, 4000), (200, 200)])
+def test_threads_get_tiles_alike(threads, shape, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    height, width = devices.choose_tiles(torch.device("cpu"), 41, shape)
+    number = -(-shape[0] // height) * -(-shape[1] // width)
+    # Small frames are not cut into slivers.
+    sharing = max(1, min(threads, shape[0] * shape[1] // devices.SIDE_BY_SIDE))
+    assert number % sharing == 0 or number >= devices.FEW * sharing
+    assert max(height, width) <= 1024
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("transform", ["scaled", "noise"])
 def test_fused_network_gives_the_same(rng, precision, transform):
-    model = random_model(transform=transform).to(precision=precision)
-    plain = reduce_precision(
-        model.network,
-        devices.PRECISIONS[precision],
-        wide_input=transform != "noise",
-        wide_output=False,
+    dtype = devices.PRECISIONS[precision]
+    wide = transform != "noise"
+    network = reduce_precision(
+        random_model().network, dtype, wide_input=wide, wide_output=False
     )
-    planes = rng.normal(0, 3, (1, 1, 64, 72)).astype(np.float32)
-    tensor = torch.from_numpy(planes).to(dtype=model._dtype)
+    dtype = torch.float32 if wide else dtype
+    fused = fuse(network, dtype)
+    assert fused is not network
+    tensor = torch.from_numpy(rng.normal(0, 3, (1, 1, 64, 72))).to(dtype)
     with torch.inference_mode():
-        got, expected = model._engine(tensor).float(), plain(tensor).float()
+        got, expected = fused(tensor).float(), network(tensor).float()
     tolerance = 1e-5 if precision == "float32" else 0.02
     np.testing.assert_allclose(got, expected, atol=tolerance * expected.abs().max())
 

@@ -1,0 +1,134 @@
+"""What runs a network: PyTorch, or OpenVINO where it is installed and is faster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from .devices import PRECISIONS
+from .fusing import fuse
+from .networks import UNet, reduce_precision
+from .openvino_graph import OpenVINOEngine, has_openvino
+
+__all__ = ["ENGINES", "build_engine", "resolve_engine"]
+
+#: What can be asked for.
+ENGINES = ("auto", "torch", "openvino")
+
+
+def resolve_engine(
+    engine: str | None, network: torch.nn.Module, device: torch.device, task: str
+) -> str:
+    """Return which engine runs a network.
+
+    Parameters
+    ----------
+    engine : {"auto", "torch", "openvino"} or None
+        With "auto" or None, OpenVINO where it is installed, for networks that find
+        cosmic rays on the CPU; PyTorch elsewhere.
+    network : torch.nn.Module
+        The network.
+    device : torch.device
+        Where it runs.
+    task : {"mask", "inpaint"}
+        What it is for.
+
+    Raises
+    ------
+    ValueError
+        If the engine is unknown, or does not run such a network there.
+    """
+    if engine not in (None, *ENGINES):
+        raise ValueError(
+            f"engine={engine!r} is unknown; allowed are {', '.join(map(repr, ENGINES))}"
+        )
+    fits = device.type == "cpu" and task == "mask" and isinstance(network, UNet)
+    if engine == "openvino" and not fits:
+        raise ValueError(
+            "engine='openvino' runs networks that find cosmic rays, on the CPU; use "
+            f"'torch' on {device.type!r} for the task {task!r}"
+        )
+    if engine in (None, "auto"):
+        return "openvino" if fits and has_openvino() else "torch"
+    return engine
+
+
+def build_engine(
+    engine: str,
+    network: torch.nn.Module,
+    device: torch.device,
+    precision: str,
+    task: str,
+    *,
+    wide_input: bool,
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function that runs a network on arrays.
+
+    Parameters
+    ----------
+    engine : {"torch", "openvino"}
+        From `resolve_engine`.
+    network : torch.nn.Module
+        For inference, on the device, in float32. It is not modified.
+    device : torch.device
+        Where it runs.
+    precision : {"float32", "bfloat16"}
+        What to compute in.
+    task : {"mask", "inpaint"}
+        What it is for. The output of "mask" is a probability.
+    wide_input : bool
+        Whether the input spans more than fewer bits resolve.
+
+    Returns
+    -------
+    callable
+        Takes float32 ``(channels, ny, nx)`` and returns float32 ``(ny, nx)``; for
+        networks of windows, ``(n, window)`` and ``(n,)``. Threads may share it.
+    """
+    if engine == "openvino":
+        return OpenVINOEngine(network, precision, wide_input=wide_input)
+    return TorchEngine(network, device, precision, task, wide_input=wide_input)
+
+
+class TorchEngine:
+    """A network run by PyTorch; see `build_engine`."""
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        device: torch.device,
+        precision: str,
+        task: str,
+        *,
+        wide_input: bool,
+    ):
+        self.device = device
+        self.dtype = torch.float32 if wide_input else PRECISIONS[precision]
+        self.probability = task == "mask"
+        self.windowed = network.windowed
+        if precision != "float32":
+            network = reduce_precision(
+                network,
+                PRECISIONS[precision],
+                wide_input=wide_input,
+                wide_output=task == "inpaint",
+            )
+        if device.type == "cpu" and not self.windowed:
+            network = fuse(network, self.dtype)
+        self.network = network
+
+    @torch.inference_mode()
+    def __call__(self, numbers: np.ndarray) -> np.ndarray:
+        """Run the network on an array."""
+        tensor = torch.from_numpy(np.ascontiguousarray(numbers))
+        if self.windowed:
+            result = self.network(tensor.to(self.device, self.dtype))[:, 0]
+        else:
+            tensor = tensor[None].to(
+                self.device, self.dtype, memory_format=torch.channels_last
+            )
+            result = self.network(tensor)[0, 0]
+        result = result.float()
+        return (result.sigmoid() if self.probability else result).numpy(force=True)

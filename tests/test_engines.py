@@ -1,0 +1,147 @@
+"""OpenVINO gives what PyTorch gives."""
+
+import builtins
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_model
+
+from deepcr_ccd import engines, load_model
+from deepcr_ccd.card import ModelCard
+from deepcr_ccd.model import Model
+from deepcr_ccd.networks import build_network
+from deepcr_ccd.openvino_graph import has_openvino
+
+SHAPES = [(64, 64), (35, 91), (16, 300)]
+ARGUMENTS = {
+    "published": {"width": 8, "levels": 2},
+    "three levels": {"width": 4, "levels": 3},
+    "stem": {"width": [8, 8, 16], "levels": 3, "stem": 2, "skip": "add", "merge": 1},
+    "stem of 4": {"width": [8, 16], "levels": 2, "stem": 4},
+}
+
+
+needs_openvino = pytest.mark.skipif(
+    not has_openvino(), reason="OpenVINO is not installed"
+)
+
+
+def pair(arguments, precision="float32", transform="noise"):
+    """Return one model for each engine."""
+    torch.manual_seed(1)
+    card = ModelCard(
+        name="random",
+        task="mask",
+        architecture="unet",
+        arguments=arguments,
+        unit="electron",
+        transform=transform,
+    )
+    network = build_network("unet", arguments)
+    return [
+        Model(card, network, device="cpu", precision=precision, engine=engine)
+        for engine in ("torch", "openvino")
+    ]
+
+
+@needs_openvino
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("arguments", ARGUMENTS.values(), ids=ARGUMENTS)
+def test_float32_is_the_same(arguments, shape, rng):
+    frame = rng.normal(100, 10, shape).astype(np.float32)
+    expected, got = (model.probability(frame) for model in pair(arguments))
+    assert got.dtype == np.float32
+    assert np.ptp(expected) > 0.001
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@needs_openvino
+@pytest.mark.parametrize("arguments", ARGUMENTS.values(), ids=ARGUMENTS)
+@pytest.mark.parametrize("transform", ["noise", "scaled"])
+def test_bfloat16_is_as_good(arguments, transform, rng):
+    # Plain electrons on a bright sky: what bfloat16 alone does not resolve.
+    frame = rng.normal(3000, 30, (80, 90)).astype(np.float32)
+    scale = {"transform": transform}
+    expected, got = (m.probability(frame) for m in pair(arguments, "bfloat16", **scale))
+    exact = pair(arguments, **scale)[0].probability(frame)
+    error = np.abs(got - exact)
+    assert error.max() > 0
+    assert error.max() < 2 * max(np.abs(expected - exact).max(), 0.002)
+
+
+@needs_openvino
+@pytest.mark.parametrize("name", ["universal", "ACS-WFC"])
+def test_masks_of_real_models_agree(name, rng):
+    try:
+        models = [load_model(name, device="cpu", engine=e) for e in engines.ENGINES[1:]]
+    except ImportError:
+        pytest.skip("deepCR is not installed")
+    frame = rng.normal(50, 5, (300, 280)).astype(np.float32)
+    for row, column in rng.integers(10, 270, (60, 2)):
+        frame[row, column : column + 5] += rng.uniform(20, 1000, 5).astype(np.float32)
+    one, other = (m.probability(frame) > m.card.threshold for m in models)
+    assert one.sum() > 100
+    assert np.count_nonzero(one != other) <= 0.005 * one.sum()
+
+
+@needs_openvino
+def test_tiles_and_threads_change_nothing(rng):
+    _, model = pair(ARGUMENTS["stem"])
+    frame = rng.normal(0, 5, (300, 500)).astype(np.float32)
+    whole = model.probability(frame, tile_size=512)
+    np.testing.assert_allclose(model.probability(frame), whole, atol=1e-5)
+    np.testing.assert_allclose(model.probability(frame, tile_size=48), whole, atol=1e-5)
+    with ThreadPoolExecutor(8) as pool:
+        for result in pool.map(lambda _: model.probability(frame), range(16)):
+            np.testing.assert_allclose(result, whole, atol=1e-5)
+
+
+@needs_openvino
+def test_choice():
+    model = random_model()
+    assert model.engine == "openvino"
+    assert "openvino" in repr(model)
+    assert model.to(engine="openvino") is model
+    plain = model.to(engine="torch")
+    assert plain.engine == "torch"
+    assert plain.to(precision="bfloat16").engine == "torch"
+    assert plain.to(engine="auto").engine == "openvino"
+    assert pickle.loads(pickle.dumps(plain)).engine == "torch"
+    assert pickle.loads(pickle.dumps(model)).engine == "openvino"
+    assert random_model("inpaint").engine == "torch"
+    assert load_model("universal", engine="torch", device="cpu").engine == "torch"
+    assert load_model("universal", device="cpu").engine == "openvino"
+
+
+def test_a_model_arrives_where_there_is_no_openvino(monkeypatch):
+    sent = pickle.dumps(random_model())
+    monkeypatch.setattr(engines, "has_openvino", lambda: False)
+    assert pickle.loads(sent).engine == "torch"
+
+
+def test_absent_openvino(monkeypatch):
+    # Where it is found but does not import, or is asked for and not found.
+    imported = builtins.__import__
+
+    def fail(name, *args, **kwargs):
+        if name == "openvino":
+            raise ImportError(name)
+        return imported(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", fail)
+    with pytest.raises(ImportError, match=r'pip install "deepcr_ccd\[openvino\]"'):
+        random_model().to(engine="torch").to(engine="openvino").probability(
+            np.zeros((32, 32), dtype=np.float32)
+        )
+
+
+def test_wrong_choices():
+    with pytest.raises(ValueError, match="engine='fast' is unknown; allowed"):
+        random_model().to(engine="fast")
+    with pytest.raises(ValueError, match="engine='fast' is unknown"):
+        load_model("universal", engine="fast")
+    with pytest.raises(ValueError, match="use 'torch' on 'cpu' for the task 'inpaint'"):
+        random_model("inpaint").to(engine="openvino")
