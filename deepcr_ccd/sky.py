@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from .devices import tile_threads
 from .tiling import Tile, reflect_indices
 
 __all__ = ["NoiseMap", "measure_noise"]
@@ -29,7 +30,7 @@ CELL = 64
 #: Pixels of a cell, along each axis, that are measured.
 SAMPLES = 24
 #: Samples that are worked on at a time.
-BAND = 600_000
+BAND = 300_000
 #: The fraction of a cell that must be good.
 ENOUGH = 0.3
 
@@ -110,7 +111,13 @@ def measure_noise(
     # A band of cells at a time, which bounds memory.
     step = max(1, BAND // (counts[1] * rows.shape[1] * columns.shape[1]))
     bands = [rows[start : start + step] for start in range(0, counts[0], step)]
-    measured = [_measure_cells(frame, bad, band, columns) for band in bands]
+
+    def measure(band: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _measure_cells(frame, bad, band, columns)
+
+    samples = rows.size * columns.size
+    with tile_threads(torch.device("cpu"), samples, len(bands)) as pool:
+        measured = list(pool.map(measure, bands) if pool else map(measure, bands))
     sky, sigma = (np.concatenate(part) for part in zip(*measured, strict=True))
     # A frame of equal numbers has no noise; any positive scale will do.
     if np.isfinite(sky).any():
