@@ -60,7 +60,7 @@ def main():
     }
     for name, path in REAL.items():
         if (DATA / path).is_file():
-            ccd = FitsFile(DATA / path, bad_bits=~8192).images[0].ccd
+            ccd = FitsFile(DATA / path, bad_bits=~8192).images[0].read()
             found = load_model("ACS-WFC").probability(np.asarray(ccd.data, np.float32))
             frames[name] = ccd.data, ccd.mask | (found > 0.1)
     for name, (data, bad) in frames.items():

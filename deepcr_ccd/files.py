@@ -2,16 +2,20 @@
 
 A file is taken apart into its header and data units. Those that do not change are
 copied byte for byte; of an image that changes, only the struck pixels are written
-anew, in the number format of the file.
+anew, in the number format of the file. Images are read one at a time, as they are asked
+for, so that a mosaic of many chips needs the memory of one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import io
 import os
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -23,7 +27,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from .atomic import atomic_path
 from .rewriting import Change, check_length, read_gzipped, rewrite
 
-__all__ = ["FitsFile", "Image", "parse_unit", "write_masks"]
+__all__ = ["Cleaned", "FitsFile", "Image", "parse_unit", "write_masks"]
 
 #: DQ bits of HST cameras that make a pixel useless: fill, bad, hot, saturated.
 #: Cosmic rays found before (4096, 8192), and warm or trap pixels, are examined.
@@ -39,30 +43,89 @@ WORDS = {
 }
 
 
-class Image(NamedTuple):
-    """A science image of a file.
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """A science image of a file; its pixels are read when they are asked for.
 
-    ``ccd`` has the pixels in physical units, the mask that DQ or MASK tells, ERR
-    as uncertainty, and the header with the primary header's keywords under it;
-    ``index``, ``dq`` and ``mask`` are places in the file, None where absent.
+    ``index``, ``dq``, ``mask`` and ``err`` are places in the file, None where absent;
+    ``header`` has the primary header's keywords under its own.
     """
 
+    file: FitsFile = dataclasses.field(repr=False)
     name: str
     extver: int
+    shape: tuple[int, ...]
+    unit: u.UnitBase
+    header: fits.Header = dataclasses.field(repr=False)
     index: int
-    dq: int | None
-    mask: int | None
-    ccd: CCDData
+    dq: int | None = None
+    mask: int | None = None
+    err: int | None = None
+    bad_bits: int = 0
 
-    def struck(self, result: CCDData) -> np.ndarray:
-        """Return what a result masks and the image did not.
+    @property
+    def title(self) -> str:
+        """Name and version of its extension."""
+        return f"{self.name},{self.extver}"
+
+    def read(self) -> CCDData:
+        """Read the image.
+
+        Returns
+        -------
+        `~astropy.nddata.CCDData`
+            Pixels in physical units (mapped into memory where the file's format
+            allows it), the mask that DQ or MASK tells, and ERR as uncertainty.
+        """
+        mask = uncertainty = None
+        with self.file.open() as hdus:
+            data = hdus[self.index].data
+            if self.dq is not None:
+                mask = (_full_data(hdus[self.dq]).astype(np.int64) & self.bad_bits) != 0
+            elif self.mask is not None:
+                mask = _full_data(hdus[self.mask]) != 0
+            if self.err is not None:
+                uncertainty = StdDevUncertainty(_full_data(hdus[self.err]))
+        return CCDData(
+            data,
+            unit=self.unit,
+            mask=mask,
+            uncertainty=uncertainty,
+            meta=self.header.copy(),
+        )
+
+
+class Cleaned(NamedTuple):
+    """What is new about an image: all that is written.
+
+    ``struck`` holds the places of struck pixels, one index array an axis; ``values``
+    what they are replaced by; ``cards`` keywords with values and comments.
+    """
+
+    struck: tuple[np.ndarray, ...]
+    values: np.ndarray
+    cards: list[tuple]
+
+    @classmethod
+    def compare(
+        cls, before: CCDData, after: CCDData, keywords: tuple[str, ...]
+    ) -> Cleaned:
+        """Take from a cleaned image what is new.
 
         Parameters
         ----------
-        result : `~astropy.nddata.CCDData`
-            The image, cleaned.
+        before, after : `~astropy.nddata.CCDData`
+            The image as it was read, and cleaned. Struck is what the latter masks and
+            the former did not.
+        keywords : tuple of str
+            Keywords to copy from its header.
         """
-        return result.mask if self.ccd.mask is None else result.mask & ~self.ccd.mask
+        old = before.mask
+        struck = np.nonzero(after.mask if old is None else after.mask & ~old)
+        header = after.header
+        cards = [(key, header[key], header.comments[key]) for key in keywords]
+        history = ("HISTORY", list(header["HISTORY"])[-1], "")
+        return cls(struck, after.data[struck], [*cards, history])
 
 
 def parse_unit(text: str) -> u.UnitBase:
@@ -126,17 +189,26 @@ class FitsFile:
         self._content = read_gzipped(self.path)
         self._unit = unit
         self._bad_bits = bad_bits
+        try:
+            with _padding_may_be_missing(), self._stream() as stream:
+                check_length(stream)
+        except OSError as error:
+            raise OSError(f"{self.path}: {error}") from error
+        with self.open() as hdus:
+            self.images = self._find_images(hdus)
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[fits.HDUList]:
+        """Open the file, to be read.
+
+        Yields
+        ------
+        `~astropy.io.fits.HDUList`
+            Data that were read stay readable afterwards.
+        """
         source = self.path if self._content is None else io.BytesIO(self._content)
-        with warnings.catch_warnings():
-            # It is checked here, and an error; padding may be missing.
-            warnings.filterwarnings("ignore", "File may have been truncated")
-            try:
-                with self._stream() as stream:
-                    check_length(stream)
-            except OSError as error:
-                raise OSError(f"{self.path}: {error}") from error
-            with fits.open(source) as hdus:
-                self.images = self._find_images(hdus)
+        with _padding_may_be_missing(), fits.open(source) as hdus:
+            yield hdus
 
     def _find_images(self, hdus: fits.HDUList) -> list[Image]:
         found = [
@@ -146,64 +218,52 @@ class FitsFile:
             found = [i for i, hdu in enumerate(hdus) if _is_image(hdu)][:1]
         if not found:
             raise ValueError(f"{self.path} holds no image of two or three dimensions")
-        return [self._read_image(hdus, index) for index in found]
+        return [self._describe(hdus, index) for index in found]
 
-    def _read_image(self, hdus: fits.HDUList, index: int) -> Image:
+    def _describe(self, hdus: fits.HDUList, index: int) -> Image:
         hdu = hdus[index]
-        shape, extver = hdu.shape, hdu.ver
-        where = f"{self.path.name}[{hdu.name or 'PRIMARY'},{extver}]"
+        name, shape, extver = hdu.name or "PRIMARY", hdu.shape, hdu.ver
         header = hdu.header.copy(strip=True)
         header.extend(hdus[0].header.copy(strip=True), unique=True, end=True)
         bunit = str(header.get("BUNIT") or "").strip() or self._unit
         try:
             unit = parse_unit(bunit) if bunit else u.dimensionless_unscaled
         except ValueError as error:
+            where = f"{self.path.name}[{name},{extver}]"
             raise ValueError(f"{where}: {error}") from None
         places = {}
-        for name in ("DQ", "MASK", "ERR"):
-            place = _index_of(hdus, name, extver)
+        for kind in ("DQ", "MASK", "ERR"):
+            place = _index_of(hdus, kind, extver)
             if place is not None and place != index:
                 if _full_shape(hdus[place]) == shape:
-                    places[name] = place
-        data = hdu.data
-        mask = uncertainty = None
-        if "DQ" in places:
-            bits = self._bad_bits
-            if bits is None:
-                hst = header.get("TELESCOP") == "HST"
-                bits = HST_BAD_BITS if hst else ~self.dq_bit
-            mask = (_full_data(hdus[places["DQ"]]).astype(np.int64) & bits) != 0
-        elif "MASK" in places:
-            mask = _full_data(hdus[places["MASK"]]) != 0
-        if "ERR" in places:
-            uncertainty = StdDevUncertainty(_full_data(hdus[places["ERR"]]))
-        ccd = CCDData(data, unit=unit, mask=mask, uncertainty=uncertainty, meta=header)
-        name = hdu.name or "PRIMARY"
-        return Image(name, extver, index, places.get("DQ"), places.get("MASK"), ccd)
+                    places[kind.lower()] = place
+        bits = self._bad_bits
+        if bits is None:
+            hst = header.get("TELESCOP") == "HST"
+            bits = HST_BAD_BITS if hst else ~self.dq_bit
+        return Image(
+            self, name, extver, shape, unit, header, index, bad_bits=bits, **places
+        )
 
     def write(
         self,
         path: str | os.PathLike,
-        results: list[CCDData],
-        keywords: tuple[str, ...],
+        results: list[Cleaned],
         *,
         overwrite: bool = False,
     ) -> None:
         """Write the file with cleaned images, whole or not at all.
 
-        Struck pixels are those that a result masks and its image did not. Their
-        values are replaced, the cosmic-ray bit is set in DQ (or 1 in MASK; where
-        there is neither, a MASK extension is added), and the keywords are copied
-        into the image's header. All else stays as it is, byte for byte.
+        Values of struck pixels are replaced, the cosmic-ray bit is set in DQ (or 1 in
+        MASK; where there is neither, a MASK extension is added), and the keywords are
+        put into the image's header. All else stays as it is, byte for byte.
 
         Parameters
         ----------
         path : str or path-like
             Where to; gzipped if the name ends in ``.gz``.
-        results : list of `~astropy.nddata.CCDData`
-            One an image, cleaned.
-        keywords : tuple of str
-            Keywords to copy from the results' headers.
+        results : list of Cleaned
+            One an image.
         overwrite : bool
             Replace a file that is there.
 
@@ -215,18 +275,16 @@ class FitsFile:
             If DQ cannot hold the cosmic-ray bit.
         """
         changes: dict[int, Change] = {}
-        added: list[fits.ImageHDU] = []
-        for image, result in zip(self.images, results, strict=True):
-            struck = image.struck(result)
-            changes[image.index] = Change(
-                struck, result.data[struck], keywords=_cards(result, keywords)
-            )
+        added = []
+        for image, (struck, values, cards) in zip(self.images, results, strict=True):
+            changes[image.index] = Change(struck, values, keywords=cards)
             if image.dq is not None:
                 changes[image.dq] = Change(struck, bit=self.dq_bit)
             elif image.mask is not None:
                 changes[image.mask] = Change(struck, bit=1)
             else:
-                added.append(_mask_extension(result.mask, "MASK", image.extver))
+                make = functools.partial(_mask_extension, image, struck, "MASK")
+                added.append(make)
         with atomic_path(Path(path), overwrite=overwrite) as partial:
             rewrite(self._stream, partial, changes, added)
 
@@ -262,23 +320,18 @@ def _full_data(hdu) -> np.ndarray:
     return hdu.data
 
 
-def _cards(result: CCDData, keywords: tuple[str, ...]) -> list[tuple]:
-    header = result.header
-    cards = [(key, header[key], header.comments[key]) for key in keywords]
-    return [*cards, ("HISTORY", list(header["HISTORY"])[-1], "")]
-
-
-def _mask_extension(mask: np.ndarray, name: str, extver: int) -> fits.ImageHDU:
-    hdu = fits.ImageHDU(mask.astype(np.uint8), name=name)
-    hdu.ver = extver
+def _mask_extension(image: Image, struck: tuple, name: str) -> fits.ImageHDU:
+    mask = np.zeros(image.shape, dtype=np.uint8)
+    mask[struck] = 1
+    hdu = fits.ImageHDU(mask, name=name)
+    hdu.ver = image.extver
     return hdu
 
 
 def write_masks(
     path: str | os.PathLike,
     images: list[Image],
-    results: list[CCDData],
-    keywords: tuple[str, ...],
+    results: list[Cleaned],
     *,
     overwrite: bool = False,
 ) -> None:
@@ -290,10 +343,8 @@ def write_masks(
         Where to; gzipped if the name ends in ``.gz``.
     images : list of Image
         What was cleaned.
-    results : list of `~astropy.nddata.CCDData`
-        The images, cleaned; what they mask anew is written, as 1 in uint8.
-    keywords : tuple of str
-        Keywords to copy from their headers.
+    results : list of Cleaned
+        What is new about them; struck pixels are written as 1 in uint8.
     overwrite : bool
         Replace a file that is there.
 
@@ -303,10 +354,9 @@ def write_masks(
         If the file is there and must not be replaced.
     """
     hdus = fits.HDUList([fits.PrimaryHDU()])
-    for image, result in zip(images, results, strict=True):
-        hdu = _mask_extension(image.struck(result), "CRMASK", image.extver)
-        change = Change(hdu.data, keywords=_cards(result, keywords))
-        hdu.header = change.apply_header(hdu.header)
+    for image, (struck, _, cards) in zip(images, results, strict=True):
+        hdu = _mask_extension(image, struck, "CRMASK")
+        hdu.header = Change(struck, keywords=cards).apply_header(hdu.header)
         hdu.header["CREXT"] = (image.name, "extension that the mask belongs to")
         hdus.append(hdu)
     with (
@@ -314,3 +364,11 @@ def write_masks(
         open(partial, "wb") as file,
     ):
         hdus.writeto(file)
+
+
+@contextlib.contextmanager
+def _padding_may_be_missing() -> Iterator[None]:
+    """Keep astropy from warning of what is checked here, and an error."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "File may have been truncated")
+        yield

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from astropy import units as u
 from astropy.io import fits
+from astropy.nddata import CCDData
 
 from .ccd import cosmicray_deepcr
-from .files import DQ_BIT, FitsFile, Image, write_masks
+from .files import DQ_BIT, Cleaned, FitsFile, write_masks
 from .keywords import KEYWORDS
 from .model import Model
 from .rewriting import check_whole
@@ -154,37 +155,40 @@ def _clean(
     file = FitsFile(
         job.path, unit=options.unit, bad_bits=options.bad_bits, dq_bit=options.dq_bit
     )
-    results = [clean_image(image, options, model, file.path) for image in file.images]
-    for result in results:
+    results, headers = [], []
+    for image in file.images:
+        ccd = image.read()
+        result = clean_image(ccd, options, model, f"{file.path}[{image.title}]")
         result.header[DIGEST] = (digest, "digest of input, model and options")
-    keywords = (*KEYWORDS, DIGEST)
+        results.append(Cleaned.compare(ccd, result, (*KEYWORDS, DIGEST)))
+        headers.append(result.header)
+        # A mosaic is cleaned in the memory of one chip.
+        del ccd, result
     if options.masks_only:
-        write_masks(job.output, file.images, results, keywords, overwrite=replace)
+        write_masks(job.output, file.images, results, overwrite=replace)
     else:
-        file.write(job.output, results, keywords, overwrite=replace)
-    return "done", [result.header for result in results]
+        file.write(job.output, results, overwrite=replace)
+    return "done", headers
 
 
-def clean_image(image: Image, options: Options, model: Model, path: Path):
+def clean_image(ccd: CCDData, options: Options, model: Model, where: str) -> CCDData:
     """Clean one image of a file as the options say.
 
     Parameters
     ----------
-    image : Image
+    ccd : `~astropy.nddata.CCDData`
         The image.
     options : Options
         What to do.
     model : Model
         For task "mask".
-    path : path
-        The file it comes from, for messages.
+    where : str
+        Where it comes from, for messages.
 
     Returns
     -------
     `~astropy.nddata.CCDData`
     """
-    ccd = image.ccd
-    where = f"{path}[{image.name},{image.extver}]"
     if ccd.unit == u.dimensionless_unscaled and model.card.unit is not None:
         if options.gain is None:
             raise ValueError(

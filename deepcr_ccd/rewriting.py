@@ -28,8 +28,8 @@ class Change:
 
     Parameters
     ----------
-    where : `~numpy.ndarray`
-        bool, of the image's shape, the pixels that change.
+    where : tuple of `~numpy.ndarray`
+        Places of the pixels that change, an index array an axis.
     values : `~numpy.ndarray` or None
         Their new physical values; or None, and
     bit : int
@@ -38,7 +38,7 @@ class Change:
         Keywords to set, with value and comment; HISTORY is added.
     """
 
-    where: np.ndarray
+    where: tuple[np.ndarray, ...]
     values: np.ndarray | None = None
     bit: int = 0
     keywords: list[tuple] = dataclasses.field(default_factory=list)
@@ -96,7 +96,7 @@ def rewrite(
     open_source: Callable[[], BinaryIO],
     target: Path,
     changes: dict[int, Change],
-    added: list[fits.ImageHDU],
+    added: list[Callable[[], fits.ImageHDU]],
 ) -> None:
     """Write a changed copy of a FITS file.
 
@@ -108,8 +108,8 @@ def rewrite(
         Where to.
     changes : dict
         What becomes of images, by their place in the file.
-    added : list of `~astropy.io.fits.ImageHDU`
-        Extensions to add at the end.
+    added : list of callable
+        Each makes an extension to add at the end, when its turn comes.
 
     Raises
     ------
@@ -152,8 +152,8 @@ def rewrite(
             _patch(file, offset, header, change)
             file.seek(0, io.SEEK_END)
         _copy_bytes(source, file, end, None)
-        for hdu in added:
-            file.write(_serialise(hdu))
+        for make in added:
+            file.write(_serialise(make()))
     if summed:
         _renew_checksums(target, summed)
 
@@ -203,7 +203,8 @@ def _fill_constant(header: fits.Header, change: Change) -> bytes:
 
     Such an extension stores no pixels: NPIX1, NPIX2 and PIXVALUE stand for them.
     """
-    data = np.full(change.where.shape, header.get("PIXVALUE", 0), dtype=np.int16)
+    shape = (header["NPIX2"], header["NPIX1"])
+    data = np.full(shape, header.get("PIXVALUE", 0), dtype=np.int16)
     for key in ("NPIX1", "NPIX2", "PIXVALUE"):
         header.remove(key, ignore_missing=True)
     change.apply_data(data, header)

@@ -45,7 +45,7 @@ def test_table_says_what_happened(night, tmp_path):
     assert table["file"].tolist() == [str(path) for path in night]
     assert len(rows) == 4
     for row, path in zip(table, night, strict=True):
-        expected = cosmicray_deepcr(FitsFile(path).images[0].ccd)
+        expected = cosmicray_deepcr(FitsFile(path).images[0].read())
         assert row["pixels"] == expected.header["CRNPIX"] > 0
         assert row["objects"] == expected.header["CRNOBJ"]
         assert row["seconds"] > 0

@@ -26,7 +26,7 @@ def test_clean(run, tmp_path, ccd):
     path = hst_like(tmp_path / "a_flc.fits", ccd)
     status, out, err = run("clean", path, "-o", tmp_path / "out", "--threshold", 0.3)
     assert (status, err) == (0, "")
-    expected = cosmicray_deepcr(FitsFile(path).images[0].ccd, threshold=0.3)
+    expected = cosmicray_deepcr(FitsFile(path).images[0].read(), threshold=0.3)
     n = expected.header["CRNPIX"]
     assert f"a_flc.fits: {2 * expected.header['CRNOBJ']} cosmic rays, {2 * n} px" in out
     with fits.open(tmp_path / "out" / "a_flc.fits") as hdus:

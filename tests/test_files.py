@@ -1,5 +1,6 @@
 import gzip
 import time
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -10,7 +11,8 @@ from astropy.io import fits
 import deepcr_ccd
 from deepcr_ccd.atomic import atomic_path
 from deepcr_ccd.ccd import KEYWORDS
-from deepcr_ccd.files import FitsFile, parse_unit, write_masks
+from deepcr_ccd.files import Cleaned, FitsFile, parse_unit, write_masks
+from deepcr_ccd.jobs import Job, Options, run_job
 
 # A published model, which needs electrons, unless a test says otherwise.
 cosmicray_deepcr = partial(deepcr_ccd.cosmicray_deepcr, model="ACS-WFC")
@@ -66,10 +68,18 @@ def hst_like(path, ccd, two=True, checksum=False, **header):
     return path
 
 
+def news(file, results):
+    """What is new about each image of a file, given the images cleaned."""
+    return [
+        Cleaned.compare(image.read(), result, KEYWORDS)
+        for image, result in zip(file.images, results, strict=True)
+    ]
+
+
 def clean(path, out, **options):
     file = FitsFile(path)
-    results = [cosmicray_deepcr(image.ccd, **options) for image in file.images]
-    file.write(out, results, KEYWORDS)
+    results = [cosmicray_deepcr(image.read(), **options) for image in file.images]
+    file.write(out, news(file, results))
     return file, results
 
 
@@ -110,7 +120,7 @@ def test_only_struck_pixels_change(tmp_path, ccd, suffix):
     assert after[3][0] == before[3][0]
     with fits.open(path) as old, fits.open(tmp_path / f"b{suffix}") as new:
         for image, result, ver in zip(file.images, results, (1, 2), strict=True):
-            struck = result.mask & ~image.ccd.mask
+            struck = result.mask & ~image.read().mask
             assert struck.sum() > 50
             np.testing.assert_array_equal(
                 new["DQ", ver].data,
@@ -130,22 +140,22 @@ def test_only_struck_pixels_change(tmp_path, ccd, suffix):
 
 def test_dq_decides_what_is_examined(tmp_path, ccd):
     path = hst_like(tmp_path / "a.fits", ccd, two=False)
-    assert FitsFile(path).images[0].ccd.mask.sum() == 3
-    assert FitsFile(path, bad_bits=64 | 256).images[0].ccd.mask.sum() == 6
+    assert FitsFile(path).images[0].read().mask.sum() == 3
+    assert FitsFile(path, bad_bits=64 | 256).images[0].read().mask.sum() == 6
     with fits.open(path, "update") as hdus:
         hdus[0].header["TELESCOP"] = "Other"
     # Elsewhere all bits but that of cosmic rays are bad.
-    assert FitsFile(path).images[0].ccd.mask.sum() == 6
-    assert FitsFile(path, dq_bit=64).images[0].ccd.mask.sum() == 6
-    err = FitsFile(path).images[0].ccd.uncertainty
+    assert FitsFile(path).images[0].read().mask.sum() == 6
+    assert FitsFile(path, dq_bit=64).images[0].read().mask.sum() == 6
+    err = FitsFile(path).images[0].read().uncertainty
     assert (err.array == 8).all()
 
 
 def test_dq_bit(tmp_path, ccd):
     path = hst_like(tmp_path / "a.fits", ccd, two=False)
     file = FitsFile(path, dq_bit=8192)
-    result = cosmicray_deepcr(file.images[0].ccd)
-    file.write(tmp_path / "b.fits", [result], KEYWORDS)
+    result = cosmicray_deepcr(file.images[0].read())
+    file.write(tmp_path / "b.fits", news(file, [result]))
     dq = fits.getdata(tmp_path / "b.fits", "DQ")
     assert ((dq & 8192) > 0).sum() == result.header["CRNPIX"]
     for bad in (0, 3, -1):
@@ -155,7 +165,7 @@ def test_dq_bit(tmp_path, ccd):
     with pytest.raises(
         ValueError, match="dq_bit=1048576 does not fit into DQ of int16"
     ):
-        file.write(tmp_path / "c.fits", [result], KEYWORDS)
+        file.write(tmp_path / "c.fits", news(file, [result]))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.fits", "b.fits"]
 
 
@@ -265,8 +275,8 @@ def test_constant_dq_is_made_explicit(tmp_path, ccd):
     dq.header.update({"NPIX1": nx, "NPIX2": ny, "PIXVALUE": 2})
     fits.HDUList([fits.PrimaryHDU(), sci(ccd), dq]).writeto(path)
     file = FitsFile(path, bad_bits=1)
-    result = cosmicray_deepcr(file.images[0].ccd)
-    file.write(tmp_path / "b.fits", [result], KEYWORDS)
+    result = cosmicray_deepcr(file.images[0].read())
+    file.write(tmp_path / "b.fits", news(file, [result]))
     with fits.open(tmp_path / "b.fits") as new:
         np.testing.assert_array_equal(new["DQ"].data, np.where(result.mask, 4098, 2))
         assert "NPIX1" not in new["DQ"].header
@@ -311,18 +321,41 @@ def test_stack(tmp_path, ccd):
         np.testing.assert_array_equal(hdus["MASK"].data, result.mask)
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_mosaic_takes_the_memory_of_one_chip(tmp_path, compressed):
+    rng = np.random.default_rng(0)
+    peaks = {}
+    for number in (2, 12):
+        hdus = [fits.PrimaryHDU()]
+        for _ in range(number):
+            data = rng.normal(100, 5, (400, 500)).astype(np.float32)
+            data[50:58, 60] += 900
+            kind = fits.CompImageHDU if compressed else fits.ImageHDU
+            hdus.append(kind(np.rint(data).astype(np.int16), name="SCI"))
+            hdus[-1].ver = len(hdus) - 1
+        path = tmp_path / f"{number}.fits"
+        fits.HDUList(hdus).writeto(path)
+        tracemalloc.start()
+        row = run_job(Job(path, tmp_path / f"{number}_out.fits"), Options())
+        _, peaks[number] = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert row["status"] == "done"
+        assert row["objects"] >= number
+    assert peaks[12] < 1.3 * peaks[2]
+
+
 def test_masks_only(tmp_path, ccd):
     file = FitsFile(hst_like(tmp_path / "a.fits", ccd))
-    results = [cosmicray_deepcr(image.ccd) for image in file.images]
-    write_masks(tmp_path / "m.fits.gz", file.images, results, KEYWORDS)
+    results = [cosmicray_deepcr(image.read()) for image in file.images]
+    write_masks(tmp_path / "m.fits.gz", file.images, news(file, results))
     with fits.open(tmp_path / "m.fits.gz") as hdus:
         assert [(h.name, h.ver) for h in hdus[1:]] == [("CRMASK", 1), ("CRMASK", 2)]
-        expected = results[1].mask & ~file.images[1].ccd.mask
+        expected = results[1].mask & ~file.images[1].read().mask
         np.testing.assert_array_equal(hdus[2].data, expected)
         assert hdus[2].header["CRNPIX"] == expected.sum()
         assert hdus[2].header["CREXT"] == "SCI"
     with pytest.raises(FileExistsError, match=r"m\.fits\.gz exists"):
-        write_masks(tmp_path / "m.fits.gz", file.images, results, KEYWORDS)
+        write_masks(tmp_path / "m.fits.gz", file.images, news(file, results))
 
 
 def test_outputs_appear_whole_or_not_at_all(tmp_path):
@@ -349,8 +382,8 @@ def test_outputs_appear_whole_or_not_at_all(tmp_path):
 def test_input_may_be_replaced(tmp_path, ccd):
     path = hst_like(tmp_path / "a.fits", ccd, two=False)
     file = FitsFile(path)
-    result = cosmicray_deepcr(file.images[0].ccd)
-    file.write(path, [result], KEYWORDS, overwrite=True)
+    result = cosmicray_deepcr(file.images[0].read())
+    file.write(path, news(file, [result]), overwrite=True)
     np.testing.assert_array_equal(fits.getdata(path, "SCI"), result.data)
 
 

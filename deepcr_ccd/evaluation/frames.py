@@ -102,7 +102,7 @@ def read_frames(
     if all(found is None for found in planes):
         items = []
         for images in zip(*(file.images for file in files), strict=True):
-            exposures = [image.ccd for image in images]
+            exposures = [image.read() for image in images]
             labelled = label_exposures(exposures, gain=gain, satlevel=satlevel)
             for ccd, (frame, truth, ignore) in zip(exposures, labelled, strict=True):
                 noise = _noise(readnoise, ccd, gain)
@@ -112,7 +112,7 @@ def read_frames(
     for path, file, found in zip(paths, files, planes, strict=True):
         if found is None:
             raise ValueError(f"{path} has no extension TRUTH, and others have one")
-        ccd = file.images[0].ccd
+        ccd = file.images[0].read()
         truth, ignore = found
         if truth.shape != ccd.shape:
             raise ValueError(

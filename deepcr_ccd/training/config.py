@@ -83,7 +83,7 @@ def _label_set(patterns: list[str], base: Path, data: dict) -> list[LabelledFram
     return [
         labelled
         for images in zip(*(file.images for file in files), strict=True)
-        for labelled in label_exposures([image.ccd for image in images], **options)
+        for labelled in label_exposures([image.read() for image in images], **options)
     ]
 
 
