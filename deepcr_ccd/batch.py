@@ -109,7 +109,7 @@ def clean_files(
         Leave out results that are there and were made from the same input with the
         same model, options and version; do others again.
     workers : int, optional
-        Files at work at a time; by default as many as torch has threads.
+        Files at work at a time; by default one more than torch has threads.
     scheduler : str or `distributed.Client`, optional
         Address of a Dask scheduler, or a client: its workers do the work, and see the
         same file system. Needs the extra ``dask``.
@@ -159,7 +159,8 @@ def clean_files(
     if scheduler is not None:
         rows = run_jobs(jobs, chosen, scheduler, resume=resume, replace=replace)
     else:
-        number = workers or max(1, min(torch.get_num_threads(), len(jobs)))
+        # One more than compute, as some wait for disks.
+        number = workers or max(1, min(torch.get_num_threads() + 1, len(jobs)))
         rows = _run_here(jobs, chosen, model, number, resume, replace)
     done = {}
     for row in rows:

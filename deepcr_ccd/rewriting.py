@@ -195,7 +195,6 @@ def _patch(file: BinaryIO, offset: int, header: fits.Header, change: Change) -> 
     shape = tuple(header[f"NAXIS{i}"] for i in range(header["NAXIS"], 0, -1))
     data = np.memmap(file, dtype=dtype, mode="r+", offset=offset, shape=shape)
     change.apply_data(data, header)
-    data.flush()
 
 
 def _fill_constant(header: fits.Header, change: Change) -> bytes:
