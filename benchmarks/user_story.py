@@ -1,6 +1,6 @@
 """From twenty frames taken twice to a model for one's own camera, timed.
 
-    python benchmarks/user_story.py FOLDER [--steps 1500] [--size 512]
+    python benchmarks/user_story.py FOLDER [--steps 1000] [--size 512]
 
 A camera is simulated that ``universal`` has not seen as such: thick silicon with small
 pixels, an elongated point spread function, counts in adu. Twenty fields are exposed
@@ -63,7 +63,7 @@ def main():
     """Simulate, train and score."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--fields", type=int, default=20)
     parser.add_argument("--new", action="store_true", help="a new network as well")

@@ -25,7 +25,7 @@ ENTRIES = {
     "training": {field.name for field in dataclasses.fields(Recipe)} | {"folder"},
 }
 #: Fine-tuning takes a lower rate than training from nothing.
-TUNING = {"steps": 1500, "rate": 3e-4, "warmup": 100}
+TUNING = {"steps": 1000, "rate": 1e-4, "warmup": 100}
 
 
 def read_config(path: str | os.PathLike) -> dict[str, dict]:

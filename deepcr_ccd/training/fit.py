@@ -55,11 +55,18 @@ def _rate(step: int, recipe: Recipe) -> float:
 
 
 def _mask_loss(output: torch.Tensor, batch: dict, bend: float) -> torch.Tensor:  # noqa: ARG001
-    """Return the mean binary cross-entropy of pixels that are not ignored."""
-    loss = nn.functional.binary_cross_entropy_with_logits(
-        output, batch["truth"].float(), reduction="none"
-    )
+    """Return the mean binary cross-entropy of pixels that are not ignored.
+
+    Where a model was started from, ignored pixels shall stay as they were to it.
+    """
+    target = batch["truth"].float()
     kept = ~batch["ignore"]
+    if "before" in batch:
+        target = torch.where(kept, target, batch["before"])
+        kept = torch.ones_like(kept)
+    loss = nn.functional.binary_cross_entropy_with_logits(
+        output, target, reduction="none"
+    )
     return (loss * kept).sum() / kept.sum().clamp(min=1)
 
 
@@ -114,7 +121,9 @@ def train_model(
         How long, how fast, and with what.
     start : Model, optional
         A model of the same architecture whose weights to start from. It has no
-        BatchNorm, and gets none.
+        BatchNorm, and gets none. Where items are ignored, the network is held to what
+        this model says (as in learning without forgetting: Li & Hoiem 2016,
+        arXiv:1606.09282).
     device : str or torch.device, optional
         Where to train.
     validate : callable, optional
@@ -148,6 +157,8 @@ def train_model(
         network = network.to(memory_format=torch.channels_last)
     network = network.to(device)
     averaged = copy.deepcopy(network)
+    # What nobody can label would be forgotten otherwise.
+    keeper = copy.deepcopy(network).eval() if start and card.task == "mask" else None
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe.rate, weight_decay=recipe.decay
     )
@@ -181,6 +192,9 @@ def train_model(
     for step, batch in enumerate(loader, start=done + 1):
         batch = {key: value.to(device) for key, value in batch.items()}
         output = _run(network, batch["frame"])
+        if keeper is not None:
+            with torch.no_grad():
+                batch["before"] = _run(keeper, batch["frame"]).sigmoid()
         loss = LOSSES[card.task](output, batch, recipe.bend)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -82,6 +82,7 @@ class LabelledFrames(torch.utils.data.Dataset):
             array = np.rot90(array[part], turns)
             arrays.append(np.ascontiguousarray(array[::-1] if mirrored else array))
         frame, truth, ignore = arrays
+        frame = frame.astype(np.float32, copy=False)
         planes = self.transform.prepare(frame, None)(frame)
         return {
             "frame": torch.from_numpy(np.ascontiguousarray(planes))[None],
