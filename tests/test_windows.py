@@ -59,7 +59,7 @@ def test_units_of_windows_without_spread_or_pixels():
     good = np.ones((2, 25), dtype=bool)
     good[1] = False
     numbers, mean, spread = window_units(np.where(good, 7.0, 0), good)
-    np.testing.assert_array_equal(mean, [7, 0])
+    np.testing.assert_allclose(mean, [7, 0])
     np.testing.assert_array_equal(spread, 1)
     assert (numbers[:, :25] == 0).all()
 
