@@ -13,11 +13,21 @@ from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
-from train_universal import BATCH, FPRS, REAL, SIZE, deposits, held_out_frames
+from train_universal import (
+    BATCH,
+    FPRS,
+    REAL,
+    SIZE,
+    deposits,
+    held_out_frames,
+    mixture,
+    scenes,
+)
 
 from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.fills import Fill, fill_frame
 from deepcr_ccd.model import Model
+from deepcr_ccd.training.ranges import measure_ranges
 
 DATA = Path(__file__).parents[1] / "deepcr_ccd" / "data"
 CREDITS = {
@@ -46,9 +56,15 @@ def provenance(folder, what, seed, note):
     )
 
 
-def finish_mask(folder, frames, threshold, trained):
-    """Return ``universal`` with its card."""
+def finish_mask(folder, frames, threshold, trained, data):
+    """Return ``universal`` with its card; for int8 it looks at what it learnt from."""
     model = Model.load(folder / "universal.safetensors", precision="float32")
+    learnt = mixture(
+        data, scenes(folder / "scenes.npy", 0, 0), deposits(data, 7, "train"), 100, 7
+    )
+    ranges = measure_ranges(
+        model.network.cpu(), (learnt[i]["frame"] for i in range(len(learnt)))
+    )
     every, scores = RocCurve(), {}
     for kind, items in frames.items():
         roc = RocCurve()
@@ -63,6 +79,7 @@ def finish_mask(folder, frames, threshold, trained):
         threshold=threshold,
         calibration={f"{r:g}": round(every.threshold_at(r), 4) for r in RATES},
         fill="universal-inpaint",
+        ranges=[[round(end, 3) for end in pair] for pair in ranges],
         scores={"TPR in % at FPR 0.05 / 0.5 %, held-out simulated frames": scores},
         training_data=trained,
         description=(

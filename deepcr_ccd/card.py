@@ -40,6 +40,9 @@ class ModelCard:
         Probability above which a pixel is a cosmic ray by default.
     calibration : dict
         Thresholds, by the share of clean pixels that are flagged at them.
+    ranges : list of (float, float)
+        Lowest and highest numbers that go into each inner layer of the network, for
+        int8; see ``deepcr_ccd.training.ranges``.
     fill : str
         Name of the inpainting model that belongs to this one, if any.
     instrument : str
@@ -63,6 +66,7 @@ class ModelCard:
     transform_arguments: dict = dataclasses.field(default_factory=dict)
     threshold: float = 0.5
     calibration: dict = dataclasses.field(default_factory=dict)
+    ranges: list = dataclasses.field(default_factory=list)
     fill: str = ""
     instrument: str = ""
     filters: list = dataclasses.field(default_factory=list)

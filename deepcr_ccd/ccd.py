@@ -64,7 +64,7 @@ def cosmicray_deepcr(
         a header keyword). Pixels at or above it are not examined.
     device : str or torch.device, optional
         Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
-    precision : {"auto", "float32", "bfloat16"}, optional
+    precision : {"auto", "float32", "bfloat16", "int8"}, optional
         What the network computes in. "auto", which is the default, is bfloat16 where
         the processor computes in it, and float32 elsewhere; see `load_model`.
     tile_size : int, optional

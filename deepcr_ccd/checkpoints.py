@@ -42,7 +42,7 @@ def load_checkpoint(
         that the input is the frame as it is, which is what deepCR's training does.
     device : str or torch.device, optional
         Where the model shall run.
-    precision : {"auto", "float32", "bfloat16"}, optional
+    precision : {"auto", "float32", "bfloat16", "int8"}, optional
         What it shall compute in.
     engine : {"auto", "torch", "openvino"}, optional
         What shall run it.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import demo
 from .batch import clean_files, find_files
+from .devices import ALLOWED
 from .engines import ENGINES
 from .files import DQ_BIT
 from .fills import METHODS
@@ -93,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     work.add_argument("--device", help="cpu, cuda, cuda:N or mps")
     work.add_argument(
-        "--precision", choices=["auto", "float32", "bfloat16"], help="default auto"
+        "--precision", choices=ALLOWED, help="default auto; int8 needs openvino"
     )
     work.add_argument(
         "--engine",

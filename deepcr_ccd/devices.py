@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 __all__ = [
+    "ALLOWED",
     "PRECISIONS",
     "choose_tiles",
     "resolve_device",
@@ -28,8 +29,10 @@ SIDE_BY_SIDE = 65536
 #: Fewer tiles a thread than this are shared out evenly.
 FEW = 8
 
-#: Precisions that can be asked for.
+#: Types of PyTorch, by precision.
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+#: What can be asked for.
+ALLOWED = ("auto", *PRECISIONS, "int8")
 
 
 def resolve_device(device: str | torch.device | None) -> torch.device:
@@ -74,7 +77,7 @@ def resolve_precision(precision: str | None, device: torch.device) -> str:
 
     Parameters
     ----------
-    precision : {"float32", "bfloat16", "auto"} or None
+    precision : {"auto", "float32", "bfloat16", "int8"} or None
         With "auto" or None, bfloat16 where the processor computes in it, that is on
         CPUs with AMX or AVX512-BF16 and on GPUs since Ampere, and float32 elsewhere.
     device : torch.device
@@ -87,10 +90,10 @@ def resolve_precision(precision: str | None, device: torch.device) -> str:
     """
     if precision in (None, "auto"):
         return "bfloat16" if _has_bfloat16(device) else "float32"
-    if precision not in PRECISIONS:
+    if precision not in ALLOWED:
         raise ValueError(
-            f"precision={precision!r} is unknown; allowed are 'auto', "
-            + ", ".join(map(repr, PRECISIONS))
+            f"precision={precision!r} is unknown; allowed are "
+            + ", ".join(map(repr, ALLOWED))
         )
     return precision
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -63,6 +63,7 @@ def build_engine(
     task: str,
     *,
     wide_input: bool,
+    ranges: Sequence = (),
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function that runs a network on arrays.
 
@@ -74,12 +75,14 @@ def build_engine(
         For inference, on the device, in float32. It is not modified.
     device : torch.device
         Where it runs.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "bfloat16", "int8"}
         What to compute in.
     task : {"mask", "inpaint"}
         What it is for. The output of "mask" is a probability.
     wide_input : bool
         Whether the input spans more than fewer bits resolve.
+    ranges : sequence of (float, float)
+        What goes into the inner layers, for int8.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def build_engine(
         networks of windows, ``(n, window)`` and ``(n,)``. Threads may share it.
     """
     if engine == "openvino":
-        return OpenVINOEngine(network, precision, wide_input=wide_input)
+        return OpenVINOEngine(network, precision, wide_input=wide_input, ranges=ranges)
     return TorchEngine(network, device, precision, task, wide_input=wide_input)
 
 

@@ -78,7 +78,7 @@ def choose_fill(
                 model.card.fill,
                 device=model.device,
                 task="inpaint",
-                precision=model.precision,
+                precision=None if model.precision == "int8" else model.precision,
             )
         except ImportError:
             if method == "network":

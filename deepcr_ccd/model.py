@@ -38,7 +38,7 @@ class Model:
         The network, with the attributes ``radius`` and ``stride``.
     device : str or torch.device, optional
         Where it runs; None takes CUDA, then MPS, then the CPU.
-    precision : {"auto", "float32", "bfloat16"}, optional
+    precision : {"auto", "float32", "bfloat16", "int8"}, optional
         What it computes in; by default bfloat16 where the processor has it.
     engine : {"auto", "torch", "openvino"}, optional
         What runs it; by default OpenVINO where that is installed, for networks that
@@ -59,6 +59,12 @@ class Model:
         self.precision = resolve_precision(precision, self.device)
         self.engine = resolve_engine(engine, network, self.device, card.task)
         self._asked = "torch" if engine == "torch" else None
+        if self.precision == "int8" and not (self.engine == "openvino" and card.ranges):
+            raise ValueError(
+                "precision='int8' needs OpenVINO, the CPU, and a model whose card has "
+                f"ranges, as that of 'universal' has; not {card.name!r} run by "
+                f"{self.engine} on {self.device}"
+            )
         self.network = (
             network.eval()
             .requires_grad_(False)
@@ -75,6 +81,7 @@ class Model:
             self.precision,
             self.card.task,
             wide_input=self.card.transform not in ("noise", "window"),
+            ranges=self.card.ranges,
         )
 
     def __reduce__(self):
@@ -107,7 +114,7 @@ class Model:
         ----------
         device : str, torch.device or None
             None leaves it where it is.
-        precision : {"float32", "bfloat16", "auto"}, optional
+        precision : {"auto", "float32", "bfloat16", "int8"}, optional
             What it computes in; "auto" is bfloat16 where the processor has it. None
             leaves it as it is.
         engine : {"auto", "torch", "openvino"}, optional
@@ -273,7 +280,7 @@ class Model:
             A safetensors file with a card.
         device : str or torch.device, optional
             Where the model shall run.
-        precision : {"auto", "float32", "bfloat16"}, optional
+        precision : {"auto", "float32", "bfloat16", "int8"}, optional
             What it shall compute in.
         engine : {"auto", "torch", "openvino"}, optional
             What shall run it.

@@ -119,6 +119,13 @@ class UNet(nn.Module):
         convolutions = sum(both << level for level in range(self.levels - 1))
         return self.stem * convolutions + 2 * self.stride + self.stride - 1
 
+    def inner_layers(self) -> list[nn.Module]:
+        """Return convolutions but the first and the last, in the order they run in."""
+        layers = [layer for block in self.down for layer in block][1:]
+        for level in reversed(range(self.levels - 1)):
+            layers += [self.up[level], *self.merge[level]]
+        return [n for n in layers if isinstance(n, nn.Conv2d | nn.ConvTranspose2d)]
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(n, in_channels, ny, nx)`` to ``(n, out_channels, ny, nx)``."""
         if self.stem > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import queue
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from .networks import UNet
 __all__ = ["OpenVINOEngine", "has_openvino"]
 
 #: Names of the precisions at OpenVINO.
-HINTS = {"float32": "f32", "bfloat16": "bf16"}
+HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
 
 
 def has_openvino() -> bool:
@@ -33,11 +34,14 @@ class OpenVINOEngine:
     ----------
     network : UNet
         For inference, on the CPU, in float32.
-    precision : {"float32", "bfloat16"}
-        What to compute in.
+    precision : {"float32", "bfloat16", "int8"}
+        What to compute in. In int8 are the inner layers, what is between them in
+        bfloat16.
     wide_input : bool
         Whether the input spans more than bfloat16 resolves. Input and weights of the
         first layer are then given as sums of two such numbers each.
+    ranges : sequence of (float, float)
+        Lowest and highest numbers that go into each inner layer, for int8.
 
     Raises
     ------
@@ -45,14 +49,21 @@ class OpenVINOEngine:
         If OpenVINO is not installed.
     """
 
-    def __init__(self, network: UNet, precision: str, *, wide_input: bool):
+    def __init__(
+        self,
+        network: UNet,
+        precision: str,
+        *,
+        wide_input: bool,
+        ranges: Sequence = (),
+    ):
         try:
             import openvino
         except ImportError as error:
             raise ImportError(
                 'engine="openvino" needs OpenVINO: pip install "deepcr_ccd[openvino]"'
             ) from error
-        self._split = wide_input and precision == "bfloat16"
+        self._split = wide_input and precision != "float32"
         cores = _cores()
         options = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
@@ -60,7 +71,8 @@ class OpenVINOEngine:
             "INFERENCE_NUM_THREADS": cores,
             "ENABLE_CPU_PINNING": False,
         }
-        graph = _graph(network, self._split)
+        quantized = ranges if precision == "int8" else ()
+        graph = _graph(network, self._split, quantized)
         self._compiled = openvino.Core().compile_model(graph, "CPU", options)
         # A request holds memory of its own, and serves one thread at a time.
         self._idle: queue.SimpleQueue = queue.SimpleQueue()
@@ -94,31 +106,63 @@ def _halves(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return high, (values - high).bfloat16().float()
 
 
-def _graph(network: UNet, split: bool):
-    """Return what ``UNet.forward`` does, and a sigmoid, as an OpenVINO model."""
-    import openvino
-    from openvino import opset13 as ops
+class _Builder:
+    """Layers of a network as operations of OpenVINO."""
 
-    def convolve(x, layer: nn.Conv2d, weight: torch.Tensor):
-        pads = list(layer.padding)
-        x = ops.convolution(
-            x, weight.numpy(), list(layer.stride), pads, pads, list(layer.dilation)
-        )
-        return ops.add(x, layer.bias.numpy().reshape(1, -1, 1, 1))
+    def __init__(self, network: UNet, split: bool, ranges: Sequence):
+        from openvino import opset13
 
-    def convolutions(x, block: nn.Sequential):
+        self.ops = opset13
+        self.split = network.down[0][0] if split else None
+        pairs = zip(network.inner_layers(), ranges, strict=True) if ranges else ()
+        self.ranges = dict(pairs)
+
+    def convolve(self, x, layer: nn.Conv2d | nn.ConvTranspose2d):
+        """Return a convolution, plain or transposed, and its bias."""
+        weight = layer.weight
+        if layer is self.split:
+            high, low = _halves(weight)
+            weight = torch.cat([high, high, low], dim=1)
+        weight = weight.numpy()
+        up = isinstance(layer, nn.ConvTranspose2d)
+        if layer in self.ranges:
+            x, weight = self._quantize(x, weight, *self.ranges[layer], int(up))
+        if up:
+            x = self.ops.convolution_backprop_data(x, weight, list(layer.stride))
+        else:
+            pads = list(layer.padding)
+            x = self.ops.convolution(
+                x, weight, list(layer.stride), pads, pads, list(layer.dilation)
+            )
+        return self.ops.add(x, layer.bias.numpy().reshape(1, -1, 1, 1))
+
+    def _quantize(self, x, weight: np.ndarray, low: float, high: float, axis: int):
+        """Return input and weights in steps; those of each output channel its own."""
+        ends = np.float32(low), np.float32(high)
+        x = self.ops.fake_quantize(x, *ends, *ends, 256)
+        others = tuple(i for i in range(4) if i != axis)
+        most = np.abs(weight).max(axis=others, keepdims=True)
+        most = np.maximum(most, np.finfo(np.float32).tiny)
+        weight = self.ops.constant(weight)
+        return x, self.ops.fake_quantize(weight, -most, most, -most, most, 255)
+
+    def layers(self, x, block: nn.Sequential):
+        """Return convolutions and ReLUs, one after the other."""
         for layer in block:
-            if isinstance(layer, nn.ReLU):
-                x = ops.relu(x)
-            else:
-                x = convolve(x, layer, weights.get(layer, layer.weight))
+            x = (
+                self.ops.relu(x)
+                if isinstance(layer, nn.ReLU)
+                else self.convolve(x, layer)
+            )
         return x
 
-    weights = {}
-    if split:
-        first = network.down[0][0]
-        high, low = _halves(first.weight)
-        weights[first] = torch.cat([high, high, low], dim=1)
+
+def _graph(network: UNet, split: bool, ranges: Sequence):
+    """Return what ``UNet.forward`` does, and a sigmoid, as an OpenVINO model."""
+    import openvino
+
+    build = _Builder(network, split, ranges)
+    ops = build.ops
     channels = network.in_channels * (3 if split else 1)
     shape = openvino.PartialShape([1, channels, -1, -1])
     parameter = ops.parameter(shape, np.float32)
@@ -130,19 +174,14 @@ def _graph(network: UNet, split: bool):
         if level:
             pool = ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2])
             x = pool.output(0)
-        x = convolutions(x, block)
+        x = build.layers(x, block)
         skips.append(x)
     skips.pop()
     for level in reversed(range(network.levels - 1)):
-        up = network.up[level]
-        below = ops.convolution_backprop_data(x, up.weight.numpy(), list(up.stride))
-        below = ops.add(below, up.bias.numpy().reshape(1, -1, 1, 1))
-        above = skips.pop()
-        joined = (
-            ops.add(above, below) if network.adds else ops.concat([above, below], 1)
-        )
-        x = convolutions(joined, network.merge[level])
-    x = convolve(x, network.out, network.out.weight)
+        above, below = skips.pop(), build.convolve(x, network.up[level])
+        x = ops.add(above, below) if network.adds else ops.concat([above, below], 1)
+        x = build.layers(x, network.merge[level])
+    x = build.convolve(x, network.out)
     if network.stem > 1:
         x = ops.depth_to_space(x, "depth_first", network.stem)
     return openvino.Model([ops.sigmoid(x)], [parameter])

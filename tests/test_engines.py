@@ -1,6 +1,7 @@
 """OpenVINO gives what PyTorch gives."""
 
 import builtins
+import dataclasses
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,11 +10,12 @@ import pytest
 import torch
 from conftest import random_model
 
-from deepcr_ccd import engines, load_model
+from deepcr_ccd import cosmicray_deepcr, engines, load_model
 from deepcr_ccd.card import ModelCard
 from deepcr_ccd.model import Model
 from deepcr_ccd.networks import build_network
 from deepcr_ccd.openvino_graph import has_openvino
+from deepcr_ccd.training.ranges import measure_ranges
 
 SHAPES = [(64, 64), (35, 91), (16, 300)]
 ARGUMENTS = {
@@ -145,3 +147,62 @@ def test_wrong_choices():
         load_model("universal", engine="fast")
     with pytest.raises(ValueError, match="use 'torch' on 'cpu' for the task 'inpaint'"):
         random_model("inpaint").to(engine="openvino")
+
+
+def ranged(model, rng):
+    """Return a model with the ranges of its layers, and a frame."""
+    frame = rng.normal(100, 10, (120, 144)).astype(np.float32)
+    frame[rng.random(frame.shape) < 0.01] += 500
+    planes = model.prepare(frame)(frame)
+    ranges = measure_ranges(model.network, [torch.from_numpy(planes)[None]])
+    card = dataclasses.replace(model.card, ranges=ranges)
+    return Model(card, model.network, device="cpu", precision="float32"), frame
+
+
+@needs_openvino
+@pytest.mark.parametrize("arguments", ARGUMENTS.values(), ids=ARGUMENTS)
+def test_int8_is_near(arguments, rng):
+    model, frame = ranged(pair(arguments)[0], rng)
+    assert len(model.card.ranges) == len(model.network.inner_layers())
+    assert all(low <= 0 < high for low, high in model.card.ranges)
+    few = model.to(precision="int8")
+    exact = model.probability(frame)
+    error = np.abs(few.probability(frame) - exact)
+    assert error.max() > 0
+    assert error.max() < 0.2 * np.ptp(exact)
+    assert error.mean() < 0.02 * np.ptp(exact)
+    # It stays whole, and comes back.
+    again = pickle.loads(pickle.dumps(few)).to(precision="float32")
+    np.testing.assert_allclose(again.probability(frame), exact, atol=1e-6)
+
+
+@needs_openvino
+def test_int8_of_universal():
+    from deepcr_ccd.demo import simulate
+
+    ccd = simulate((600, 600), n_stars=120, n_tracks=60, seed=3)
+    masks = [
+        cosmicray_deepcr(ccd, precision=precision, inpaint=fill, device="cpu").mask
+        for precision, fill in (("float32", None), ("int8", None), ("int8", "auto"))
+    ]
+    assert masks[0].sum() > 300
+    assert 0 < np.count_nonzero(masks[0] != masks[1]) < 0.03 * masks[0].sum()
+    np.testing.assert_array_equal(masks[1], masks[2])
+
+
+def test_int8_where_it_cannot_be(rng):
+    with pytest.raises(ValueError, match="card has ranges, as that of 'universal' has"):
+        random_model().to(precision="int8")
+    model, _ = ranged(random_model(), rng)
+    with pytest.raises(ValueError, match="not 'random' run by torch on cpu"):
+        model.to(precision="int8", engine="torch")
+
+
+def test_inner_layers_are_in_order():
+    network = build_network("unet", ARGUMENTS["three levels"])
+    seen = []
+    for layer in network.modules():
+        if hasattr(layer, "weight"):
+            layer.register_forward_hook(lambda layer, *_: seen.append(layer))
+    network(torch.zeros(1, 1, 32, 32))
+    assert seen[1:-1] == network.inner_layers()
