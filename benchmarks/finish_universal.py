@@ -129,7 +129,7 @@ def main():
     what = "" if masks else " --task inpaint"
     trained = provenance(folder, what, options.seed, options.note)
     if masks:
-        model = finish_mask(folder, frames, options.threshold, trained)
+        model = finish_mask(folder, frames, options.threshold, trained, options.data)
     else:
         model = finish_fill(folder, frames, trained)
     model.save(options.output / f"{model.card.name}.safetensors")
