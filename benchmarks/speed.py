@@ -9,8 +9,8 @@ turns, so that all see the same machine.
                                [--runs 3] [--threads 2] [--jobs NAME ...]
                                [--ecsv FILE]
 
-The share of the machine's peak is that of the convolutions of ``universal``, against
-a large matrix product in the same precision, measured in the same run.
+The share of the machine's peak is that of the convolutions of the models in bfloat16,
+against a large matrix product in it, measured in the same run.
 """
 
 import argparse
@@ -129,6 +129,7 @@ JOBS = {
     "Cosmic-CoNN": job_cosmic_conn,
     "universal, mask": lambda: job_mask("universal"),
     "universal, mask, torch": lambda: job_mask("universal", engine="torch"),
+    "universal, mask, int8": lambda: job_mask("universal", precision="int8"),
     "universal, mask, float32": lambda: job_mask("universal", precision="float32"),
     "universal, detect_cosmics": job_detect,
     "universal, file to file": job_file,
@@ -181,7 +182,7 @@ def peak():
     return found
 
 
-def flops(name="universal"):
+def flops(name):
     """Return the floating-point operations of a model's convolutions, a pixel."""
     import torch
 
@@ -293,9 +294,10 @@ def main():
         f"{best['bfloat16']:.0f} in bfloat16"
     )
     for row in rows:
-        if row["job"] == "universal, mask":
-            share = row["Mpix/s"] * 1e-3 * flops() / best["bfloat16"]
-            print(f"universal, mask, {row['frame']}: {100 * share:.0f} % of the peak")
+        name, _, what = row["job"].partition(", ")
+        if what == "mask":
+            share = row["Mpix/s"] * 1e-3 * flops(name) / best["bfloat16"]
+            print(f"{row['job']}, {row['frame']}: {100 * share:.0f} % of the peak")
     table.pprint_all()
     if options.ecsv:
         table.write(options.ecsv, format="ascii.ecsv", overwrite=True)
