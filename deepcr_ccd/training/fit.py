@@ -209,7 +209,9 @@ def train_model(
         now = time.perf_counter()
         entry = {"step": step, "loss": total / count, "seconds": now - since}
         if validate is not None:
-            entry |= validate(_finish(averaged, card))
+            # Plain numbers: no others may be read back from a checkpoint.
+            scores = validate(_finish(averaged, card))
+            entry |= {name: float(score) for name, score in scores.items()}
         total, since = 0.0, time.perf_counter()
         history.append(entry)
         report("  ".join(f"{key} {value:.5g}" for key, value in entry.items()))
