@@ -9,146 +9,28 @@ for, so that a mosaic of many chips needs the memory of one.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import io
 import os
-import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData, StdDevUncertainty
 
 from .atomic import atomic_path
+from .images import Cleaned, Image, full_shape, parse_unit
 from .rewriting import Change, check_length, read_gzipped, rewrite
 
-__all__ = ["Cleaned", "FitsFile", "Image", "parse_unit", "write_masks"]
+__all__ = ["FitsFile", "write_masks"]
 
 #: DQ bits of HST cameras that make a pixel useless: fill, bad, hot, saturated.
 #: Cosmic rays found before (4096, 8192), and warm or trap pixels, are examined.
 HST_BAD_BITS = 1 | 2 | 4 | 8 | 16 | 256 | 512 | 2048
 DQ_BIT = 4096
-#: How units are written in BUNIT, where astropy does not read them so.
-WORDS = {
-    "electrons": "electron",
-    "e-": "electron",
-    "e": "electron",
-    "counts": "adu",
-    "dn": "adu",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Image:
-    """A science image of a file; its pixels are read when they are asked for.
-
-    ``index``, ``dq``, ``mask`` and ``err`` are places in the file, None where absent;
-    ``header`` has the primary header's keywords under its own.
-    """
-
-    file: FitsFile = dataclasses.field(repr=False)
-    name: str
-    extver: int
-    shape: tuple[int, ...]
-    unit: u.UnitBase
-    header: fits.Header = dataclasses.field(repr=False)
-    index: int
-    dq: int | None = None
-    mask: int | None = None
-    err: int | None = None
-    bad_bits: int = 0
-
-    @property
-    def title(self) -> str:
-        """Name and version of its extension."""
-        return f"{self.name},{self.extver}"
-
-    def read(self) -> CCDData:
-        """Read the image.
-
-        Returns
-        -------
-        `~astropy.nddata.CCDData`
-            Pixels in physical units (mapped into memory where the file's format
-            allows it), the mask that DQ or MASK tells, and ERR as uncertainty.
-        """
-        mask = uncertainty = None
-        with self.file.open() as hdus:
-            data = hdus[self.index].data
-            if self.dq is not None:
-                mask = (_full_data(hdus[self.dq]).astype(np.int64) & self.bad_bits) != 0
-            elif self.mask is not None:
-                mask = _full_data(hdus[self.mask]) != 0
-            if self.err is not None:
-                uncertainty = StdDevUncertainty(_full_data(hdus[self.err]))
-        return CCDData(
-            data,
-            unit=self.unit,
-            mask=mask,
-            uncertainty=uncertainty,
-            meta=self.header.copy(),
-        )
-
-
-class Cleaned(NamedTuple):
-    """What is new about an image: all that is written.
-
-    ``struck`` holds the places of struck pixels, one index array an axis; ``values``
-    what they are replaced by; ``cards`` keywords with values and comments.
-    """
-
-    struck: tuple[np.ndarray, ...]
-    values: np.ndarray
-    cards: list[tuple]
-
-    @classmethod
-    def compare(
-        cls, before: CCDData, after: CCDData, keywords: tuple[str, ...]
-    ) -> Cleaned:
-        """Take from a cleaned image what is new.
-
-        Parameters
-        ----------
-        before, after : `~astropy.nddata.CCDData`
-            The image as it was read, and cleaned. Struck is what the latter masks and
-            the former did not.
-        keywords : tuple of str
-            Keywords to copy from its header.
-        """
-        old = before.mask
-        struck = np.nonzero(after.mask if old is None else after.mask & ~old)
-        header = after.header
-        cards = [(key, header[key], header.comments[key]) for key in keywords]
-        history = ("HISTORY", list(header["HISTORY"])[-1], "")
-        return cls(struck, after.data[struck], [*cards, history])
-
-
-def parse_unit(text: str) -> u.UnitBase:
-    """Read a unit as FITS headers and users write it.
-
-    Parameters
-    ----------
-    text : str
-        Such as ``"ELECTRONS"``, ``"electron/s"``, ``"COUNTS"`` or ``"adu"``.
-
-    Raises
-    ------
-    ValueError
-        If it is no unit.
-    """
-    words = re.split(r"([\s/*()]+)", text.strip())
-    known = "".join(WORDS.get(word.lower(), word) for word in words)
-    # In capitals, S is the second and not the siemens.
-    attempts = [known, known.lower()]
-    for attempt in reversed(attempts) if text.isupper() else attempts:
-        with contextlib.suppress(ValueError):
-            return u.Unit(attempt)
-    raise ValueError(f"unit {text!r} is unknown; use electron, adu or another unit")
 
 
 class FitsFile:
@@ -235,14 +117,14 @@ class FitsFile:
         for kind in ("DQ", "MASK", "ERR"):
             place = _index_of(hdus, kind, extver)
             if place is not None and place != index:
-                if _full_shape(hdus[place]) == shape:
+                if full_shape(hdus[place]) == shape:
                     places[kind.lower()] = place
         bits = self._bad_bits
         if bits is None:
             hst = header.get("TELESCOP") == "HST"
             bits = HST_BAD_BITS if hst else ~self.dq_bit
         return Image(
-            self, name, extver, shape, unit, header, index, bad_bits=bits, **places
+            self.open, name, extver, shape, unit, header, index, bad_bits=bits, **places
         )
 
     def write(
@@ -304,20 +186,6 @@ def _index_of(hdus: fits.HDUList, name: str, extver: int) -> int | None:
         (i for i, hdu in enumerate(hdus) if hdu.name == name and hdu.ver == extver),
         None,
     )
-
-
-def _full_shape(hdu) -> tuple[int, ...]:
-    """Return the shape, also of HST's constant arrays that store no pixels."""
-    header = hdu.header
-    if not hdu.shape and "NPIX1" in header and "NPIX2" in header:
-        return (header["NPIX2"], header["NPIX1"])
-    return hdu.shape
-
-
-def _full_data(hdu) -> np.ndarray:
-    if not hdu.shape:
-        return np.full(_full_shape(hdu), hdu.header.get("PIXVALUE", 0))
-    return hdu.data
 
 
 def _mask_extension(image: Image, struck: tuple, name: str) -> fits.ImageHDU:

@@ -20,7 +20,8 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 from .ccd import cosmicray_deepcr
-from .files import DQ_BIT, Cleaned, FitsFile, write_masks
+from .files import DQ_BIT, FitsFile, write_masks
+from .images import Cleaned
 from .keywords import KEYWORDS
 from .model import Model
 from .rewriting import check_whole

@@ -11,7 +11,8 @@ from astropy.io import fits
 import deepcr_ccd
 from deepcr_ccd.atomic import atomic_path
 from deepcr_ccd.ccd import KEYWORDS
-from deepcr_ccd.files import Cleaned, FitsFile, parse_unit, write_masks
+from deepcr_ccd.files import FitsFile, write_masks
+from deepcr_ccd.images import Cleaned, parse_unit
 from deepcr_ccd.jobs import Job, Options, run_job
 
 # A published model, which needs electrons, unless a test says otherwise.

@@ -21,6 +21,7 @@ FLOORS = [
         "windows",
         "atomic",
         "frame",
+        "images",
         "reporting",
         "rewriting",
     },
