@@ -115,7 +115,8 @@ def measure_noise(
     def measure(band: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return _measure_cells(frame, bad, band, columns)
 
-    samples = rows.size * columns.size
+    in_turn = any(getattr(part, "in_turn", False) for part in (frame, bad))
+    samples = 0 if in_turn else rows.size * columns.size
     with tile_threads(torch.device("cpu"), samples, len(bands)) as pool:
         measured = list(pool.map(measure, bands) if pool else map(measure, bands))
     sky, sigma = (np.concatenate(part) for part in zip(*measured, strict=True))

@@ -1,10 +1,17 @@
 import numpy as np
 import pytest
+import torch
 from astropy import units as u
 from astropy.nddata import CCDData, StdDevUncertainty, VarianceUncertainty
 from conftest import random_model
 
-from deepcr_ccd import chunks, cosmicray_deepcr, cosmicray_probability, load_model
+from deepcr_ccd import (
+    chunks,
+    cosmicray_deepcr,
+    cosmicray_probability,
+    load_model,
+    sky,
+)
 from deepcr_ccd.demo import simulate
 
 da = pytest.importorskip("dask.array")
@@ -156,3 +163,26 @@ def test_on_a_cluster(frame, universal):
         cleaned = cosmicray_deepcr(lazy, **options)
         np.testing.assert_array_equal(cleaned.mask.compute(), expected.mask)
         np.testing.assert_allclose(cleaned.data.compute(), expected.data, rtol=2e-5)
+
+
+def test_noise_of_many_bands_is_that_in_memory(rng, monkeypatch):
+    """Bands are measured on threads, but for what keeps one band."""
+    monkeypatch.setattr(sky, "BAND", 20_000)
+    monkeypatch.setattr(chunks, "BAND", 100_000)
+    frame = rng.normal(100, 5, (1000, 900)).astype(np.float32)
+    frame += np.linspace(0, 300, 1000, dtype=np.float32)[:, None]
+    bad = rng.random(frame.shape) < 0.05
+    expected = sky.measure_noise(frame, bad)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        threaded = sky.measure_noise(frame, bad)
+        lazy = sky.measure_noise(
+            chunks.Rows(da.from_array(frame, chunks=(150, 300)), np.asarray),
+            chunks.Rows(da.from_array(bad, chunks=(150, 300)), np.asarray),
+        )
+    finally:
+        torch.set_num_threads(before)
+    for other in (threaded, lazy):
+        np.testing.assert_array_equal(other.sky, expected.sky)
+        np.testing.assert_array_equal(other.sigma, expected.sigma)
