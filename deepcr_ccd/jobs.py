@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import logging
 import os
@@ -22,7 +21,7 @@ from astropy.nddata import CCDData
 from .ccd import cosmicray_deepcr
 from .files import DQ_BIT, FitsFile, write_masks
 from .images import Cleaned
-from .keywords import KEYWORDS
+from .keywords import KEYWORDS, version
 from .model import Model
 from .rewriting import check_whole
 from .zoo import DEFAULT_MODEL, load_model
@@ -223,7 +222,7 @@ def _digest(path: Path, options: Options, model: Model) -> str:
     told |= {
         "precision": model.precision,
         "engine": model.engine,
-        "version": importlib.metadata.version("deepcr_ccd"),
+        "version": version(),
         "weights": model.fingerprint,
     }
     digest = hashlib.blake2b(digest_size=12)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 
-__all__ = ["KEYWORDS", "record"]
+__all__ = ["KEYWORDS", "record", "version"]
 
 #: Header keywords of a cleaned frame, with their comments.
 COMMENTS = {
@@ -17,6 +18,12 @@ COMMENTS = {
     "CRFILL": "how struck pixels were filled",
 }
 KEYWORDS = tuple(COMMENTS)
+
+
+@functools.cache
+def version() -> str:
+    """Return the version of deepcr_ccd, which is looked up once."""
+    return importlib.metadata.version("deepcr_ccd")
 
 
 def record(model: str, threshold: float, fill: str, **counts: int) -> dict:
@@ -35,7 +42,7 @@ def record(model: str, threshold: float, fill: str, **counts: int) -> dict:
     """
     values = {
         "CRMODEL": model,
-        "CRVERS": importlib.metadata.version("deepcr_ccd"),
+        "CRVERS": version(),
         "CRTHRESH": threshold,
         **counts,
         "CRFILL": fill,
