@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import functools
 import os
 import queue
 from collections.abc import Sequence
@@ -19,9 +19,16 @@ __all__ = ["OpenVINOEngine", "has_openvino"]
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
 
 
+@functools.cache
 def has_openvino() -> bool:
-    """Tell whether OpenVINO is installed."""
-    return importlib.util.find_spec("openvino") is not None
+    """Tell whether OpenVINO is installed, and works, and is not too old."""
+    try:
+        import openvino
+        from openvino import opset13  # noqa: F401
+
+        return "CPU" in openvino.Core().available_devices
+    except (ImportError, OSError, RuntimeError):
+        return False
 
 
 class OpenVINOEngine:

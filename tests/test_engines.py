@@ -145,6 +145,23 @@ def test_absent_openvino(monkeypatch):
         )
 
 
+@pytest.mark.parametrize("error", [ImportError, OSError, RuntimeError])
+def test_an_openvino_that_does_not_work_is_not_chosen(error, monkeypatch):
+    imported = builtins.__import__
+
+    def fail(name, *args, **kwargs):
+        if name == "openvino":
+            raise error(name)
+        return imported(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", fail)
+    has_openvino.cache_clear()
+    try:
+        assert random_model().engine == "torch"
+    finally:
+        has_openvino.cache_clear()
+
+
 def test_wrong_choices():
     with pytest.raises(ValueError, match="engine='fast' is unknown; allowed"):
         random_model().to(engine="fast")
