@@ -15,7 +15,6 @@ from .atomic import remove_stale
 from .cluster import run_jobs
 from .jobs import Job, Options, recorded_warnings, run_job
 from .model import Model
-from .zoo import load_model
 
 __all__ = ["clean_files", "find_files"]
 
@@ -145,13 +144,7 @@ def clean_files(
         for job in jobs:
             if job.output.exists():
                 raise FileExistsError(f"{job.output} exists; --overwrite replaces it")
-    model = load_model(
-        chosen.model,
-        device=chosen.device,
-        task="mask",
-        precision=chosen.precision,
-        engine=chosen.engine,
-    )
+    model = chosen.load_model()
     for job in jobs:
         job.output.parent.mkdir(parents=True, exist_ok=True)
     remove_stale(job.output for job in jobs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -111,10 +111,8 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 
 @contextlib.contextmanager
-def tile_threads(
-    device: torch.device, pixels: int, tiles: int
-) -> Iterator[ThreadPoolExecutor | None]:
-    """Give threads that work on tiles side by side, or None if that is no gain.
+def tile_threads(device: torch.device, pixels: int, tiles: int) -> Iterator[Callable]:
+    """Give a ``map`` that works on tiles side by side, or in turn if that is no gain.
 
     A thread does all that there is to do for a tile; torch's own threads share the
     convolutions alone.
@@ -128,18 +126,18 @@ def tile_threads(
 
     Yields
     ------
-    `~concurrent.futures.ThreadPoolExecutor` or None
-        As many threads as torch has.
+    callable
+        That of a pool of as many threads as torch has, or Python's own.
     """
     before = torch.get_num_threads()
     number = min(before, tiles)
     if device.type != "cpu" or number < 2 or pixels < SIDE_BY_SIDE:
-        yield None
+        yield map
         return
     pool = ThreadPoolExecutor(number, initializer=torch.set_num_threads, initargs=(1,))
     try:
         with pool:
-            yield pool
+            yield pool.map
     finally:
         # What a thread sets holds for itself, and for threads that start later.
         torch.set_num_threads(before)

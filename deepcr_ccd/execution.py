@@ -75,13 +75,13 @@ def run_over_tiles(
             shape, size, radius=network.radius, stride=network.stride, region=region
         )
         try:
-            with tile_threads(device, out.size, len(tiles)) as pool:
+            with tile_threads(device, out.size, len(tiles)) as mapped:
                 return map_tiles(
                     function,
                     frames,
                     out,
                     tiles,
-                    pool=pool,
+                    mapped=mapped,
                     progress=progress,
                     description=description,
                 )

@@ -55,6 +55,22 @@ class Options:
     tile_size: int | None = None
     masks_only: bool = False
 
+    def load_model(self) -> Model:
+        """Load the model that finds cosmic rays.
+
+        Raises
+        ------
+        ValueError, FileNotFoundError, ImportError
+            As `deepcr_ccd.load_model`.
+        """
+        return load_model(
+            self.model,
+            device=self.device,
+            task="mask",
+            precision=self.precision,
+            engine=self.engine,
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -124,13 +140,7 @@ def run_job(
     row = {"file": str(job.path), "output": str(job.output), "pixels": 0, "objects": 0}
     try:
         if model is None:
-            model = load_model(
-                options.model,
-                device=options.device,
-                task="mask",
-                precision=options.precision,
-                engine=options.engine,
-            )
+            model = options.load_model()
         status, results = _clean(job, options, model, resume, replace)
         row |= {"status": status, "message": "; ".join(_RECORDER.messages)}
         row["pixels"] = sum(header["CRNPIX"] for header in results)

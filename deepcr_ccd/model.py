@@ -248,8 +248,8 @@ class Model:
             return filled
 
         count = np.count_nonzero(mask)
-        with tile_threads(self.device, mask.size, -(-count // PART)) as pool:
-            return map_windows(function, frame, good, mask, self.network.radius, pool)
+        with tile_threads(self.device, mask.size, -(-count // PART)) as mapped:
+            return map_windows(function, frame, good, mask, self.network.radius, mapped)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write network and card to one safetensors file.

@@ -117,8 +117,8 @@ def measure_noise(
 
     in_turn = any(getattr(part, "in_turn", False) for part in (frame, bad))
     samples = 0 if in_turn else rows.size * columns.size
-    with tile_threads(torch.device("cpu"), samples, len(bands)) as pool:
-        measured = list(pool.map(measure, bands) if pool else map(measure, bands))
+    with tile_threads(torch.device("cpu"), samples, len(bands)) as mapped:
+        measured = list(mapped(measure, bands))
     sky, sigma = (np.concatenate(part) for part in zip(*measured, strict=True))
     # A frame of equal numbers has no noise; any positive scale will do.
     if np.isfinite(sky).any():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
 from typing import NamedTuple
 
 import numpy as np
@@ -169,7 +168,7 @@ def map_tiles(
     out: np.ndarray,
     tiles: Sequence[Tile],
     *,
-    pool: Executor | None = None,
+    mapped: Callable = map,
     progress: bool = False,
     description: str = "",
 ) -> np.ndarray:
@@ -185,8 +184,8 @@ def map_tiles(
         Output, ``(ny, nx)``.
     tiles : sequence of Tile
         From `plan_tiles`.
-    pool : `~concurrent.futures.Executor`, optional
-        Threads that work on tiles side by side.
+    mapped : callable, optional
+        From `~deepcr_ccd.devices.tile_threads`, to work on tiles side by side.
     progress : bool
         Show a progress bar.
     description : str
@@ -205,8 +204,7 @@ def map_tiles(
         )
         out[tile.write] = function(tile, *values)[tile.crop]
 
-    done = map(work, tiles) if pool is None else pool.map(work, tiles)
-    for _ in track(done, description, progress, len(tiles)):
+    for _ in track(mapped(work, tiles), description, progress, len(tiles)):
         pass
     return out
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from typing import NamedTuple
 
 import numpy as np
@@ -128,7 +127,7 @@ def map_windows(
     good: np.ndarray,
     targets: np.ndarray,
     radius: int,
-    pool: Executor | None = None,
+    mapped: Callable = map,
 ) -> np.ndarray:
     """Apply a function to the windows around pixels.
 
@@ -140,8 +139,8 @@ def map_windows(
         As for `read_windows`.
     targets : `~numpy.ndarray`
         bool, ``(ny, nx)``, the pixels.
-    pool : `~concurrent.futures.Executor`, optional
-        Threads that work on parts side by side.
+    mapped : callable, optional
+        From `~deepcr_ccd.devices.tile_threads`, to work on parts side by side.
 
     Returns
     -------
@@ -158,7 +157,7 @@ def map_windows(
             out[part][which] = function(values, usable)
 
     starts = range(0, rows.size, PART)
-    for _ in map(work, starts) if pool is None else pool.map(work, starts):
+    for _ in mapped(work, starts):
         pass
     return out
 

@@ -129,16 +129,26 @@ def test_a_model_arrives_where_there_is_no_openvino(monkeypatch):
     assert pickle.loads(sent).engine == "torch"
 
 
-def test_absent_openvino(monkeypatch):
+@pytest.fixture
+def broken(monkeypatch):
+    """Have the import of OpenVINO fail."""
+
+    def break_with(error):
+        imported = builtins.__import__
+
+        def fail(name, *args, **kwargs):
+            if name == "openvino":
+                raise error(name)
+            return imported(name, *args, **kwargs)
+
+        monkeypatch.setattr(builtins, "__import__", fail)
+
+    return break_with
+
+
+def test_absent_openvino(broken):
     # Where it is found but does not import, or is asked for and not found.
-    imported = builtins.__import__
-
-    def fail(name, *args, **kwargs):
-        if name == "openvino":
-            raise ImportError(name)
-        return imported(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", fail)
+    broken(ImportError)
     with pytest.raises(ImportError, match=r'pip install "deepcr_ccd\[openvino\]"'):
         random_model().to(engine="torch").to(engine="openvino").probability(
             np.zeros((32, 32), dtype=np.float32)
@@ -146,15 +156,8 @@ def test_absent_openvino(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [ImportError, OSError, RuntimeError])
-def test_an_openvino_that_does_not_work_is_not_chosen(error, monkeypatch):
-    imported = builtins.__import__
-
-    def fail(name, *args, **kwargs):
-        if name == "openvino":
-            raise error(name)
-        return imported(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", fail)
+def test_an_openvino_that_does_not_work_is_not_chosen(error, broken):
+    broken(error)
     has_openvino.cache_clear()
     try:
         assert random_model().engine == "torch"

@@ -77,7 +77,7 @@ def test_map_windows_keeps_the_order(rng, threads, monkeypatch):
 
     if threads:
         with ThreadPoolExecutor(threads) as pool:
-            out = map_windows(centre, data, every, targets, 2, pool)
+            out = map_windows(centre, data, every, targets, 2, pool.map)
     else:
         out = map_windows(centre, data, every, targets, 2)
     np.testing.assert_array_equal(out, data[targets])
