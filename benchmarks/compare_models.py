@@ -1,11 +1,13 @@
 """Compare ``universal`` with the published models and with L.A.Cosmic.
 
     python benchmarks/compare_models.py FOLDER [--model FILE] [--data ../shared/data]
+        [--psfs DRIZZLEPAC/pars/psfs]
 
 FOLDER is where train_universal.py put its held-out scenes. Frames are simulated scenes
-of every kind with held-out cosmic rays, the held-out CR-SPLIT pair of HST/STIS, and the
-held-out half of the Lowell Hall series. Prints true positive rates, in percent, at
-false positive rates of 0.01, 0.05, 0.1 and 0.5 %.
+of every kind with held-out cosmic rays (with --psfs also some through Tiny Tim's point
+spread functions of HST, of filters that were held out), the held-out CR-SPLIT pair of
+HST/STIS, and the held-out half of the Lowell Hall series. Prints true positive rates,
+in percent, at false positive rates of 0.01, 0.05, 0.1 and 0.5 %.
 """
 
 import argparse
@@ -63,6 +65,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--psfs", type=Path)
     parser.add_argument("--output", type=Path, help="folder for table and figure")
     options = parser.parse_args()
     path = options.model or options.folder / "universal.safetensors"
@@ -75,7 +78,8 @@ def main():
         models[name] = load_model(name, device="cpu")
     with contextlib.suppress(ImportError):
         models["Cosmic-CoNN ground"] = CosmicConn("ground_imaging")
-    frames = held_out_frames(options.folder, deposits(options.data, 4242, "held out"))
+    libraries = deposits(options.data, 4242, "held out")
+    frames = held_out_frames(options.folder, libraries, psfs=options.psfs)
     stis = stis_frames(options.data, "held out")
     if stis:
         frames["STIS pair"] = stis

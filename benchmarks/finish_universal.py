@@ -1,10 +1,12 @@
 """Give trained weights their card, and put them where the package ships them.
 
     python benchmarks/finish_universal.py FOLDER [--threshold 0.45] [--seed 2]
+        [--psfs DRIZZLEPAC/pars/psfs]
     python benchmarks/finish_universal.py FOLDER --task inpaint [--seed 3]
 
-FOLDER is where train_universal.py wrote weights and held-out scenes, and the seed is
-the one it was given. Calibration and scores are measured here, on held-out frames.
+FOLDER is where train_universal.py wrote weights and held-out scenes; the seed and
+--psfs are what it was given. Calibration and scores are measured here, on held-out
+frames.
 """
 
 import argparse
@@ -37,7 +39,7 @@ CREDITS = {
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 
 
-def provenance(folder, what, seed, note):
+def provenance(folder, what, options):
     """Return what a model was trained on, and for how long, in words."""
     history = Table.read(folder / "history.ecsv")
     stis, hrc = (", ".join(REAL["train"][camera]) for camera in ("stis", "hrc"))
@@ -47,10 +49,12 @@ def provenance(folder, what, seed, note):
             "; labelled real frames: the same STIS exposures, and columns 20-690 of "
             "the Lowell Hall 42-inch series 20190326.0144-0158"
         )
+    through = " (some through Tiny Tim's PSFs of HST)" if options.psfs else ""
     return (
-        "simulated scenes and cosmic rays; real cosmic rays cut from HST/STIS CR-SPLIT "
-        f"pairs {stis} (NGC 1068, visit 02), HST/ACS/HRC {hrc}, and LSST ITL darks of "
-        f"2017 (imSim){more}. benchmarks/train_universal.py{what}, seed {seed}{note}, "
+        f"simulated scenes{through} and cosmic rays; real cosmic rays cut from "
+        f"HST/STIS CR-SPLIT pairs {stis} (NGC 1068, visit 02), HST/ACS/HRC {hrc}, "
+        f"and LSST ITL darks of 2017 (imSim){more}. "
+        f"benchmarks/train_universal.py{what}, seed {options.seed}{options.note}, "
         f"{history['step'][-1]} steps of {BATCH} frames of {SIZE}x{SIZE} px, "
         f"{history['seconds'].sum() / 60:.0f} minutes on two cores"
     )
@@ -118,16 +122,18 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--task", choices=["mask", "inpaint"], default="mask")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--psfs", type=Path)
     parser.add_argument("--threshold", type=float, default=0.45)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--note", default="", help="what else there is to say of it")
     parser.add_argument("--output", type=Path, default=DATA)
     options = parser.parse_args()
-    frames = held_out_frames(options.folder, deposits(options.data, 4242, "held out"))
+    libraries = deposits(options.data, 4242, "held out")
+    frames = held_out_frames(options.folder, libraries, psfs=options.psfs)
     masks = options.task == "mask"
     folder = options.folder if masks else options.folder / "inpaint"
     what = "" if masks else " --task inpaint"
-    trained = provenance(folder, what, options.seed, options.note)
+    trained = provenance(folder, what, options)
     if masks:
         model = finish_mask(folder, frames, options.threshold, trained, options.data)
     else:

@@ -1,6 +1,7 @@
 """Train ``universal``: one model for cameras it has never seen.
 
     python benchmarks/train_universal.py FOLDER [--steps 16000] [--data ../shared/data]
+        [--psfs DRIZZLEPAC/pars/psfs]
     python benchmarks/train_universal.py FOLDER --task inpaint [--steps 12000]
 
 The second trains ``universal-inpaint``, which fills, on the same data.
@@ -9,8 +10,10 @@ Scenes and tracks are simulated. To these come real cosmic rays, cut from frames
 are named in REAL (absent ones are left out): differences of CR-SPLIT pairs of HST/STIS,
 short ACS/HRC exposures of blank sky, and a library from darks of LSST's ITL sensors;
 and real frames, labelled by repeated exposures (see real_frames.py). Other exposures of
-these are held out for validation. Scenes, deposits, checkpoint,
-history and the model go to FOLDER; a run that was ended goes on.
+these are held out for validation. With --psfs, two scenes of five are seen through
+Tiny Tim's point spread functions of HST's cameras, which come with drizzlepac; other
+filters are held out. Scenes, deposits, checkpoint, history and the model go to FOLDER;
+a run that was ended goes on.
 """
 
 import argparse
@@ -31,7 +34,7 @@ from deepcr_ccd.sky import measure_noise
 from deepcr_ccd.training.dataset import FillWindows, Labels, SimulatedFrames
 from deepcr_ccd.training.fit import Recipe, train_model
 from deepcr_ccd.training.labelled import LabelledFrames, MixedFrames
-from deepcr_ccd.training.scenes import KINDS, make_scene
+from deepcr_ccd.training.scenes import KINDS, make_scene, read_psf
 from deepcr_ccd.training.tracks import (
     cut_deposits,
     read_lsst_darks,
@@ -46,6 +49,24 @@ REAL = {
 }
 #: Shares of items: simulated, labelled STIS exposures, labelled Lowell Hall exposures.
 SHARES = {"simulated": 0.84, "stis": 0.06, "lowell": 0.10}
+#: Tiny Tim's point spread functions, by camera: filters, and pixels binned to one. In
+#: pairs and fours, pixels of the HRC are as wide as those of ACS-WFC and WFPC2.
+PSFS = {
+    "train": {
+        "acs/wfc/acs_wfc": (["f435w", "f475w", "f555w", "f625w", "f814w", "f850lp"], 1),
+        "wfc3/uvis/wfc3_uvis": (["f275w", "f336w", "f438w", "f606w"], 1),
+        "acs/hrc/acs_hrc": (["f435w", "f555w", "f814w"], (1, 2, 4)),
+    },
+    "held out": {
+        "acs/wfc/acs_wfc": (["f606w", "f775w"], 1),
+        "wfc3/uvis/wfc3_uvis": (["f814w"], 1),
+        "acs/hrc/acs_hrc": (["f606w"], (2, 4)),
+    },
+}
+#: How often a scene is seen through one of them.
+THROUGH_PSFS = 0.4
+#: Kinds of held-out scenes that are.
+HUBBLE = ("sparse", "extragalactic", "cluster", "resolved")
 FPRS = (0.0005, 0.005)
 #: The models, and how many steps each is trained for.
 TASKS = {
@@ -133,18 +154,38 @@ def deposits(folder, seed, part):
     return libraries * max(1, len(real)) + real
 
 
+def read_psfs(folder, part):
+    """Read the point spread functions of a part of PSFS; none without a folder."""
+    if folder is None:
+        return []
+    return [
+        read_psf(folder / f"{camera}_{name}.fits", binning)
+        for camera, (filters, binnings) in PSFS[part].items()
+        for binning in np.atleast_1d(binnings)
+        for name in filters
+    ]
+
+
 def one_scene(arguments):
     """Make a scene from its seed; for a pool of processes."""
-    seed, kind = arguments
-    return make_scene(np.random.default_rng(seed), SIZE, kind)
+    seed, kind, psf = arguments
+    return make_scene(np.random.default_rng(seed), SIZE, kind, psf)
 
 
-def scenes(path, number, seed, kind=None):
+def scenes(path, number, seed, kind=None, psfs=(), share=THROUGH_PSFS):
     """Make scenes, or read those that were made before."""
     if path.exists():
         return np.load(path, mmap_mode="r")
     start = time.time()
-    jobs = [((seed, i), kind) for i in range(number)]
+    rng = np.random.default_rng(seed)
+    jobs = [
+        (
+            (seed, i),
+            kind,
+            psfs[rng.integers(len(psfs))] if psfs and rng.random() < share else None,
+        )
+        for i in range(number)
+    ]
     with multiprocessing.Pool() as pool:
         made = np.stack(list(pool.imap(one_scene, jobs, chunksize=8)))
     np.save(path, made)
@@ -165,11 +206,19 @@ def mixture(data, bank, libraries, length, seed):
     return MixedFrames(list(sets.values()), shares, length=length, seed=seed)
 
 
-def held_out_frames(folder, libraries, number=12):
-    """Return observations of every kind of scene, none of which is trained on."""
+def held_out_frames(folder, libraries, number=12, psfs=None):
+    """Return observations of every kind of scene, none of which is trained on.
+
+    Those through held-out point spread functions come with a folder of them.
+    """
     frames = {}
-    for place, kind in enumerate(KINDS):
-        bank = scenes(folder / f"held_out_{kind}.npy", 10, 90_000 + place, kind)
+    through = read_psfs(psfs, "held out")
+    kinds = [*KINDS, *(f"hubble {kind}" for kind in HUBBLE if through)]
+    for place, kind in enumerate(kinds):
+        path = folder / f"held_out_{kind.replace(' ', '_')}.npy"
+        scene = kind.rpartition(" ")[2]
+        seen = through if scene != kind else ()
+        bank = scenes(path, 10, 90_000 + place, scene, seen, share=1)
         # Scored are pixels above one sigma; the fainter ends of tracks are left out.
         limits = Labels(struck=1.0)
         data = SimulatedFrames(bank, libraries, length=0, size=SIZE, labels=limits)
@@ -179,9 +228,9 @@ def held_out_frames(folder, libraries, number=12):
     return frames
 
 
-def validation(folder, libraries, data):
+def validation(folder, libraries, data, psfs):
     """Return a function that scores a model on held-out frames of every kind."""
-    frames = held_out_frames(folder, libraries)
+    frames = held_out_frames(folder, libraries, psfs=psfs)
     frames |= {
         "stis": stis_frames(data, "held out"),
         "lowell": lowell_frames(data, "held out")[::5],
@@ -201,9 +250,9 @@ def validation(folder, libraries, data):
     return validate
 
 
-def fill_validation(folder, libraries, data):  # noqa: ARG001
+def fill_validation(folder, libraries, data, psfs):  # noqa: ARG001
     """Return a function that scores fills: mean squared error over that of medians."""
-    frames = held_out_frames(folder, libraries)
+    frames = held_out_frames(folder, libraries, psfs=psfs)
 
     def validate(model):
         scores = {}
@@ -229,12 +278,18 @@ def main():
     parser.add_argument("--steps", type=int)
     parser.add_argument("--scenes", type=int, default=4000)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--psfs", type=Path, help="drizzlepac's folder pars/psfs")
     parser.add_argument("--width", type=int, nargs="+")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=2e-3)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    bank = scenes(options.folder / "scenes.npy", options.scenes, options.seed)
+    bank = scenes(
+        options.folder / "scenes.npy",
+        options.scenes,
+        options.seed,
+        psfs=read_psfs(options.psfs, "train"),
+    )
     card, steps = TASKS[options.task]
     if options.width:
         arguments = {**card.arguments, "width": options.width}
@@ -271,7 +326,7 @@ def main():
         options.folder if masks else options.folder / "inpaint",
         recipe=recipe,
         validate=(validation if masks else fill_validation)(
-            options.folder, libraries, options.data
+            options.folder, libraries, options.data, options.psfs
         ),
         report=lambda line: print(
             f"{(time.time() - start) / 60:6.1f} min  {line}", flush=True

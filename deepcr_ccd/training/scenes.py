@@ -7,10 +7,13 @@ where in its pixel it falls, which is what makes it look like a cosmic ray.
 
 from __future__ import annotations
 
+from os import PathLike
+
 import numpy as np
+from astropy.io import fits
 from scipy import fft, ndimage
 
-__all__ = ["KINDS", "make_psf", "make_scene"]
+__all__ = ["KINDS", "make_psf", "make_scene", "read_psf"]
 
 #: Fine pixels a pixel, along each axis.
 OVERSAMPLING = 4
@@ -74,6 +77,44 @@ def make_psf(rng: np.random.Generator, size: int = 65) -> tuple[np.ndarray, floa
         alpha2 = (fwhm / 2) ** 2 / (2 ** (1 / beta) - 1)
         psf = (1 + radius2 / alpha2) ** -beta
     return (psf / psf.sum()).astype(np.float32), fwhm
+
+
+def read_psf(path: str | PathLike, binning: int = 1, size: int = 65) -> np.ndarray:
+    """Read a point spread function that is sampled as a detector samples it.
+
+    As Tiny Tim makes them without oversampling: those of HST's cameras come with
+    drizzlepac, in ``drizzlepac/pars/psfs``.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        FITS file with one image.
+    binning : int
+        How many pixels of the file make one of the detector, along each axis.
+    size : int
+        Width in px of what is kept around the brightest pixel.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        float32, on the fine grid: what a pixel collects of a star, by the distance
+        between the two. Between pixels of the file it is interpolated by cubic splines.
+
+    Raises
+    ------
+    ValueError
+        If the file holds no image, or nothing above zero.
+    """
+    psf = np.asarray(fits.getdata(path), dtype=float)
+    if psf.ndim != 2 or not psf.max() > 0:
+        raise ValueError(f"path={str(path)!r} holds no point spread function")
+    psf = ndimage.uniform_filter(psf, binning, mode="constant")
+    half = size // 2 * OVERSAMPLING
+    fine = np.arange(-half, half + 1) * (binning / OVERSAMPLING)
+    y, x = np.unravel_index(psf.argmax(), psf.shape)
+    places = np.meshgrid(y + fine, x + fine, indexing="ij")
+    seen = np.maximum(ndimage.map_coordinates(psf, places, order=3), 0)
+    return (seen * (OVERSAMPLING**2 / seen.sum())).astype(np.float32)
 
 
 def _fluxes(rng, number, slope, faint, bright):
@@ -153,7 +194,10 @@ def _spectrum(rng, shape):
 
 
 def make_scene(
-    rng: np.random.Generator, size: int = 256, kind: str | None = None
+    rng: np.random.Generator,
+    size: int = 256,
+    kind: str | None = None,
+    psf: np.ndarray | None = None,
 ) -> np.ndarray:
     """Make a scene.
 
@@ -165,6 +209,8 @@ def make_scene(
         Width in px.
     kind : str, optional
         A key of `KINDS`; drawn if not given.
+    psf : `~numpy.ndarray`, optional
+        From `read_psf`; of `make_psf` if not given. Spectra take none.
 
     Returns
     -------
@@ -179,7 +225,10 @@ def make_scene(
     pad = 16
     width = size + 2 * pad
     fine = np.zeros((width * over, width * over))
-    psf, fwhm = make_psf(rng)
+    made, fwhm = make_psf(rng)
+    sampled = psf is not None and kind != "spectrum"
+    if not sampled:
+        psf = made
     area = width**2
     if kind == "sparse":
         _stars(
@@ -261,6 +310,9 @@ def make_scene(
         sharp = fft.irfft2(product, shape)[
             middle : middle + fine.shape[0], middle : middle + fine.shape[1]
         ]
-    scene = sharp.reshape(width, over, width, over).sum(axis=(1, 3))
+    if sampled:
+        scene = sharp[over // 2 :: over, over // 2 :: over]
+    else:
+        scene = sharp.reshape(width, over, width, over).sum(axis=(1, 3))
     scene = scene[pad:-pad, pad:-pad]
     return np.maximum(scene, 0).astype(np.float32)
