@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
-from scipy import ndimage
+from scipy import ndimage, sparse
+from scipy.sparse.csgraph import connected_components
 
 from .frame import Frame
 from .model import Model
@@ -24,8 +25,6 @@ __all__ = [
     "unexamined",
     "warn_unused",
 ]
-
-EIGHT = np.ones((3, 3), dtype=bool)
 
 
 class Examination(NamedTuple):
@@ -229,4 +228,18 @@ def count_objects(crmask: np.ndarray) -> int:
     crmask : `~numpy.ndarray`
         bool, ``(ny, nx)``.
     """
-    return int(ndimage.label(crmask, EIGHT)[1])
+    places = np.flatnonzero(crmask)
+    width = crmask.shape[1]
+    columns = places % width
+    # The neighbours that come later: to the right, and three in the next row.
+    ahead = ((1, columns < width - 1), (width - 1, columns > 0))
+    ahead += ((width, columns >= 0), (width + 1, columns < width - 1))
+    pairs = []
+    for step, within in ahead:
+        here = np.flatnonzero(within)
+        there = np.searchsorted(places[:-1], places[here] + step)
+        touching = places[there] == places[here] + step
+        pairs.append((here[touching], there[touching]))
+    ends = tuple(np.concatenate(end) for end in zip(*pairs, strict=True))
+    links = sparse.coo_array((np.ones(ends[0].size), ends), shape=(places.size,) * 2)
+    return int(connected_components(links, directed=False)[0])

@@ -18,10 +18,12 @@ from astropy.nddata import (
 from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS
 from conftest import random_model
+from scipy import ndimage
 
 import deepcr_ccd
 from deepcr_ccd import inpaint
 from deepcr_ccd.ccd import KEYWORDS
+from deepcr_ccd.detection import count_objects
 from deepcr_ccd.filling import fill_pixels
 
 # A published model, which needs electrons, unless a test says otherwise.
@@ -441,7 +443,6 @@ def test_grow(ccd, truth):
     y, x = np.argwhere(crmask)[0]
     masked.mask[y, x + 1 if not crmask[y, x + 1] else x - 1] = True
     base = cosmicray_deepcr(masked, inpaint=None).mask & ~masked.mask
-    from scipy import ndimage
 
     cross = ndimage.generate_binary_structure(2, 1)
     for grow, structure in ((1, cross), (1.5, np.ones((3, 3), bool))):
@@ -668,3 +669,12 @@ def test_rims_of_saturated_stars_are_not_flagged(how):
     cleaned = cosmicray_deepcr(ccd, **options)
     assert cleaned.header["CRNPIX"] == 0
     assert cleaned.header["CRNSKIP"] == full.sum() + (480 if how[0] == "n" else 0)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2), (7, 5), (40, 30)])
+def test_objects_are_groups_that_touch(shape):
+    rng = np.random.default_rng(5)
+    for share in (0, 0.03, 0.3, 1):
+        crmask = rng.random(shape) < share
+        labels, number = ndimage.label(crmask, np.ones((3, 3)))
+        assert count_objects(crmask) == number == labels.max()
