@@ -136,9 +136,10 @@ class FitsFile:
     ) -> None:
         """Write the file with cleaned images, whole or not at all.
 
-        Values of struck pixels are replaced, the cosmic-ray bit is set in DQ (or 1 in
-        MASK; where there is neither, a MASK extension is added), and the keywords are
-        put into the image's header. All else stays as it is, byte for byte.
+        Values of struck pixels are replaced, and their uncertainties in ERR; the
+        cosmic-ray bit is set in DQ (or 1 in MASK; where there is neither, a MASK
+        extension is added), and the keywords are put into the image's header. All else
+        stays as it is, byte for byte.
 
         Parameters
         ----------
@@ -158,8 +159,11 @@ class FitsFile:
         """
         changes: dict[int, Change] = {}
         added = []
-        for image, (struck, values, cards) in zip(self.images, results, strict=True):
-            changes[image.index] = Change(struck, values, keywords=cards)
+        for image, result in zip(self.images, results, strict=True):
+            struck = result.struck
+            changes[image.index] = Change(struck, result.values, keywords=result.cards)
+            if image.err is not None and result.errors is not None:
+                changes[image.err] = Change(struck, result.errors)
             if image.dq is not None:
                 changes[image.dq] = Change(struck, bit=self.dq_bit)
             elif image.mask is not None:
@@ -222,9 +226,10 @@ def write_masks(
         If the file is there and must not be replaced.
     """
     hdus = fits.HDUList([fits.PrimaryHDU()])
-    for image, (struck, _, cards) in zip(images, results, strict=True):
-        hdu = _mask_extension(image, struck, "CRMASK")
-        hdu.header = Change(struck, keywords=cards).apply_header(hdu.header)
+    for image, result in zip(images, results, strict=True):
+        hdu = _mask_extension(image, result.struck, "CRMASK")
+        change = Change(result.struck, keywords=result.cards)
+        hdu.header = change.apply_header(hdu.header)
         hdu.header["CREXT"] = (image.name, "extension that the mask belongs to")
         hdus.append(hdu)
     with (

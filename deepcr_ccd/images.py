@@ -105,11 +105,13 @@ class Cleaned(NamedTuple):
     """What is new about an image: all that is written.
 
     ``struck`` holds the places of struck pixels, one index array an axis; ``values``
-    what they are replaced by; ``cards`` keywords with values and comments.
+    what they are replaced by; ``errors`` their uncertainties where these changed, or
+    None; ``cards`` keywords with values and comments.
     """
 
     struck: tuple[np.ndarray, ...]
     values: np.ndarray
+    errors: np.ndarray | None
     cards: list[tuple]
 
     @classmethod
@@ -128,10 +130,15 @@ class Cleaned(NamedTuple):
         """
         old = before.mask
         struck = np.nonzero(after.mask if old is None else after.mask & ~old)
+        errors = None
+        if before.uncertainty is not None:
+            errors = after.uncertainty.array[struck]
+            if np.array_equal(errors, before.uncertainty.array[struck]):
+                errors = None
         header = after.header
         cards = [(key, header[key], header.comments[key]) for key in keywords]
         history = ("HISTORY", list(header["HISTORY"])[-1], "")
-        return cls(struck, after.data[struck], [*cards, history])
+        return cls(struck, after.data[struck], errors, [*cards, history])
 
 
 def full_shape(hdu) -> tuple[int, ...]:

@@ -197,13 +197,14 @@ def _patch(file: BinaryIO, offset: int, header: fits.Header, change: Change) -> 
     change.apply_data(data, header)
 
 
-def _fill_constant(header: fits.Header, change: Change) -> bytes:
+def _fill_constant(header: fits.Header, change: Change) -> memoryview:
     """Return the bytes of one of HST's constant arrays, made explicit and changed.
 
     Such an extension stores no pixels: NPIX1, NPIX2 and PIXVALUE stand for them.
     """
     shape = (header["NPIX2"], header["NPIX1"])
-    data = np.full(shape, header.get("PIXVALUE", 0), dtype=np.int16)
+    dtype = np.int16 if change.values is None else np.float32
+    data = np.full(shape, header.get("PIXVALUE", 0), dtype=dtype)
     for key in ("NPIX1", "NPIX2", "PIXVALUE"):
         header.remove(key, ignore_missing=True)
     change.apply_data(data, header)
@@ -212,7 +213,7 @@ def _fill_constant(header: fits.Header, change: Change) -> bytes:
 
 def _recompress(
     source: BinaryIO, index: int, table: fits.Header, change: Change
-) -> bytes:
+) -> memoryview:
     """Return the bytes of a tile-compressed image with pixels changed.
 
     Nothing but these pixels changes: integers are compressed as they were. Floats
@@ -240,14 +241,12 @@ def _recompress(
     return _serialise(hdu, checksum="CHECKSUM" in table)
 
 
-def _serialise(hdu, checksum: bool = False) -> bytes:
+def _serialise(hdu, checksum: bool = False) -> memoryview:
     """Return the bytes of an extension as it stands in a file."""
     buffer = io.BytesIO()
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(buffer, checksum=checksum)
-    buffer.seek(0)
-    content = buffer.getvalue()
-    with fits.open(buffer, disable_image_compression=True) as hdus:
-        return content[hdus.fileinfo(1)["hdrLoc"] :]
+    # An empty primary HDU is one block.
+    return buffer.getbuffer()[BLOCK:]
 
 
 def check_whole(path: str | os.PathLike) -> None:

@@ -115,7 +115,7 @@ def test_only_struck_pixels_change(tmp_path, ccd, suffix):
     assert [(i.name, i.extver) for i in file.images] == [("SCI", 1), ("SCI", 2)]
     before, after = segments(path), segments(tmp_path / f"b{suffix}")
     assert len(before) == len(after)
-    changed = {1, 3, 4, 6}
+    changed = {1, 2, 3, 4, 5, 6}
     for i, (old, new) in enumerate(zip(before, after, strict=True)):
         assert (old == new) == (i not in changed)
     assert after[3][0] == before[3][0]
@@ -128,6 +128,11 @@ def test_only_struck_pixels_change(tmp_path, ccd, suffix):
                 old["DQ", ver].data | np.where(struck, 4096, 0),
             )
             np.testing.assert_array_equal(new["SCI", ver].data, result.data)
+            np.testing.assert_array_equal(
+                new["ERR", ver].data, result.uncertainty.array
+            )
+            assert (new["ERR", ver].data[struck] != 8).mean() > 0.9
+            assert (new["ERR", ver].data[~struck] == 8).all()
             header = new["SCI", ver].header
             for key in KEYWORDS:
                 assert header[key] == result.header[key]
@@ -180,7 +185,7 @@ def test_checksums_are_renewed(tmp_path, ccd):
             assert "CHECKSUM" in hdu.header
             assert hdu.data is not None or hdu.header["NAXIS"] == 0
     before, after = segments(path), segments(tmp_path / "b.fits")
-    assert [i for i in range(9) if before[i] != after[i]] == [1, 3, 4, 6]
+    assert [i for i in range(9) if before[i] != after[i]] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "f4", "f8"])
@@ -282,6 +287,25 @@ def test_constant_dq_is_made_explicit(tmp_path, ccd):
         np.testing.assert_array_equal(new["DQ"].data, np.where(result.mask, 4098, 2))
         assert "NPIX1" not in new["DQ"].header
         assert len(new) == 3
+
+
+def test_constant_err_is_made_explicit(tmp_path, ccd):
+    path = tmp_path / "a.fits"
+    err = fits.ImageHDU(name="ERR")
+    ny, nx = ccd.shape
+    err.header.update({"NPIX1": nx, "NPIX2": ny, "PIXVALUE": 7.5})
+    fits.HDUList([fits.PrimaryHDU(), sci(ccd), err]).writeto(path)
+    _, (result,) = clean(path, tmp_path / "b.fits")
+    with fits.open(tmp_path / "b.fits") as new:
+        assert (new["ERR"].data[~result.mask] == 7.5).all()
+        np.testing.assert_array_equal(new["ERR"].data, result.uncertainty.array)
+
+
+def test_err_stays_where_nothing_is_filled(tmp_path, ccd):
+    path = hst_like(tmp_path / "a.fits", ccd, two=False)
+    clean(path, tmp_path / "b.fits", inpaint=None)
+    before, after = segments(path), segments(tmp_path / "b.fits")
+    assert [i for i in range(6) if before[i] != after[i]] == [1, 3]
 
 
 def test_mask_extension_is_used_and_updated(tmp_path, ccd):
@@ -390,9 +414,9 @@ def test_input_may_be_replaced(tmp_path, ccd):
 
 def test_real_frames(data_folder, tmp_path):
     """Headers and extensions of real archive files survive."""
-    for name, model, changed in (
-        ("hst_wfc3_uvis/ibo821kvq_flt.fits", "WFC3-UVIS", {1, 3}),
-        ("hst_acs_hrc/j8bt06nyq_flt.fits.gz", "ACS-WFC", {1, 3}),
+    for name, model in (
+        ("hst_wfc3_uvis/ibo821kvq_flt.fits", "WFC3-UVIS"),
+        ("hst_acs_hrc/j8bt06nyq_flt.fits.gz", "ACS-WFC"),
     ):
         path = data_folder / name
         out = tmp_path / path.name
@@ -401,7 +425,7 @@ def test_real_frames(data_folder, tmp_path):
         clean(copy, out, model=model)
         before, after = segments(copy), segments(out)
         differ = {i for i in range(len(before)) if before[i] != after[i]}
-        assert differ == changed
+        assert differ == {1, 2, 3}  # SCI, ERR, DQ
         old, new = fits.getdata(path, "DQ"), fits.getdata(out, "DQ")
         gained = new & ~old
         assert set(np.unique(gained)) == {0, 4096}
