@@ -13,10 +13,10 @@ import numpy as np
 from astropy.io import fits
 from scipy import fft, ndimage
 
+from .extended import OVERSAMPLING, make_disks, make_slits, make_spectrum
+
 __all__ = ["KINDS", "make_psf", "make_scene", "read_psf"]
 
-#: Fine pixels a pixel, along each axis.
-OVERSAMPLING = 4
 #: Kinds of scenes, and how often each is drawn.
 KINDS = {
     "sparse": 0.10,
@@ -26,6 +26,8 @@ KINDS = {
     "nebula": 0.06,
     "spectrum": 0.12,
     "trails": 0.12,
+    "slits": 0.12,
+    "disks": 0.08,
 }
 
 
@@ -157,42 +159,6 @@ def _galaxy(rng, shape, flux, effective):
     return rows, columns, profile * (flux / total if total > 0 else 0)
 
 
-def _spectrum(rng, shape):
-    """Return a slit or echelle spectrum with sky lines and emission knots."""
-    ny, nx = shape
-    y, x = np.mgrid[:ny, :nx].astype(np.float32)
-    over = OVERSAMPLING
-    scene = np.zeros(shape, np.float32)
-    tilt, curve = rng.normal(0, 0.02), rng.normal(0, 2e-5)
-    orders = 1 if rng.random() < 0.6 else rng.integers(3, 9)
-    spacing = ny / orders
-    for order in range(orders):
-        width = rng.uniform(0.6, 4) * over
-        centre = spacing * (order + rng.uniform(0.3, 0.7))
-        trace = centre + tilt * x + curve * (x - nx / 2) ** 2
-        continuum = 10 ** rng.uniform(0.3, 3.5) * (
-            1 + 0.3 * np.sin(x / rng.uniform(50, 400))
-        )
-        wiggles = ndimage.gaussian_filter1d(rng.normal(0, 1, nx), rng.uniform(2, 12))
-        continuum = continuum * np.clip(1 + rng.uniform(0, 4) * wiggles, 0.05, None)
-        scene += continuum * np.exp(-0.5 * ((y - trace) / width) ** 2)
-        for _ in range(rng.poisson(4)):
-            # Emission-line knots on the trace, as small as the resolution.
-            x0, length = rng.uniform(0, nx), rng.uniform(0.6, 2) * over
-            knot = np.exp(
-                -0.5 * ((x - x0) / length) ** 2 - 0.5 * ((y - trace) / width) ** 2
-            )
-            scene += 10 ** rng.uniform(1.5, 4) * knot
-    slant = rng.normal(0, 0.03)
-    for _ in range(rng.poisson(6) if rng.random() < 0.7 else 0):
-        x0, width = rng.uniform(0, nx), rng.uniform(0.7, 1.8) * over
-        line = np.exp(-0.5 * ((x - x0 - slant * (y - ny / 2)) / width) ** 2)
-        scene += 10 ** rng.uniform(0.8, 3.3) * line
-    if rng.random() < 0.5:
-        scene = scene.T.copy() if ny == nx else scene
-    return scene / over**2
-
-
 def make_scene(
     rng: np.random.Generator,
     size: int = 256,
@@ -284,6 +250,11 @@ def make_scene(
                 / over**2
             )
         _stars(rng, fine, rng.poisson(area * 1e-3), 0.8, 200, 1e5)
+    elif kind == "slits":
+        fine += make_slits(rng, fine.shape)
+    elif kind == "disks":
+        fine += make_disks(rng, fine.shape)
+        _stars(rng, fine, rng.poisson(area * 3e-4), 0.8, 200, 1e5)
     elif kind == "trails":
         _stars(
             rng, fine, rng.poisson(area * 10 ** rng.uniform(-3.5, -2.3)), 0.8, 500, 1e6
@@ -299,7 +270,7 @@ def make_scene(
             fft.rfft2(np.fft.ifftshift(psf)) * fft.rfft2(line), s=psf.shape
         ).astype(np.float32)
     if kind == "spectrum":
-        sharp = _spectrum(rng, fine.shape)
+        sharp = make_spectrum(rng, fine.shape)
     else:
         shape = [
             fft.next_fast_len(n + m - 1, real=True)
