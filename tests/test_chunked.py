@@ -1,7 +1,12 @@
+import re
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from astropy import units as u
+from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty, VarianceUncertainty
 from conftest import random_model
 
@@ -186,3 +191,28 @@ def test_noise_of_many_bands_is_that_in_memory(rng, monkeypatch):
     for other in (threaded, lazy):
         np.testing.assert_array_equal(other.sky, expected.sky)
         np.testing.assert_array_equal(other.sigma, expected.sigma)
+
+
+@pytest.mark.parametrize("kind", ["plain", "scaled", "compressed"])
+def test_files_go_through_in_chunks_as_the_docs_say(kind, tmp_path, monkeypatch):
+    """Run the code of docs/large_frames.rst, in chunks that fit a small frame."""
+    page = Path(__file__).parents[1] / "docs" / "large_frames.rst"
+    code = re.search(r"::\n\n((?: {4}.*\n|\n)+)", page.read_text()).group(1)
+    assert "(1000, 2500)" in code
+    code = textwrap.dedent(code).replace("(1000, 2500)", "(100, 120)")
+    frame = simulate((280, 260), n_stars=40, n_tracks=40, seed=3)
+    types = {"plain": np.float32, "scaled": np.uint16, "compressed": np.int16}
+    counts = np.rint(np.clip(frame.data, 0, 32000)).astype(types[kind])
+    make = fits.CompImageHDU if kind == "compressed" else fits.ImageHDU
+    hdu = make(counts, name="SCI")
+    hdu.header["OBJECT"] = ("M 5", "kept")
+    monkeypatch.chdir(tmp_path)
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto("mosaic.fits")
+    exec(compile(code, page, "exec"), {})
+    expected = cosmicray_deepcr(CCDData(counts, unit="adu"))
+    assert expected.mask.sum() > 100
+    with fits.open("cleaned.fits") as hdus:
+        assert hdus[-1].header.cards["OBJECT"][1:] == ("M 5", "kept")
+        np.testing.assert_allclose(hdus[-1].data, expected.data, rtol=1e-3, atol=0.5)
+    mask = fits.getdata("mask.fits") > 0
+    assert (mask != expected.mask).sum() <= 0.01 * expected.mask.sum()
