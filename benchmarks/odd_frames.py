@@ -127,12 +127,27 @@ def dust(rng):
     return frame
 
 
+def overscan(level):
+    """Make a raw frame, with a strip on either side that no light fell on."""
+    frame = np.full((SIZE, SIZE), float(level))
+    frame[:, :24] = frame[:, -24:] = 0
+    return frame
+
+
+def field_stop(level):
+    """Make a round field, with no light beyond."""
+    inside = np.hypot(Y - SIZE / 2, X - SIZE / 2) < 0.45 * SIZE
+    return ndimage.gaussian_filter(level * inside.astype(float), 2) + 1
+
+
 def frames(rng):
     """Return noise-free frames by what is on them, in electron."""
     return {
         "plain sky": np.full((SIZE, SIZE), 50.0),
         "amplifiers 40 e apart": amplifiers(40, 1),
         "gains 30 % apart": amplifiers(0, 1.3),
+        "overscan": overscan(1500),
+        "round field": field_stop(1500),
         "fringes of 6 %": fringes(1500, 0.06),
         "flat field": flat(rng, 30000),
         "dust": dust(rng),

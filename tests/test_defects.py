@@ -9,6 +9,7 @@ from deepcr_ccd.training.defects import (
     add_columns,
     add_hot_pixels,
     bleed,
+    shade,
 )
 from deepcr_ccd.training.labelled import MixedFrames
 from deepcr_ccd.training.tracks import simulate_deposit
@@ -40,6 +41,33 @@ def test_banding_is_constant_along_a_line(rng):
     assert shapes == {(30, 1), (1, 40)}
     lines = add_banding(rng, (20000, 20000), 5.0)
     assert 0.4 < lines.std() < 6.5
+
+
+def test_shade_has_one_edge(rng):
+    for _ in range(40):
+        light = shade(rng, (50, 60))
+        assert light.shape == (50, 60)
+        assert light.min() >= 0
+        assert light.max() <= 1
+        assert 0 < (light > 0.5).mean() < 1
+        for side in (light > 0.5, light < 0.5):
+            assert ndimage.label(side)[1] <= 2
+        # Next to each other, both are mostly one or the other.
+        assert abs(np.diff(light, axis=0)).mean() < 0.05
+
+
+def test_nothing_is_struck_where_there_are_no_data():
+    data = simulated(np.full((2, 64, 64), 50, np.float32), defects=1.0)
+    empty = 0
+    for i in range(150):
+        seen = data.observe(np.random.default_rng([7, i]))
+        blank = seen.frame == 0
+        if blank.mean() < 0.1 or seen.quiet.min() < 20:
+            continue
+        empty += 1
+        inside = ndimage.binary_erosion(blank)
+        assert not (seen.truth | seen.ignore)[inside].any()
+    assert empty >= 4
 
 
 def test_bleeding_keeps_charge_within_the_column():

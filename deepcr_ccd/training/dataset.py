@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from ..transforms import TRANSFORMS
 from ..windows import ENOUGH, read_windows
-from .defects import add_banding, add_columns, add_hot_pixels, bleed
+from .defects import add_banding, add_columns, add_hot_pixels, bleed, shade
 from .tracks import add_deposits
 
 __all__ = [
@@ -126,9 +126,10 @@ class SimulatedFrames(torch.utils.data.Dataset):
     labels : Labels, optional
         What counts as struck.
     defects : float
-        How often a frame has hot pixels, bad columns or banding, or is read with next
-        to no noise. Hot pixels are clean where there are many, and ignored where a
-        few of them could as well be cosmic rays.
+        How often a frame has hot pixels, bad columns, banding or an edge beyond which
+        there is no light or no data, or is read with next to no noise. Hot pixels are
+        clean where there are many, and ignored where a few of them could as well be
+        cosmic rays.
 
     Notes
     -----
@@ -198,6 +199,13 @@ class SimulatedFrames(torch.utils.data.Dataset):
         charge = add_deposits(scene, library, rng, number)
         charge *= np.float32(rng.lognormal(0, 0.5))
         quiet = scene + np.float32(sky)
+        blank = None
+        if self.defects and rng.random() < 0.25 * self.defects:
+            light = shade(rng, quiet.shape)
+            if rng.random() < 0.4:
+                blank = light < 0.5
+            else:
+                quiet = quiet * light
         sigma = np.sqrt(quiet + readnoise**2)
         truth, ignore = label_charge(charge, sigma, self.labels)
         if self.defects:
@@ -213,6 +221,11 @@ class SimulatedFrames(torch.utils.data.Dataset):
         if rng.random() < 0.5:
             gain = rng.choice([1.0, 1.5, 2.0, 4.0])
             frame = np.rint(frame / gain) * gain
+        if blank is not None:
+            # As rectified and rotated frames are filled up where there are no data.
+            frame[blank] = 0
+            truth &= ~blank
+            ignore &= ~blank
         quiet = np.minimum(quiet, well)
         return Observation(
             frame.astype(np.float32), truth, ignore, float(readnoise), quiet

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import special
 
-__all__ = ["add_banding", "add_columns", "add_hot_pixels", "bleed"]
+__all__ = ["add_banding", "add_columns", "add_hot_pixels", "bleed", "shade"]
 
 
 def add_hot_pixels(
@@ -87,6 +88,34 @@ def add_banding(
     size = readnoise * rng.uniform(0.1, 1.2)
     lines = rng.normal(0, size, shape[axis]).astype(np.float32)
     return lines[:, None] if axis == 0 else lines[None, :]
+
+
+def shade(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Return the share of light that gets past some edge: a field stop, an overscan.
+
+    Parameters
+    ----------
+    rng : `~numpy.random.Generator`
+        Source of random numbers.
+    shape : tuple of int
+        ``(ny, nx)``.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        float32, ``(ny, nx)``, 1 on one side of the edge and 0 on the other.
+    """
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    angle = rng.choice([0, rng.uniform(0, 0.5 * np.pi)]) + rng.integers(4) * np.pi / 2
+    y0, x0 = (rng.uniform(0.1, 0.9) * n for n in shape)
+    across = (x - x0) * np.cos(angle) + (y - y0) * np.sin(angle)
+    if rng.random() < 0.5:
+        # Round, and through that place too.
+        radius = max(shape) * 10 ** rng.uniform(-0.5, 1)
+        along = -(x - x0) * np.sin(angle) + (y - y0) * np.cos(angle)
+        across = radius - np.hypot(across - radius, along)
+    softness = rng.choice([0.1, rng.uniform(0.3, 6)])
+    return (0.5 * (1 + special.erf(across / softness))).astype(np.float32)
 
 
 def bleed(frame: np.ndarray, well: float) -> np.ndarray:
