@@ -1,13 +1,15 @@
 """Compare ``universal`` with the published models and with L.A.Cosmic.
 
     python benchmarks/compare_models.py FOLDER [--model FILE] [--data ../shared/data]
-        [--psfs DRIZZLEPAC/pars/psfs]
+        [--psfs DRIZZLEPAC/pars/psfs] [--bright]
 
 FOLDER is where train_universal.py put its held-out scenes. Frames are simulated scenes
 of every kind with held-out cosmic rays (with --psfs also some through Tiny Tim's point
 spread functions of HST, of filters that were held out), the held-out CR-SPLIT pair of
 HST/STIS, and the held-out half of the Lowell Hall series. Prints true positive rates,
-in percent, at false positive rates of 0.01, 0.05, 0.1 and 0.5 %.
+in percent, at false positive rates of 0.01, 0.05, 0.1 and 0.5 %. With --bright those
+of pixels above two sigma, of rays with one above ten, on simulated frames; all fainter
+ones are left out.
 """
 
 import argparse
@@ -17,11 +19,15 @@ from pathlib import Path
 import numpy as np
 from real_frames import hot_pixels, lowell_frames, stis_frames
 from scipy import ndimage
-from train_universal import deposits, held_out_frames
+from train_universal import SCORED, deposits, held_out_frames
 
 from deepcr_ccd import cosmicray_deepcr, detect_cosmics, load_model
 from deepcr_ccd.evaluation.compare import compare
 from deepcr_ccd.evaluation.peers import CosmicConn
+from deepcr_ccd.training.dataset import Labels
+
+#: What a generous judge counts as struck.
+BRIGHT = Labels(peak=10.0, struck=2.0)
 
 
 def trials(model):
@@ -66,6 +72,7 @@ def main():
     parser.add_argument("--model", type=Path)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--psfs", type=Path)
+    parser.add_argument("--bright", action="store_true", help="score bright rays only")
     parser.add_argument("--output", type=Path, help="folder for table and figure")
     options = parser.parse_args()
     path = options.model or options.folder / "universal.safetensors"
@@ -79,7 +86,10 @@ def main():
     with contextlib.suppress(ImportError):
         models["Cosmic-CoNN ground"] = CosmicConn("ground_imaging")
     libraries = deposits(options.data, 4242, "held out")
-    frames = held_out_frames(options.folder, libraries, psfs=options.psfs)
+    limits = BRIGHT if options.bright else SCORED
+    frames = held_out_frames(
+        options.folder, libraries, psfs=options.psfs, limits=limits
+    )
     stis = stis_frames(options.data, "held out")
     if stis:
         frames["STIS pair"] = stis

@@ -67,6 +67,8 @@ PSFS = {
 THROUGH_PSFS = 0.4
 #: Kinds of held-out scenes that are.
 HUBBLE = ("sparse", "extragalactic", "cluster", "resolved")
+#: Scored are pixels above one sigma; the fainter ends of tracks are left out.
+SCORED = Labels(struck=1.0)
 FPRS = (0.0005, 0.005)
 #: The models, and how many steps each is trained for.
 TASKS = {
@@ -206,10 +208,11 @@ def mixture(data, bank, libraries, length, seed):
     return MixedFrames(list(sets.values()), shares, length=length, seed=seed)
 
 
-def held_out_frames(folder, libraries, number=12, psfs=None):
+def held_out_frames(folder, libraries, number=12, psfs=None, limits=SCORED):
     """Return observations of every kind of scene, none of which is trained on.
 
-    Those through held-out point spread functions come with a folder of them.
+    Those through held-out point spread functions come with a folder of them; limits
+    say which pixels count as struck.
     """
     frames = {}
     through = read_psfs(psfs, "held out")
@@ -219,8 +222,6 @@ def held_out_frames(folder, libraries, number=12, psfs=None):
         scene = kind.rpartition(" ")[2]
         seen = through if scene != kind else ()
         bank = scenes(path, 10, 90_000 + place, scene, seen, share=1)
-        # Scored are pixels above one sigma; the fainter ends of tracks are left out.
-        limits = Labels(struck=1.0)
         data = SimulatedFrames(bank, libraries, length=0, size=SIZE, labels=limits)
         frames[kind] = [
             data.observe(np.random.default_rng([99, place, i])) for i in range(number)
