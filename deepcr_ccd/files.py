@@ -106,7 +106,10 @@ class FitsFile:
         hdu = hdus[index]
         name, shape, extver = hdu.name or "PRIMARY", hdu.shape, hdu.ver
         header = hdu.header.copy(strip=True)
-        header.extend(hdus[0].header.copy(strip=True), unique=True, end=True)
+        # By a set: Header.extend would look for each keyword anew.
+        known = {"", "COMMENT", "HISTORY", *header}
+        general = hdus[0].header.copy(strip=True).cards
+        header.extend([card for card in general if card.keyword not in known], end=True)
         bunit = str(header.get("BUNIT") or "").strip() or self._unit
         try:
             unit = parse_unit(bunit) if bunit else u.dimensionless_unscaled

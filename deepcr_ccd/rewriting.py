@@ -281,18 +281,19 @@ def check_length(stream: BinaryIO) -> None:
         If it is truncated.
     """
     with fits.open(stream, disable_image_compression=True) as hdus:
-        infos = [(hdu.fileinfo(), hdu.size) for hdu in hdus]
+        # Where an HDU is not whole, astropy takes it for the last.
+        number = len(hdus)
+        info = hdus[-1].fileinfo()
+        end = info["datLoc"] + hdus[-1].size
         length = stream.seek(0, io.SEEK_END)
-        for index, (info, size) in enumerate(infos):
-            end = info["datLoc"] + size
-            if end > length:
-                raise OSError(
-                    f"is truncated: HDU {index} should end at byte {end}, and the "
-                    f"file has {length}"
-                )
-        stream.seek(infos[-1][0]["datLoc"] + infos[-1][0]["datSpan"])
+        if end > length:
+            raise OSError(
+                f"is truncated: HDU {number - 1} should end at byte {end}, and the "
+                f"file has {length}"
+            )
+        stream.seek(info["datLoc"] + info["datSpan"])
         if stream.read(8) == b"XTENSION":
-            raise OSError(f"is truncated in the header of HDU {len(infos)}")
+            raise OSError(f"is truncated in the header of HDU {number}")
 
 
 def read_gzipped(path: Path) -> bytes | None:
