@@ -29,7 +29,7 @@ __all__ = [
 
 EIGHT = np.ones((3, 3), dtype=bool)
 #: How often deposits are blurred as a camera does it that lets charge spread.
-DIFFUSED = 0.35
+DIFFUSED = 0.2
 #: How often a window is drawn goes with its structure, within these limits.
 STRUCTURE = (0.15, 3.0)
 
@@ -202,7 +202,7 @@ class SimulatedFrames(torch.utils.data.Dataset):
         charge *= np.float32(rng.lognormal(0, 0.5))
         if rng.random() < DIFFUSED:
             # In some detectors charge spreads before it is held, as in WFC3/UVIS.
-            charge = ndimage.gaussian_filter(charge, rng.uniform(0.25, 0.65))
+            charge = ndimage.gaussian_filter(charge, rng.uniform(0.2, 0.5))
         quiet = scene + np.float32(sky)
         blank = None
         if self.defects and rng.random() < 0.25 * self.defects:
