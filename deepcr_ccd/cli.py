@@ -138,6 +138,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--number", type=int, default=8, help="frames of a kind")
     evaluate.add_argument(
+        "--psf",
+        metavar="FILE",
+        help="point spread function to see scenes through",
+    )
+    evaluate.add_argument(
         "--models",
         nargs="+",
         default=[DEFAULT_MODEL],
@@ -250,6 +255,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
         models=options.models,
         simulate=options.simulate,
         number=options.number,
+        psf=options.psf,
         lacosmic=options.lacosmic,
         overwrite=options.overwrite,
         device=options.device,

@@ -104,6 +104,21 @@ def test_simulated_frames_are_reproducible():
         simulate_frames("galaxies")
 
 
+def test_frames_through_a_point_spread_function(tmp_path):
+    sharp = np.zeros((41, 41))
+    sharp[20, 20] = 1
+    fits.writeto(tmp_path / "psf.fits", sharp)
+    own, through = (
+        simulate_frames("cluster", 2, size=64, seed=3, psf=psf)
+        for psf in (None, tmp_path / "psf.fits")
+    )
+    # Light that is in one pixel stands out more.
+    assert through[0].quiet.max() > 1.5 * own[0].quiet.max()
+    fits.writeto(tmp_path / "none.fits", 0 * sharp)
+    with pytest.raises(ValueError, match="holds no point spread function"):
+        evaluate([], tmp_path, simulate=["sparse"], psf=tmp_path / "none.fits")
+
+
 def test_nothing_to_judge_on(tmp_path):
     with pytest.raises(ValueError, match="give files, or kinds to simulate"):
         evaluate([], tmp_path)

@@ -12,7 +12,7 @@ from ..files import FitsFile
 from ..noise import resolve_gain, resolve_readnoise, unit_factor
 from ..training.dataset import Labels, Observation, SimulatedFrames
 from ..training.labels import label_exposures
-from ..training.scenes import KINDS, make_scene
+from ..training.scenes import KINDS, make_scene, read_psf
 from ..training.tracks import simulate_deposit
 
 __all__ = ["read_frames", "simulate_frames"]
@@ -22,7 +22,12 @@ READNOISE = 6.5
 
 
 def simulate_frames(
-    kind: str, number: int = 8, *, size: int = 256, seed: int = 0
+    kind: str,
+    number: int = 8,
+    *,
+    size: int = 256,
+    seed: int = 0,
+    psf: str | os.PathLike | None = None,
 ) -> list[Observation]:
     """Simulate frames of one kind of scene, each with a camera of its own.
 
@@ -36,6 +41,10 @@ def simulate_frames(
         Width of a frame in px.
     seed : int
         Of the random numbers; those that ``universal`` was trained on have others.
+    psf : str or path-like, optional
+        FITS file with the point spread function of a camera, as its pixels see it; see
+        `~deepcr_ccd.training.scenes.read_psf`. By default each frame has one of its
+        own.
 
     Returns
     -------
@@ -45,13 +54,14 @@ def simulate_frames(
     Raises
     ------
     ValueError
-        If the kind is unknown.
+        If the kind is unknown, or the file holds no point spread function.
     """
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r} is unknown; allowed are {', '.join(KINDS)}")
     place = list(KINDS).index(kind)
     rng = np.random.default_rng([700_001, seed, place])
-    scenes = np.stack([make_scene(rng, size, kind) for _ in range(number)])
+    seen = None if psf is None else read_psf(psf)
+    scenes = np.stack([make_scene(rng, size, kind, seen) for _ in range(number)])
     deposits = [simulate_deposit(rng) for _ in range(3000)]
     limits = Labels(struck=1.0)
     data = SimulatedFrames(scenes, [deposits], length=0, size=size, labels=limits)

@@ -66,6 +66,7 @@ def evaluate(
     models: Sequence[str] = (DEFAULT_MODEL,),
     simulate: Sequence[str] = (),
     number: int = 8,
+    psf: str | os.PathLike | None = None,
     lacosmic: bool = False,
     overwrite: bool = False,
     device=None,
@@ -86,6 +87,8 @@ def evaluate(
         Kinds of scenes to simulate, or ``["all"]``.
     number : int
         Simulated frames of each kind.
+    psf : str or path-like, optional
+        FITS file with the point spread function that these are seen through.
     lacosmic : bool
         Whether to add astroscrappy, tuned for each kind over a grid.
     overwrite : bool
@@ -104,7 +107,8 @@ def evaluate(
     Raises
     ------
     ValueError
-        If there is nothing to judge on, or a kind is unknown.
+        If there is nothing to judge on, a kind is unknown, or there is no point spread
+        function in a file.
     FileExistsError
         If results are there and must not be replaced.
     """
@@ -118,7 +122,7 @@ def evaluate(
         if (folder / name).exists() and not overwrite:
             raise FileExistsError(f"{folder / name} exists; --overwrite replaces it")
     methods = load_methods(models, device)
-    frames = {kind: simulate_frames(kind, number) for kind in kinds}
+    frames = {kind: simulate_frames(kind, number, psf=psf) for kind in kinds}
     if files:
         frames = {"files": read_frames(files, **facts), **frames}
     for kind, items in frames.items():
