@@ -30,6 +30,9 @@ __all__ = [
 EIGHT = np.ones((3, 3), dtype=bool)
 #: How often deposits are blurred as a camera does it that lets charge spread.
 DIFFUSED = 0.2
+#: The core of a sharp star whose core is hidden stands so far out, in units of what is
+#: left of its surroundings, that nothing tells how far. Beyond this it is left out.
+FORESEEABLE = 20.0
 #: How often a window is drawn goes with its structure, within these limits.
 STRUCTURE = (0.15, 3.0)
 
@@ -306,7 +309,8 @@ class FillWindows(SimulatedFrames):
     An item is a dictionary: ``frame``, float32 ``(number, 2 * k * k)``, see
     `~deepcr_ccd.windows.window_units`; ``target``, float32 ``(number,)``, the pixel
     without cosmic rays and noise in the window's units; and ``mask``, bool
-    ``(number,)``, False where a window holds too little to go by.
+    ``(number,)``, False where a window holds too little to go by, or the pixel is
+    out of all proportion to it.
     """
 
     def __init__(self, *args, radius: int = 6, number: int = 768, **kwargs):
@@ -336,6 +340,7 @@ class FillWindows(SimulatedFrames):
             quiet = seen.quiet[rows[which], columns[which]]
             target[which] = (quiet - mean) / spread
         known = numbers[:, numbers.shape[1] // 2 :].sum(axis=1) >= ENOUGH
+        known &= np.abs(target) <= FORESEEABLE
         return {
             "frame": torch.from_numpy(numbers),
             "target": torch.from_numpy(target),
