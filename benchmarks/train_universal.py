@@ -260,9 +260,10 @@ def fill_validation(folder, libraries, data, psfs):  # noqa: ARG001
         for kind, observations in frames.items():
             errors = np.zeros(2)
             for item in observations:
-                none = np.zeros_like(item.truth)
-                window, _ = fill_pixels(item.frame, item.truth, none, "median")
-                network = model.fill(item.frame, item.truth)
+                # Faint ends of tracks, and their full pixels, are of no use to either.
+                bad = item.ignore
+                window, _ = fill_pixels(item.frame, item.truth, bad, "median")
+                network = model.fill(item.frame, item.truth, bad=bad)
                 target = item.quiet[item.truth]
                 errors += [np.sum((f - target) ** 2.0) for f in (network, window)]
             scores[f"{kind} mse/median"] = errors[0] / errors[1]
