@@ -137,20 +137,22 @@ def overscan(_):
     return frame
 
 
-def sharp_stars(rng):
-    """Stars with the wings that stars have, of a FWHM of 1.5 px."""
+def stars(rng):
     fine = np.zeros((1024, 1024))
     fine[tuple(rng.integers(0, 1024, (2, 200)))] = 10 ** rng.uniform(2.5, 4.5, 200)
+    return fine
+
+
+def sharp_stars(rng):
+    """Stars with the wings that stars have, of a FWHM of 1.5 px."""
     y, x = np.mgrid[-64:65, -64:65] / 4
     star = (1 + (x**2 + y**2) / 2.16) ** -3.0
-    seen = signal.fftconvolve(fine, star / star.sum(), "same")
+    seen = signal.fftconvolve(stars(rng), star / star.sum(), "same")
     return np.maximum(seen, 0).reshape(256, 4, 256, 4).sum(axis=(1, 3)) + 20
 
 
 def soft_stars(rng):
-    fine = np.zeros((1024, 1024))
-    fine[tuple(rng.integers(0, 1024, (2, 200)))] = 10 ** rng.uniform(2.5, 4.5, 200)
-    return blurred(fine, 2.5) + 20
+    return blurred(stars(rng), 2.5) + 20
 
 
 def fibres(_):
