@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import queue
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,10 @@ __all__ = ["OpenVINOEngine", "has_openvino"]
 
 #: Names of the precisions at OpenVINO.
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
+#: The first array that OpenVINO is given in a process must not be two threads' at once:
+#: one would hold the interpreter's lock, the other a lock of the binding's own, and
+#: each wait for the other for ever.
+_FIRST = threading.Lock()
 
 
 @functools.cache
@@ -79,10 +84,13 @@ class OpenVINOEngine:
             "ENABLE_CPU_PINNING": False,
         }
         quantized = ranges if precision == "int8" else ()
-        graph = _graph(network, self._split, quantized)
-        self._compiled = openvino.Core().compile_model(graph, "CPU", options)
         # A request holds memory of its own, and serves one thread at a time.
         self._idle: queue.SimpleQueue = queue.SimpleQueue()
+        with _FIRST:
+            graph = _graph(network, self._split, quantized)
+            self._compiled = openvino.Core().compile_model(graph, "CPU", options)
+            smallest = (network.in_channels, network.stride, network.stride)
+            self(np.zeros(smallest, dtype=np.float32))
 
     def __call__(self, numbers: np.ndarray) -> np.ndarray:
         """Return probabilities, float32 ``(ny, nx)``, for ``(channels, ny, nx)``."""

@@ -3,6 +3,8 @@
 import builtins
 import dataclasses
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -104,6 +106,37 @@ def test_tiles_and_threads_change_nothing(rng):
     with ThreadPoolExecutor(8) as pool:
         for result in pool.map(lambda _: model.probability(frame), range(16)):
             np.testing.assert_allclose(result, whole, atol=1e-5)
+
+
+#: Threads that all run an engine which no one has run, in a process of their own.
+RACE = """
+import os, sys, threading
+import numpy as np
+from deepcr_ccd import load_model
+
+sys.setswitchinterval(1e-6)
+run = load_model("universal", device="cpu", engine="openvino")._run
+start = threading.Barrier(8)
+
+def work():
+    frame = np.zeros((1, 64, 64), np.float32)
+    start.wait()
+    run(frame)
+
+threads = [threading.Thread(target=work, daemon=True) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+os._exit(0)
+"""
+
+
+@needs_openvino
+@pytest.mark.parametrize("attempt", range(3))
+def test_first_calls_may_come_at_once(attempt):  # noqa: ARG001
+    """OpenVINO's binding would hang in about every second process."""
+    subprocess.run([sys.executable, "-c", RACE], check=True, timeout=120)
 
 
 @needs_openvino
