@@ -6,10 +6,11 @@ import numpy as np
 from astropy import units as u
 
 from . import chunked, detection
+from .cleaning import find, make_plan
 from .fills import choose_fill, fill_frame
 from .frame import as_mask, is_chunked, read_frame
 from .keywords import KEYWORDS, record
-from .noise import resolve_gain, resolve_satlevel
+from .noise import resolve_gain
 from .zoo import DEFAULT_MODEL, load_model
 
 __all__ = ["KEYWORDS", "cosmicray_deepcr", "cosmicray_probability", "inpaint"]
@@ -126,73 +127,42 @@ def cosmicray_deepcr(
     """
     frame = read_frame(ccd, chunked=True)
     model = load_model(model, device=device, task="mask", precision=precision)
-    threshold = detection.check_threshold(threshold, model, target_fpr)
-    if not np.isscalar(grow) or isinstance(grow, str) or not 0 <= grow < np.inf:
-        raise ValueError(f"grow={grow!r} must be a radius >= 0 in px")
-    gain = resolve_gain(gain, frame.header)
-    examination = detection.prepare(frame, model, gain, readnoise)
-    fill = choose_fill(inpaint, model, frame, gain)
-    level = resolve_satlevel(satlevel, frame.unit, frame.header, gain)
+    plan = make_plan(
+        frame,
+        model,
+        gain=gain,
+        readnoise=readnoise,
+        threshold=threshold,
+        target_fpr=target_fpr,
+        grow=grow,
+        inpaint=inpaint,
+        satlevel=satlevel,
+        tile_size=tile_size,
+    )
     if is_chunked(frame.data):
-        cleaned, crmask, sigma = chunked.clean(
-            frame,
-            level,
-            model,
-            examination,
-            chunked.check_fill(fill, inpaint),
-            threshold=threshold,
-            grow=grow,
-            tile_size=tile_size,
-        )
+        plan = chunked.check_fill(plan, inpaint)
+        cleaned, crmask, sigma = chunked.clean(frame, plan)
         # What takes the whole frame to count is left out.
-        keywords = record(model.card.name, threshold, fill.method)
+        keywords = record(model.card.name, plan.threshold, plan.fill.method)
         return chunked.rebuild(
             frame, cleaned, crmask, sigma, keywords if add_keyword else None
         )
 
-    crmasks, fills, sigmas, skipped = [], [], [], 0
-    for plane, mask in frame.planes():
-        bad = detection.unexamined(plane, mask, level)
-        probability = detection.examine(
-            plane,
-            bad,
-            model,
-            factor=examination.factor,
-            tile_size=tile_size,
-            progress=progress,
-            **examination.facts,
-        )
-        crmask = detection.find_cosmics(probability, threshold, grow)
-        del probability
-        if fill.method != "none":
-            values, sigma = fill_frame(plane, crmask, bad, fill, tile_size=tile_size)
-            fills.append(values)
-            sigmas.append(sigma)
-        crmasks.append(crmask)
-        skipped += 0 if bad is None else int(np.count_nonzero(bad))
-    crmask = frame.stack(crmasks)
+    found = find(frame, plan, progress=progress)
+    crmask = found.crmask
     # Copied last, when all that is large and not returned is gone.
     cleaned = frame.copy_data()
-    if fills:
-        cleaned[crmask] = np.concatenate(fills)
+    if found.values is not None:
+        cleaned[crmask] = found.values
     if isinstance(ccd, u.Quantity):
         return u.Quantity(cleaned, frame.unit, copy=False), crmask
     if isinstance(ccd, np.ma.MaskedArray):
         return np.ma.MaskedArray(cleaned, frame.combine_mask(crmask)), crmask
     if frame.header is None:
         return cleaned, crmask
-    n_pixels = int(np.count_nonzero(crmask))
-    n_objects = sum(detection.count_objects(plane) for plane in crmasks)
-    name = model.card.name
-    counts = {"CRNPIX": n_pixels, "CRNOBJ": n_objects, "CRNSKIP": skipped}
-    keywords = record(name, threshold, fill.method, **counts)
+    keywords, history = found.describe(plan) if add_keyword else (None, "")
     return frame.rebuild(
-        cleaned,
-        crmask if sigmas else None,
-        np.concatenate(sigmas) if sigmas else np.empty(0),
-        crmask=crmask,
-        keywords=keywords if add_keyword else None,
-        history=f"deepcr_ccd: {n_objects} cosmic rays, {n_pixels} px, by {name}",
+        cleaned, found.sigma, crmask=crmask, keywords=keywords, history=history
     )
 
 
@@ -237,10 +207,9 @@ def cosmicray_probability(
     """
     frame = read_frame(ccd, chunked=True)
     model = load_model(model, device=device, task="mask", precision=precision)
-    gain = resolve_gain(gain, frame.header)
-    examination = detection.prepare(frame, model, gain, readnoise)
-    options = {"factor": examination.factor, "tile_size": tile_size}
-    options |= examination.facts
+    plan = make_plan(frame, model, gain=gain, readnoise=readnoise, inpaint=None)
+    options = {"factor": plan.examination.factor, "tile_size": tile_size}
+    options |= plan.examination.facts
     planes = []
     for plane, mask in frame.planes():
         if is_chunked(plane):
@@ -312,8 +281,7 @@ def inpaint(data, mask, *, method="auto", model=None, gain=None, device=None):
         model = DEFAULT_MODEL
     if model is not None:
         model = load_model(model, device=device)
-    gain = resolve_gain(gain, frame.header)
-    fill = choose_fill(method, model, frame, gain, "method")
+    fill = choose_fill(method, model, frame, resolve_gain(gain, frame.header), "method")
     filled = frame.copy_data()
     spread = np.zeros_like(filled)
     shape = (-1, *filled.shape[-2:])
@@ -331,7 +299,7 @@ def inpaint(data, mask, *, method="auto", model=None, gain=None, device=None):
     if isinstance(data, u.Quantity):
         return tuple(u.Quantity(a, frame.unit, copy=False) for a in (filled, spread))
     if frame.header is not None:
-        return frame.rebuild(filled, targets, spread[targets])
+        return frame.rebuild(filled, spread[targets], filled=targets)
     if isinstance(data, np.ma.MaskedArray):
         filled = np.ma.MaskedArray(filled, frame.mask.copy())
     return filled, spread

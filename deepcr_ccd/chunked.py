@@ -7,6 +7,7 @@ is that of the frame in memory.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -15,7 +16,7 @@ from astropy.nddata import NDUncertainty
 
 from . import detection
 from .chunks import Region, Rows, core_of, map_chunks, one_thread
-from .detection import Examination
+from .cleaning import Plan
 from .fills import Fill, fill_frame
 from .frame import POWERS, Frame, sigma_scale
 from .model import Model
@@ -102,35 +103,15 @@ def examine(
     return probability, bad
 
 
-def clean(
-    frame: Frame,
-    satlevel: float | None,
-    model: Model,
-    examination: Examination,
-    fill: Fill,
-    *,
-    threshold: float,
-    grow: float,
-    tile_size: int | None = None,
-):
+def clean(frame: Frame, plan: Plan):
     """Find the cosmic rays of a frame, and fill them in.
 
     Parameters
     ----------
     frame : Frame
         Its data are Dask's.
-    satlevel : float or None
-        Pixels at or above it are saturated.
-    model : Model
-        For task "mask".
-    examination : Examination
-        From `deepcr_ccd.detection.prepare`.
-    fill : Fill
+    plan : Plan
         From `check_fill`.
-    threshold, grow : float
-        Pixels of a higher probability are struck; the mask is grown by so many px.
-    tile_size : int, optional
-        Core of a tile, in px.
 
     Returns
     -------
@@ -146,16 +127,16 @@ def clean(
         probability, bad = examine(
             plane,
             mask,
-            satlevel,
-            model,
-            factor=examination.factor,
-            tile_size=tile_size,
-            **examination.facts,
+            plan.satlevel,
+            plan.model,
+            factor=plan.examination.factor,
+            tile_size=plan.tile_size,
+            **plan.examination.facts,
         )
-        crmask = _find_cosmics(probability, threshold, grow)
+        crmask = _threshold_mask(probability, plan.threshold, plan.grow)
         cleaned = plane.astype(dtype), None
-        if fill.method != "none":
-            cleaned = _fill_chunks(plane, crmask, bad, fill, dtype)
+        if plan.fill.method != "none":
+            cleaned = _fill_chunks(plane, crmask, bad, plan.fill, dtype)
         results.append((cleaned[0], crmask, cleaned[1]))
     if frame.data.ndim == 2:
         return results[0]
@@ -165,10 +146,10 @@ def clean(
     )
 
 
-def _find_cosmics(probability, threshold: float, grow: float):
-    """Return the mask of cosmic rays, as `detection.find_cosmics` does."""
+def _threshold_mask(probability, threshold: float, grow: float):
+    """Return the mask of cosmic rays, as `detection.threshold_mask` does."""
     return probability.map_overlap(
-        detection.find_cosmics,
+        detection.threshold_mask,
         depth=int(grow),
         boundary=np.nan,
         threshold=threshold,
@@ -178,25 +159,26 @@ def _find_cosmics(probability, threshold: float, grow: float):
     )
 
 
-def check_fill(fill: Fill, asked: str | None) -> Fill:
-    """Return a fill that works on chunks.
+def check_fill(plan: Plan, asked: str | None) -> Plan:
+    """Return a plan whose fill works on chunks.
 
     Parameters
     ----------
-    fill : Fill
-        From `deepcr_ccd.fills.choose_fill`.
+    plan : Plan
+        From `deepcr_ccd.cleaning.make_plan`.
     asked : str or None
-        What the user asked for.
+        The fill that the user asked for.
 
     Raises
     ------
     ValueError
         If a network was asked for that works on whole frames.
     """
+    fill = plan.fill
     if fill.method != "network" or fill.network.network.windowed:
-        return fill
+        return plan
     if asked == "auto":
-        return Fill("median")
+        return dataclasses.replace(plan, fill=Fill("median"))
     raise ValueError(
         f"inpaint={asked!r}: {fill.network.card.name!r} does not work on dask arrays; "
         "use 'median', or model='universal'"
@@ -234,8 +216,6 @@ def rebuild(frame: Frame, cleaned, crmask, sigma, keywords: dict | None):
         return cleaned, crmask
     result = frame.rebuild(
         cleaned,
-        None,
-        np.empty(0),
         crmask=crmask,
         keywords=keywords,
         history="deepcr_ccd: cosmic rays found lazily, and not counted",

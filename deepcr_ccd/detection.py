@@ -22,9 +22,13 @@ __all__ = [
     "examine",
     "find_cosmics",
     "prepare",
+    "threshold_mask",
     "unexamined",
     "warn_unused",
 ]
+
+#: Pixels whose probability is held at a time.
+BAND = 32_000_000
 
 
 class Examination(NamedTuple):
@@ -84,7 +88,7 @@ def warn_unused(parameter: str, why: str) -> None:
         Its name, and the reason.
     """
     warnings.warn(
-        f"{parameter}= has no effect: {why}", AstropyUserWarning, stacklevel=4
+        f"{parameter}= has no effect: {why}", AstropyUserWarning, stacklevel=5
     )
 
 
@@ -102,7 +106,8 @@ def unexamined(
     satlevel : float or None
         Pixels at or above it are saturated.
     """
-    bad = ~np.isfinite(plane)
+    bad = np.isfinite(plane)
+    np.logical_not(bad, out=bad)
     if mask is not None:
         bad |= mask
     if satlevel is not None:
@@ -192,9 +197,58 @@ def check_threshold(
 
 
 def find_cosmics(
+    plane: np.ndarray,
+    bad: np.ndarray | None,
+    model: Model,
+    threshold: float,
+    grow: float = 0,
+    *,
+    factor: float = 1.0,
+    tile_size: int | None = None,
+    progress: bool = False,
+    **facts,
+) -> np.ndarray:
+    """Return the mask of the cosmic rays of a plane.
+
+    What `threshold_mask` makes of `examine`, without all of the probability in memory.
+
+    Parameters
+    ----------
+    plane, bad, model, factor, tile_size, progress, **facts
+        As for `examine`.
+    threshold, grow : float
+        As for `threshold_mask`.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        bool, ``(ny, nx)``.
+    """
+    crmask = np.zeros(plane.shape, dtype=bool)
+    if bad is not None and bad.all():
+        return crmask
+    seen = Plane(plane, factor, bad, model.network.radius)
+    prepared = model.prepare(seen, bad, **facts)
+    ny, nx = plane.shape
+    height = max(1, BAND // nx)
+    for start in range(0, ny, height):
+        stop = min(start + height, ny)
+        crmask[start:stop] = threshold < model.probability(
+            seen,
+            prepared=prepared,
+            region=((start, stop), (0, nx)),
+            tile_size=tile_size,
+            progress=progress,
+        )
+    if bad is not None:
+        crmask &= ~bad
+    return _grow(crmask, grow, bad)
+
+
+def threshold_mask(
     probability: np.ndarray, threshold: float, grow: float = 0
 ) -> np.ndarray:
-    """Return the mask of cosmic rays.
+    """Return the mask of cosmic rays, given their probability.
 
     Parameters
     ----------
@@ -211,13 +265,16 @@ def find_cosmics(
     `~numpy.ndarray`
         bool, ``(ny, nx)``.
     """
-    crmask = probability > threshold
-    if grow > 0 and crmask.any():
-        reach = int(grow)
-        y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
-        disk = y**2 + x**2 <= grow**2
-        crmask = ndimage.binary_dilation(crmask, disk) & ~np.isnan(probability)
-    return crmask
+    return _grow(probability > threshold, grow, np.isnan(probability))
+
+
+def _grow(crmask: np.ndarray, grow: float, bad: np.ndarray | None) -> np.ndarray:
+    if grow <= 0 or not crmask.any():
+        return crmask
+    reach = int(grow)
+    y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
+    grown = ndimage.binary_dilation(crmask, y**2 + x**2 <= grow**2)
+    return grown if bad is None else grown & ~bad
 
 
 def count_objects(crmask: np.ndarray) -> int:

@@ -9,7 +9,6 @@ for, so that a mosaic of many chips needs the memory of one.
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import os
 import warnings
@@ -23,7 +22,7 @@ from astropy.io import fits
 
 from .atomic import atomic_path
 from .images import Cleaned, Image, full_shape, parse_unit
-from .rewriting import Change, check_length, read_gzipped, rewrite
+from .rewriting import Change, add_image, check_length, read_gzipped, rewrite
 
 __all__ = ["FitsFile", "write_masks"]
 
@@ -172,8 +171,7 @@ class FitsFile:
             elif image.mask is not None:
                 changes[image.mask] = Change(struck, bit=1)
             else:
-                make = functools.partial(_mask_extension, image, struck, "MASK")
-                added.append(make)
+                added.append((_mask_header(image, "MASK"), Change(struck, bit=1)))
         with atomic_path(Path(path), overwrite=overwrite) as partial:
             rewrite(self._stream, partial, changes, added)
 
@@ -195,12 +193,12 @@ def _index_of(hdus: fits.HDUList, name: str, extver: int) -> int | None:
     )
 
 
-def _mask_extension(image: Image, struck: tuple, name: str) -> fits.ImageHDU:
-    mask = np.zeros(image.shape, dtype=np.uint8)
-    mask[struck] = 1
-    hdu = fits.ImageHDU(mask, name=name)
+def _mask_header(image: Image, name: str) -> fits.Header:
+    """Return the header of a mask extension for an image."""
+    # One zero stands for them all.
+    hdu = fits.ImageHDU(np.broadcast_to(np.uint8(0), image.shape), name=name)
     hdu.ver = image.extver
-    return hdu
+    return hdu.header
 
 
 def write_masks(
@@ -228,18 +226,16 @@ def write_masks(
     FileExistsError
         If the file is there and must not be replaced.
     """
-    hdus = fits.HDUList([fits.PrimaryHDU()])
-    for image, result in zip(images, results, strict=True):
-        hdu = _mask_extension(image, result.struck, "CRMASK")
-        change = Change(result.struck, keywords=result.cards)
-        hdu.header = change.apply_header(hdu.header)
-        hdu.header["CREXT"] = (image.name, "extension that the mask belongs to")
-        hdus.append(hdu)
     with (
         atomic_path(Path(path), overwrite=overwrite) as partial,
-        open(partial, "wb") as file,
+        open(partial, "w+b") as file,
     ):
-        hdus.writeto(file)
+        fits.PrimaryHDU().writeto(file)
+        for image, result in zip(images, results, strict=True):
+            change = Change(result.struck, bit=1, keywords=result.cards)
+            header = change.apply_header(_mask_header(image, "CRMASK"))
+            header["CREXT"] = (image.name, "extension that the mask belongs to")
+            add_image(file, header, change)
 
 
 @contextlib.contextmanager

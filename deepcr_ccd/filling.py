@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from .windows import ENOUGH, places, read_windows, working_type
+from .windows import ENOUGH, good_pixels, places, read_windows, working_type
 
 __all__ = ["FILLS", "fill_pixels", "keep_within_reach", "median5"]
 
@@ -81,7 +81,7 @@ FILLS: dict[str, Callable] = {
 def fill_pixels(
     data: np.ndarray,
     targets: np.ndarray,
-    bad: np.ndarray,
+    bad: np.ndarray | None,
     method: str = "median",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute fills for pixels from the good pixels around them.
@@ -92,7 +92,7 @@ def fill_pixels(
         ``(ny, nx)``, any real dtype and unit. Genuine zeros are data.
     targets : `~numpy.ndarray`
         bool, ``(ny, nx)``, True where a fill is wanted.
-    bad : `~numpy.ndarray`
+    bad : `~numpy.ndarray` or None
         bool, ``(ny, nx)``, True where ``data`` must not be used; targets and
         non-finite pixels are never used.
     method : {"median", "mean", "idw", "interpolate"}
@@ -114,7 +114,7 @@ def fill_pixels(
 
 
 def keep_within_reach(
-    data: np.ndarray, targets: np.ndarray, bad: np.ndarray, fill: np.ndarray
+    data: np.ndarray, targets: np.ndarray, bad: np.ndarray | None, fill: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Limit fills that come from elsewhere, such as a network, and give their sigma.
 
@@ -189,7 +189,7 @@ def _spread(
 
 
 def _over_windows(
-    data: np.ndarray, targets: np.ndarray, bad: np.ndarray, summarise: Callable
+    data: np.ndarray, targets: np.ndarray, bad: np.ndarray | None, summarise: Callable
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run a summary on every target's window, once it is wide enough."""
     rows, columns = places(targets)
@@ -197,7 +197,7 @@ def _over_windows(
     results = tuple(np.full(rows.size, np.nan, dtype=dtype) for _ in range(2))
     if not rows.size:
         return results
-    good = ~(targets | bad)
+    good = good_pixels(targets, bad)
     left = np.arange(rows.size)
     for radius in RADII:
         after = []

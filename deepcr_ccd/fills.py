@@ -11,6 +11,7 @@ from .frame import Frame
 from .model import Model
 from .noise import unit_factor
 from .plane import Plane
+from .windows import good_pixels
 from .zoo import load_model
 
 __all__ = ["METHODS", "Fill", "choose_fill", "fill_frame"]
@@ -123,9 +124,7 @@ def fill_frame(
         One a target, in the order of ``plane[targets]``, in the plane's unit. If
         there is no good pixel to fill from, the old value, and a sigma of 0.
     """
-    if bad is None:
-        bad = np.zeros(targets.shape, dtype=bool)
-    if (targets | bad).all():
+    if not good_pixels(targets, bad).any():
         return plane[targets].astype(np.float64), np.zeros(targets.sum())
     if fill.method != "network":
         return fill_pixels(plane, targets, bad, fill.method)

@@ -18,10 +18,8 @@ from astropy.nddata import (
     VarianceUncertainty,
 )
 
-__all__ = ["Frame", "is_chunked", "read_frame"]
+__all__ = ["Frame", "is_chunked", "read_frame", "spread_values"]
 
-HISTORY_LENGTH = 72
-VALUE_LENGTH = 68
 #: How a one-sigma becomes the array of each kind of uncertainty: its power.
 POWERS = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
 
@@ -69,10 +67,10 @@ class Frame:
     def rebuild(
         self,
         data: np.ndarray,
-        filled: np.ndarray | None,
-        sigma: np.ndarray,
+        sigma: np.ndarray | None = None,
         *,
         crmask: np.ndarray | None = None,
+        filled: np.ndarray | None = None,
         keywords: dict[str, tuple[Any, str]] | None = None,
         history: str = "",
     ) -> NDData:
@@ -82,12 +80,12 @@ class Frame:
         ----------
         data : `~numpy.ndarray`
             The cleaned data.
-        filled : `~numpy.ndarray` or None
-            bool, where data were filled; None if nowhere.
-        sigma : `~numpy.ndarray`
-            One-sigma of the fills, in the frame's unit.
+        sigma : `~numpy.ndarray`, optional
+            One-sigma of the fills, in the frame's unit; None if nothing was filled.
         crmask : `~numpy.ndarray`, optional
             bool, what to OR into the mask; None leaves the mask as it is.
+        filled : `~numpy.ndarray`, optional
+            bool, where data were filled; by default where cosmic rays are.
         keywords : dict, optional
             Value and comment by FITS keyword.
         history : str
@@ -108,8 +106,9 @@ class Frame:
         elif crmask is not None:
             result.mask = mask
         uncertainty = result.uncertainty
-        if filled is not None and type(uncertainty) in POWERS and sigma.size:
-            result.uncertainty = _with_sigma(uncertainty, filled, sigma, self.unit)
+        if sigma is not None and type(uncertainty) in POWERS and sigma.size:
+            where = crmask if filled is None else filled
+            result.uncertainty = _with_sigma(uncertainty, where, sigma, self.unit)
         if keywords:
             _add_keywords(result.meta, keywords, history)
         return result
@@ -122,17 +121,44 @@ def _with_sigma(
     unit: u.UnitBase | None,
 ) -> NDUncertainty:
     """Return the uncertainty with the spread of the fills at filled pixels."""
-    power = POWERS[type(uncertainty)]
     array = np.array(uncertainty.array)
     if array.dtype.kind != "f":
         array = array.astype(np.float32)
+    array[filled] = spread_values(uncertainty, array[filled], sigma, unit)
+    return type(uncertainty)(array, unit=uncertainty.unit, copy=False)
+
+
+def spread_values(
+    uncertainty: NDUncertainty,
+    before: np.ndarray,
+    sigma: np.ndarray,
+    unit: u.UnitBase | None,
+) -> np.ndarray:
+    """Return what an uncertainty's array holds at filled pixels.
+
+    Parameters
+    ----------
+    uncertainty : `~astropy.nddata.NDUncertainty`
+        Of a kind in `POWERS`.
+    before : `~numpy.ndarray`
+        ``(n,)``, what it held there.
+    sigma : `~numpy.ndarray`
+        ``(n,)``, one-sigma of the fills.
+    unit : `~astropy.units.Unit` or None
+        Of ``sigma``.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        Of a floating type.
+    """
+    power = POWERS[type(uncertainty)]
     sigma = sigma.astype(np.float64) * sigma_scale(uncertainty, unit)
     # Neighbours that are all equal say nothing of the noise: what was known stays.
     said = sigma > 0
-    values = array[filled]
+    values = before.astype(np.result_type(before, np.float32))
     values[said] = sigma[said] ** power
-    array[filled] = values
-    return type(uncertainty)(array, unit=uncertainty.unit, copy=False)
+    return values
 
 
 def sigma_scale(uncertainty: NDUncertainty, unit: u.UnitBase | None) -> float:
@@ -154,10 +180,7 @@ def sigma_scale(uncertainty: NDUncertainty, unit: u.UnitBase | None) -> float:
 def _add_keywords(meta, keywords: dict[str, tuple[Any, str]], history: str) -> None:
     header = isinstance(meta, fits.Header)
     for key, (value, comment) in keywords.items():
-        if isinstance(value, str):
-            value = value[:VALUE_LENGTH]
         meta[key] = (value, comment) if header else value
-    history = history[:HISTORY_LENGTH]
     if header:
         meta.add_history(history)
         return

@@ -13,6 +13,8 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 
+from .tiling import row_blocks
+
 __all__ = ["Cleaned", "Image", "full_shape", "parse_unit"]
 
 #: How units are written in BUNIT, where astropy does not read them so.
@@ -87,7 +89,7 @@ class Image:
         with self.open() as hdus:
             data = hdus[self.index].data
             if self.dq is not None:
-                mask = (_full_data(hdus[self.dq]).astype(np.int64) & self.bad_bits) != 0
+                mask = _has_bits(_full_data(hdus[self.dq]), self.bad_bits)
             elif self.mask is not None:
                 mask = _full_data(hdus[self.mask]) != 0
             if self.err is not None:
@@ -114,32 +116,6 @@ class Cleaned(NamedTuple):
     errors: np.ndarray | None
     cards: list[tuple]
 
-    @classmethod
-    def compare(
-        cls, before: CCDData, after: CCDData, keywords: tuple[str, ...]
-    ) -> Cleaned:
-        """Take from a cleaned image what is new.
-
-        Parameters
-        ----------
-        before, after : `~astropy.nddata.CCDData`
-            The image as it was read, and cleaned. Struck is what the latter masks and
-            the former did not.
-        keywords : tuple of str
-            Keywords to copy from its header.
-        """
-        old = before.mask
-        struck = np.nonzero(after.mask if old is None else after.mask & ~old)
-        errors = None
-        if before.uncertainty is not None:
-            errors = after.uncertainty.array[struck]
-            if np.array_equal(errors, before.uncertainty.array[struck]):
-                errors = None
-        header = after.header
-        cards = [(key, header[key], header.comments[key]) for key in keywords]
-        history = ("HISTORY", list(header["HISTORY"])[-1], "")
-        return cls(struck, after.data[struck], errors, [*cards, history])
-
 
 def full_shape(hdu) -> tuple[int, ...]:
     """Return the shape, also of HST's constant arrays that store no pixels.
@@ -159,3 +135,12 @@ def _full_data(hdu) -> np.ndarray:
     if not hdu.shape:
         return np.full(full_shape(hdu), hdu.header.get("PIXVALUE", 0))
     return hdu.data
+
+
+def _has_bits(flags: np.ndarray, bits: int) -> np.ndarray:
+    """Return where any of some bits is set, looking at some rows at a time."""
+    found = np.empty(flags.shape, dtype=bool)
+    rows, out = (a.reshape(-1, flags.shape[-1]) for a in (flags, found))
+    for part in row_blocks(rows.shape):
+        out[part] = (rows[part].astype(np.int64) & bits) != 0
+    return found

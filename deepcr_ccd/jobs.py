@@ -14,14 +14,15 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData
 
-from .ccd import cosmicray_deepcr
+from .cleaning import find, make_plan
 from .files import DQ_BIT, FitsFile, write_masks
-from .images import Cleaned
-from .keywords import KEYWORDS, version
+from .frame import read_frame, spread_values
+from .images import Cleaned, Image
+from .keywords import version
 from .model import Model
 from .rewriting import check_whole
 from .zoo import DEFAULT_MODEL, load_model
@@ -143,8 +144,8 @@ def run_job(
             model = options.load_model()
         status, results = _clean(job, options, model, resume, replace)
         row |= {"status": status, "message": "; ".join(_RECORDER.messages)}
-        row["pixels"] = sum(header["CRNPIX"] for header in results)
-        row["objects"] = sum(header["CRNOBJ"] for header in results)
+        row["pixels"] = sum(told["CRNPIX"] for told in results)
+        row["objects"] = sum(told["CRNOBJ"] for told in results)
     except Exception as error:  # noqa: BLE001 - whatever a file does, others go on
         logger.debug("%s failed", job.path, exc_info=True)
         text = " ".join(str(error).split()) or type(error).__name__
@@ -156,7 +157,7 @@ def run_job(
 def _clean(
     job: Job, options: Options, model: Model, resume: bool, replace: bool
 ) -> tuple[str, list]:
-    """Clean a file; return a status, and the header of each image."""
+    """Clean a file; return a status, and the keywords of each image."""
     digest = _digest(job.path, options, model)
     if resume:
         headers = _finished(job.output, digest)
@@ -165,40 +166,48 @@ def _clean(
     file = FitsFile(
         job.path, unit=options.unit, bad_bits=options.bad_bits, dq_bit=options.dq_bit
     )
-    results, headers = [], []
+    results, counts = [], []
     for image in file.images:
-        ccd = image.read()
-        result = clean_image(ccd, options, model, f"{file.path}[{image.title}]")
-        result.header[DIGEST] = (digest, "digest of input, model and options")
-        results.append(Cleaned.compare(ccd, result, (*KEYWORDS, DIGEST)))
-        headers.append(result.header)
-        # A mosaic is cleaned in the memory of one chip.
-        del ccd, result
+        result = clean_image(image, options, model, file.path)
+        result.cards.append((DIGEST, digest, "digest of input, model and options"))
+        counts.append({key: value for key, value, _ in result.cards})
+        results.append(result)
     if options.masks_only:
         write_masks(job.output, file.images, results, overwrite=replace)
     else:
         file.write(job.output, results, overwrite=replace)
-    return "done", headers
+    return "done", counts
 
 
-def clean_image(ccd: CCDData, options: Options, model: Model, where: str) -> CCDData:
+def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cleaned:
     """Clean one image of a file as the options say.
+
+    What is large is gone when it returns: so a mosaic is cleaned in the memory of one
+    chip.
 
     Parameters
     ----------
-    ccd : `~astropy.nddata.CCDData`
+    image : Image
         The image.
     options : Options
         What to do.
     model : Model
         For task "mask".
-    where : str
-        Where it comes from, for messages.
+    path : path
+        The file, for messages.
 
     Returns
     -------
-    `~astropy.nddata.CCDData`
+    Cleaned
+        What is new about it.
+
+    Raises
+    ------
+    TypeError, ValueError, ImportError
+        If the image or the options are not what is allowed.
     """
+    where = f"{path}[{image.title}]"
+    ccd = image.read()
     if ccd.unit == u.dimensionless_unscaled and model.card.unit is not None:
         if options.gain is None:
             raise ValueError(
@@ -208,9 +217,10 @@ def clean_image(ccd: CCDData, options: Options, model: Model, where: str) -> CCD
         ccd.unit = u.adu
     fill = None if options.masks_only else options.inpaint
     try:
-        return cosmicray_deepcr(
-            ccd,
-            model=model,
+        frame = read_frame(ccd)
+        plan = make_plan(
+            frame,
+            model,
             gain=options.gain,
             readnoise=options.readnoise,
             threshold=options.threshold,
@@ -220,8 +230,22 @@ def clean_image(ccd: CCDData, options: Options, model: Model, where: str) -> CCD
             satlevel=options.satlevel,
             tile_size=options.tile_size,
         )
+        found = find(frame, plan)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+    struck = np.unravel_index(np.flatnonzero(found.crmask), found.crmask.shape)
+    keywords, history = found.describe(plan)
+    cards = [(key, *told) for key, told in keywords.items()]
+    cards.append(("HISTORY", history, ""))
+    if found.values is None:
+        return Cleaned(struck, frame.data[struck], None, cards)
+    errors = None
+    if ccd.uncertainty is not None:
+        before = ccd.uncertainty.array[struck]
+        errors = spread_values(ccd.uncertainty, before, found.sigma, ccd.unit)
+        if np.array_equal(errors, before):
+            errors = None
+    return Cleaned(struck, found.values, errors, cards)
 
 
 def _digest(path: Path, options: Options, model: Model) -> str:

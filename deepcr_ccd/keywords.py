@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 
-__all__ = ["KEYWORDS", "record", "version"]
+__all__ = ["HISTORY_LENGTH", "KEYWORDS", "record", "version"]
 
 #: Header keywords of a cleaned frame, with their comments.
 COMMENTS = {
@@ -18,6 +18,9 @@ COMMENTS = {
     "CRFILL": "how struck pixels were filled",
 }
 KEYWORDS = tuple(COMMENTS)
+#: How long a value and a line of history may be, in characters.
+VALUE_LENGTH = 68
+HISTORY_LENGTH = 72
 
 
 @functools.cache
@@ -41,7 +44,7 @@ def record(model: str, threshold: float, fill: str, **counts: int) -> dict:
         CRNPIX, CRNOBJ and CRNSKIP, where they are known.
     """
     values = {
-        "CRMODEL": model,
+        "CRMODEL": model[:VALUE_LENGTH],
         "CRVERS": version(),
         "CRTHRESH": threshold,
         **counts,

@@ -137,7 +137,7 @@ class deepCR:  # noqa: N801
             probability = detection.examine(
                 image, bad, self.mask_model, tile_size=tile_size
             )
-            crmask = detection.find_cosmics(probability, threshold)
+            crmask = detection.threshold_mask(probability, threshold)
             mask = crmask.astype(np.float32) if binary else probability
             if not inpaint:
                 return mask

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import io
+import math
 import os
 import shutil
 import zlib
@@ -15,10 +16,19 @@ from typing import BinaryIO
 import numpy as np
 from astropy.io import fits
 
-__all__ = ["Change", "check_length", "check_whole", "read_gzipped", "rewrite"]
+__all__ = [
+    "Change",
+    "add_image",
+    "check_length",
+    "check_whole",
+    "read_gzipped",
+    "rewrite",
+]
 
 #: FITS files consist of blocks of this many bytes.
 BLOCK = 2880
+#: Bytes that are copied at a time.
+PIECE = 1 << 22
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -96,7 +106,7 @@ def rewrite(
     open_source: Callable[[], BinaryIO],
     target: Path,
     changes: dict[int, Change],
-    added: list[Callable[[], fits.ImageHDU]],
+    added: list[tuple[fits.Header, Change]],
 ) -> None:
     """Write a changed copy of a FITS file.
 
@@ -108,8 +118,8 @@ def rewrite(
         Where to.
     changes : dict
         What becomes of images, by their place in the file.
-    added : list of callable
-        Each makes an extension to add at the end, when its turn comes.
+    added : list of (`~astropy.io.fits.Header`, Change)
+        Image extensions to add at the end: of zeros, with these changes.
 
     Raises
     ------
@@ -152,8 +162,8 @@ def rewrite(
             _patch(file, offset, header, change)
             file.seek(0, io.SEEK_END)
         _copy_bytes(source, file, end, None)
-        for make in added:
-            file.write(_serialise(make()))
+        for header, change in added:
+            add_image(file, header, change)
     if summed:
         _renew_checksums(target, summed)
 
@@ -185,7 +195,7 @@ def _copy_bytes(source: BinaryIO, target: BinaryIO, start: int, end: int | None)
     left = end - start
     while left:
         # Some writers leave out the padding of the last block.
-        block = source.read(min(left, 1 << 22)) or bytes(min(left, BLOCK))
+        block = source.read(min(left, PIECE)) or bytes(min(left, BLOCK))
         target.write(block)
         left -= len(block)
 
@@ -195,6 +205,30 @@ def _patch(file: BinaryIO, offset: int, header: fits.Header, change: Change) -> 
     shape = tuple(header[f"NAXIS{i}"] for i in range(header["NAXIS"], 0, -1))
     data = np.memmap(file, dtype=dtype, mode="r+", offset=offset, shape=shape)
     change.apply_data(data, header)
+
+
+def add_image(file: BinaryIO, header: fits.Header, change: Change) -> None:
+    """Write an image of zeros with changes, where a file ends.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading and writing, at its end.
+    header : `~astropy.io.fits.Header`
+        Of the image, as it shall be.
+    change : Change
+        The pixels that are not zero.
+    """
+    file.write(header.tostring().encode("ascii"))
+    offset = file.tell()
+    shape = [header[f"NAXIS{i + 1}"] for i in range(header["NAXIS"])]
+    left = -(-math.prod(shape) * abs(header["BITPIX"]) // 8 // BLOCK) * BLOCK
+    # Written, not skipped: on a full disk a hole could not be patched.
+    while left:
+        left -= file.write(bytes(min(left, PIECE)))
+    file.flush()
+    _patch(file, offset, header, change)
+    file.seek(0, io.SEEK_END)
 
 
 def _fill_constant(header: fits.Header, change: Change) -> memoryview:

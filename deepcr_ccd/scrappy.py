@@ -188,8 +188,7 @@ def detect_cosmics(
     if work is not data:
         flaw = detection.unexamined(work, None, None)
         bad = flaw if bad is None else bad if flaw is None else bad | flaw
-    probability = detection.examine(work, bad, model, factor=factor, **facts)
-    crmask = detection.find_cosmics(probability, threshold)
+    crmask = detection.find_cosmics(work, bad, model, threshold, factor=factor, **facts)
 
     cleanarr = frame.copy_data()
     flat = data if inbkg is None else data - inbkg

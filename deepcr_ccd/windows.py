@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 __all__ = [
     "Windows",
+    "good_pixels",
     "map_windows",
     "places",
     "read_windows",
@@ -49,6 +50,28 @@ def working_type(dtype: np.dtype) -> np.dtype:
         Of a frame.
     """
     return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+
+
+def good_pixels(targets: np.ndarray, bad: np.ndarray | None) -> np.ndarray:
+    """Return which pixels targets can be filled from: neither targets nor bad.
+
+    Parameters
+    ----------
+    targets : `~numpy.ndarray`
+        bool, ``(ny, nx)``.
+    bad : `~numpy.ndarray` or None
+        Likewise.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        A new array.
+    """
+    good = ~targets
+    if bad is not None:
+        # Good and not bad, in no more memory.
+        np.greater(good, bad, out=good)
+    return good
 
 
 def places(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

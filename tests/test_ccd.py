@@ -21,7 +21,7 @@ from conftest import random_model
 from scipy import ndimage
 
 import deepcr_ccd
-from deepcr_ccd import inpaint
+from deepcr_ccd import detection, inpaint
 from deepcr_ccd.ccd import KEYWORDS
 from deepcr_ccd.detection import count_objects
 from deepcr_ccd.filling import fill_pixels
@@ -332,8 +332,12 @@ def test_units_that_do_not_serve(ccd):
 
 
 def test_arguments_without_effect_warn(ccd):
-    with pytest.warns(AstropyUserWarning, match="gain= has no effect"):
-        cosmicray_deepcr(ccd, gain=1.0)
+    with pytest.warns(AstropyUserWarning, match="gain= has no effect") as caught:
+        deepcr_ccd.cosmicray_deepcr(ccd, model="ACS-WFC", gain=1.0)
+    assert caught[0].filename == __file__
+    with pytest.warns(AstropyUserWarning, match="gain= has no effect") as caught:
+        deepcr_ccd.cosmicray_probability(ccd, model="ACS-WFC", gain=1.0)
+    assert caught[0].filename == __file__
     with pytest.warns(AstropyUserWarning, match="readnoise= has no effect"):
         cosmicray_deepcr(ccd, readnoise=5.0)
 
@@ -449,6 +453,20 @@ def test_grow(ccd, truth):
         grown = cosmicray_deepcr(masked, grow=grow, inpaint=None).mask & ~masked.mask
         expected = ndimage.binary_dilation(base, structure) & ~masked.mask
         np.testing.assert_array_equal(grown, expected)
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_large_frames_are_examined_band_by_band(ccd, bad, monkeypatch):
+    frame = ccd.copy()
+    if bad:
+        frame.data[40:44, 30:50] = np.nan
+        frame.data[::17, ::13] = np.inf
+    options = {"grow": 1.5, "inpaint": "median"}
+    whole = cosmicray_deepcr(frame, **options)
+    monkeypatch.setattr(detection, "BAND", 37 * ccd.shape[1])
+    bands = cosmicray_deepcr(frame, **options)
+    np.testing.assert_array_equal(bands.mask, whole.mask)
+    np.testing.assert_array_equal(bands.data, whole.data)
 
 
 def test_stack_is_cleaned_plane_by_plane(ccd):

@@ -9,6 +9,7 @@ from astropy import units as u
 from astropy.io import fits
 
 import deepcr_ccd
+from deepcr_ccd import detection, windows
 from deepcr_ccd.atomic import atomic_path
 from deepcr_ccd.ccd import KEYWORDS
 from deepcr_ccd.files import FitsFile, write_masks
@@ -71,10 +72,19 @@ def hst_like(path, ccd, two=True, checksum=False, **header):
 
 def news(file, results):
     """What is new about each image of a file, given the images cleaned."""
-    return [
-        Cleaned.compare(image.read(), result, KEYWORDS)
-        for image, result in zip(file.images, results, strict=True)
-    ]
+    new = []
+    for image, result in zip(file.images, results, strict=True):
+        before, header = image.read(), result.header
+        struck = result.mask if before.mask is None else result.mask & ~before.mask
+        errors = None
+        if before.uncertainty is not None:
+            errors = result.uncertainty.array[struck]
+            if np.array_equal(errors, before.uncertainty.array[struck]):
+                errors = None
+        cards = [(key, header[key], header.comments[key]) for key in KEYWORDS]
+        cards.append(("HISTORY", list(header["HISTORY"])[-1], ""))
+        new.append(Cleaned(np.nonzero(struck), result.data[struck], errors, cards))
+    return new
 
 
 def clean(path, out, **options):
@@ -344,6 +354,29 @@ def test_stack(tmp_path, ccd):
     with fits.open(tmp_path / "b.fits") as hdus:
         np.testing.assert_array_equal(hdus[0].data, result.data)
         np.testing.assert_array_equal(hdus["MASK"].data, result.mask)
+
+
+def test_a_large_image_takes_few_bytes_a_pixel(tmp_path, monkeypatch):
+    """It is mapped; its probability is held in bands, and nothing of it is copied."""
+    monkeypatch.setattr(detection, "BAND", 640_000)
+    monkeypatch.setattr(windows, "PIXELS", 640_000)
+    data = np.random.default_rng(0).normal(100, 5, (3000, 3200)).astype(np.float32)
+    data[500:508, 60] += 900
+    path = tmp_path / "a.fits"
+    fits.PrimaryHDU(data).writeto(path)
+    del data
+    options = Options(tile_size=128)
+    small = tmp_path / "small.fits"
+    fits.PrimaryHDU(fits.getdata(path)[:400, :400]).writeto(small)
+    peaks = []
+    for source in (small, path):
+        tracemalloc.start()
+        row = run_job(Job(source, tmp_path / f"{source.stem}_out.fits"), options)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert row["status"] == "done"
+    # The probability alone, or a copy of the image, would take four.
+    assert peaks[1] - peaks[0] < 2.5 * 3000 * 3200
 
 
 @pytest.mark.parametrize("compressed", [False, True])

@@ -10,7 +10,7 @@ from conftest import random_model
 from scipy import ndimage
 
 import deepcr_ccd
-from deepcr_ccd import cosmicray_probability, scrappy
+from deepcr_ccd import cosmicray_probability, detection, scrappy
 from deepcr_ccd.scrappy import IGNORED
 
 # A published model, unless a test says otherwise.
@@ -89,7 +89,7 @@ def test_inbkg_is_taken_out_of_detection_and_stays_in_the_result(frame):
 def clean_with(crmask, frame, cleantype):
     """The cleaned frame for a mask that is given."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scrappy.detection, "find_cosmics", lambda *_: crmask.copy())
+        patch.setattr(scrappy.detection, "find_cosmics", lambda *_, **__: crmask.copy())
         return detect_cosmics(frame, cleantype=cleantype)[1]
 
 
@@ -142,12 +142,12 @@ def test_models_in_units_of_the_noise(frame):
     def examine(frame, **options):
         with pytest.MonkeyPatch.context() as patch:
             seen = []
-            original = scrappy.detection.find_cosmics
-            patch.setattr(
-                scrappy.detection,
-                "find_cosmics",
-                lambda p, *_: seen.append(p) or original(p, 0.5),
-            )
+
+            def find(plane, bad, model, threshold, **facts):
+                seen.append(detection.examine(plane, bad, model, **facts))
+                return seen[0] > threshold
+
+            patch.setattr(detection, "find_cosmics", find)
             detect_cosmics(frame, model=model, satlevel=np.inf, **options)
             return seen[0]
 
