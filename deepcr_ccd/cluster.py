@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
@@ -62,12 +64,14 @@ def run_jobs(
         model = None
         if isinstance(options.model, Model):
             model = client.scatter(options.model, broadcast=True)
+        ranks = _ranks(client.nthreads())
         futures = {
             client.submit(
                 _run_on_worker,
                 job,
                 options if model is None else dataclasses.replace(options, model=""),
                 model,
+                ranks,
                 # A worker that was lost may have finished its file before.
                 resume=True,
                 replace=replace,
@@ -92,7 +96,30 @@ def run_jobs(
             yield row
 
 
-def _run_on_worker(*args, **kwargs) -> dict:
-    """Run a job on one core: a worker has as many threads as it shall use cores."""
+def _ranks(addresses: Iterable[str]) -> dict[str, int]:
+    """Give the workers of each machine numbers, by their addresses."""
+    numbers: collections.Counter = collections.Counter()
+    ranks = {}
+    for address in sorted(addresses):
+        host = address.rpartition(":")[0]
+        ranks[address] = numbers[host]
+        numbers[host] += 1
+    return ranks
+
+
+def _run_on_worker(
+    job: Job, options: Options, model: Model | None, ranks: dict[str, int], **how
+) -> dict:
+    """Run a job on one core, and one GPU if there are any.
+
+    A worker has as many threads as it shall use cores; those of a machine share its
+    GPUs out among them.
+    """
+    from distributed import get_worker
+
+    gpus = torch.cuda.device_count()
+    if model is None and options.device is None and gpus > 1:
+        rank = ranks.get(get_worker().address, os.getpid())
+        options = dataclasses.replace(options, device=f"cuda:{rank % gpus}")
     with one_thread(torch.get_num_threads()):
-        return run_job(*args, **kwargs)
+        return run_job(job, options, model, **how)

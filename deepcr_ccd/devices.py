@@ -14,6 +14,7 @@ __all__ = [
     "ALLOWED",
     "PRECISIONS",
     "choose_tiles",
+    "gpu_tile",
     "resolve_device",
     "resolve_precision",
     "tile_threads",
@@ -26,6 +27,8 @@ CPU_TILES = (256, 1024)
 CPU_TILE_RADII = {"torch": 25, "openvino": 64}
 #: Tiles on a CPU are worked on side by side from this many pixels on.
 SIDE_BY_SIDE = 65536
+#: Threads that work on tiles for a GPU.
+GPU_THREADS = 4
 #: Fewer tiles a thread than this are shared out evenly.
 FEW = 8
 
@@ -127,8 +130,13 @@ def tile_threads(device: torch.device, pixels: int, tiles: int) -> Iterator[Call
     Yields
     ------
     callable
-        That of a pool of as many threads as torch has, or Python's own.
+        That of a pool of as many threads as torch has, or of a few that make a GPU's
+        input ready while it computes; or Python's own.
     """
+    if device.type == "cuda" and tiles > 1:
+        with ThreadPoolExecutor(min(GPU_THREADS, tiles)) as pool:
+            yield pool.map
+        return
     before = torch.get_num_threads()
     number = min(before, tiles)
     if device.type != "cpu" or number < 2 or pixels < SIDE_BY_SIDE:
@@ -162,10 +170,7 @@ def choose_tiles(
     if device.type != "cuda":
         most = int(np.clip(CPU_TILE_RADII[engine] * radius, *CPU_TILES))
     else:
-        # A U-Net of width 32 holds about 1 kB a pixel while it runs; a quarter of
-        # the free memory leaves room for workspace.
-        free, _ = torch.cuda.mem_get_info(device)
-        most = int(np.clip(np.sqrt(free / 4 / 1024), 128, 4096)) // 32 * 32
+        most = gpu_tile(device)
     ny, nx = shape
     rows, columns = -(-ny // most), -(-nx // most)
     if device.type == "cpu":
@@ -184,3 +189,17 @@ def choose_tiles(
                 ),
             )
     return -(-ny // rows), -(-nx // columns)
+
+
+def gpu_tile(device: torch.device) -> int:
+    """Return how wide a tile on a GPU may be, in px.
+
+    Parameters
+    ----------
+    device : torch.device
+        A CUDA device.
+    """
+    # A U-Net of width 32 holds about 1 kB a pixel while it runs. Two tiles are under
+    # way at a time: a quarter of the free memory for each leaves room for workspace.
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(np.clip(np.sqrt(free / 4 / 1024), 128, 4096)) // 32 * 32

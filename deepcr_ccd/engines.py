@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from .devices import PRECISIONS
+from .devices import PRECISIONS, gpu_tile
 from .fusing import fuse
 from .networks import UNet, reduce_precision
 from .openvino_graph import OpenVINOEngine, has_openvino
+from .together import Together
 
 __all__ = ["ENGINES", "build_engine", "resolve_engine"]
 
@@ -96,7 +97,11 @@ def build_engine(
 
 
 class TorchEngine:
-    """A network run by PyTorch; see `build_engine`."""
+    """A network run by PyTorch; see `build_engine`.
+
+    On a GPU, what several threads ask for at once is computed together, and goes there
+    and back while other work is done.
+    """
 
     def __init__(
         self,
@@ -121,17 +126,50 @@ class TorchEngine:
         if device.type == "cpu" and not self.windowed:
             network = fuse(network, self.dtype)
         self.network = network
+        self._together = None
+        if device.type == "cuda":
+            # While one stream computes, another takes in what comes next.
+            streams = [torch.cuda.Stream(device) for _ in range(2)]
+            most = gpu_tile(device) ** 2
+            self._together = Together(self.compute, streams, most)
 
-    @torch.inference_mode()
     def __call__(self, numbers: np.ndarray) -> np.ndarray:
         """Run the network on an array."""
+        if self._together is not None:
+            return self._together(numbers)
+        return self.compute(numbers[np.newaxis])[0]
+
+    @torch.inference_mode()
+    def compute(
+        self, numbers: np.ndarray, stream: torch.cuda.Stream | None = None
+    ) -> np.ndarray:
+        """Run the network on several arrays at a time.
+
+        Parameters
+        ----------
+        numbers : `~numpy.ndarray`
+            As for a call, with one axis more in front.
+        stream : torch.cuda.Stream, optional
+            Of the GPU that the network is on.
+        """
         tensor = torch.from_numpy(np.ascontiguousarray(numbers))
+        if stream is None:
+            return self._forward(tensor).numpy(force=True)
+        with torch.cuda.stream(stream):
+            there = tensor.pin_memory().to(self.device, non_blocking=True)
+            result = self._forward(there)
+            back = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
+            back.copy_(result, non_blocking=True)
+        stream.synchronize()
+        return back.numpy()
+
+    def _forward(self, tensor: torch.Tensor) -> torch.Tensor:
         if self.windowed:
-            result = self.network(tensor.to(self.device, self.dtype))[:, 0]
+            windows = tensor.flatten(0, 1).to(self.device, self.dtype)
+            result = self.network(windows)[:, 0].unflatten(0, tensor.shape[:2])
         else:
-            tensor = tensor[None].to(
-                self.device, self.dtype, memory_format=torch.channels_last
-            )
-            result = self.network(tensor)[0, 0]
+            result = self.network(
+                tensor.to(self.device, self.dtype, memory_format=torch.channels_last)
+            )[:, 0]
         result = result.float()
-        return (result.sigmoid() if self.probability else result).numpy(force=True)
+        return result.sigmoid() if self.probability else result

@@ -1,11 +1,14 @@
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from test_batch import contents, write_night
 
 from deepcr_ccd import clean_files, load_model
+from deepcr_ccd import cluster as cluster_module
+from deepcr_ccd.jobs import Options
 
 distributed = pytest.importorskip("distributed")
 
@@ -66,6 +69,34 @@ def test_outputs_are_not_replaced_unasked(night, tmp_path, cluster):
     clean_files(night[:1], tmp_path / "out")
     with pytest.raises(FileExistsError):
         clean_files(night, tmp_path / "out", scheduler=cluster.scheduler_address)
+
+
+def test_workers_share_out_gpus(monkeypatch):
+    ranks = cluster_module._ranks(
+        ["tcp://a:4", "tcp://a:2", "tcp://b:9", "tcp://a:3", "tcp://[::1]:5"]
+    )
+    assert ranks == {
+        "tcp://a:2": 0, "tcp://a:3": 1, "tcp://a:4": 2, "tcp://b:9": 0,
+        "tcp://[::1]:5": 0,
+    }  # fmt: skip
+    monkeypatch.setattr(cluster_module.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(cluster_module, "run_job", lambda _, options, __: options)
+
+    def device(address, model=None, **options):
+        worker = SimpleNamespace(address=address)
+        monkeypatch.setattr(distributed, "get_worker", lambda: worker)
+        return cluster_module._run_on_worker(
+            None, Options(**options), model, ranks
+        ).device
+
+    assert device("tcp://a:2") == "cuda:0"
+    assert device("tcp://a:3") == "cuda:1"
+    assert device("tcp://a:4") == "cuda:0"
+    assert device("tcp://late:1") in ("cuda:0", "cuda:1")
+    assert device("tcp://a:3", device="cpu") == "cpu"
+    assert device("tcp://a:3", model="a model's own device is kept") is None
+    monkeypatch.setattr(cluster_module.torch.cuda, "device_count", lambda: 1)
+    assert device("tcp://a:3") is None
 
 
 def test_files_of_a_lost_worker_are_done_again(tmp_path):

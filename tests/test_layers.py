@@ -23,6 +23,7 @@ FLOORS = [
         "frame",
         "reporting",
         "rewriting",
+        "together",
     },
     {"filling", "execution", "fusing", "images", "openvino_graph"},
     {"sky", "plane", "engines"},

@@ -9,11 +9,13 @@ import torch
 from astropy.utils.exceptions import AstropyUserWarning
 from conftest import random_model
 
-from deepcr_ccd import devices
+from deepcr_ccd import cosmicray_deepcr, devices, load_model
 from deepcr_ccd.devices import resolve_device, resolve_precision
 from deepcr_ccd.fusing import fuse
 from deepcr_ccd.model import Model, ModelCard
 from deepcr_ccd.networks import build_network, reduce_precision
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 
 
 def test_save_and_load(tmp_path, rng):
@@ -164,13 +166,57 @@ def test_threads_share_a_model(rng):
             np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_cuda_agrees_with_cpu(rng):
-    model = random_model()
-    frame = rng.normal(size=(200, 300)).astype(np.float32)
+@pytest.mark.parametrize("task", ["mask", "inpaint"])
+def test_several_arrays_are_computed_as_one_by_one(task, rng):
+    """As on a GPU, where those of several threads go together."""
+    models = [random_model(task).to(engine="torch")]
+    shape = (3, 1 if task == "mask" else 2, 40, 48)
+    if task == "inpaint":
+        models.append(window_model())
+    for model in models:
+        if model.network.windowed:
+            shape = (3, 20, 2 * 7 * 7)
+        arrays = rng.normal(size=shape).astype(np.float32)
+        together = model._run.compute(arrays)
+        for array, result in zip(arrays, together, strict=True):
+            np.testing.assert_allclose(result, model._run(array), rtol=1e-4, atol=1e-5)
+
+
+@needs_cuda
+@pytest.mark.parametrize("precision", ["float32", "auto"])
+def test_cuda_agrees_with_cpu(precision, rng):
+    model = load_model("universal", device="cpu", precision="float32")
+    frames = rng.normal(100, 10, (12, 200, 300)).astype(np.float32)
+    frames[:, 50:53, 60:64] += 300
+    there = model.to("cuda", precision=precision)
+    tiled = there.probability(frames[0], tile_size=64)
+    with ThreadPoolExecutor(6) as pool:
+        results = list(pool.map(there.probability, frames))
+    for result, frame in zip([*results, tiled], [*frames, frames[0]], strict=True):
+        expected = model.probability(frame)
+        # Away from the threshold, where a rounding may tip the scale.
+        far = np.abs(expected - model.card.threshold) > 0.1
+        np.testing.assert_allclose(result[far], expected[far], atol=0.02)
+
+
+@needs_cuda
+def test_cuda_fills_as_the_cpu(rng):
+    model = window_model()
+    frame = rng.normal(100, 5, (300, 400)).astype(np.float32)
+    mask = rng.random(frame.shape) < 0.2
+    there = model.to("cuda", precision="float32")
     np.testing.assert_allclose(
-        model.to("cuda").probability(frame), model.probability(frame), atol=1e-3
+        there.fill(frame, mask), model.fill(frame, mask), rtol=1e-3, atol=0.1
     )
+
+
+@needs_cuda
+def test_cuda_frames_of_a_stack(rng):
+    stack = rng.normal(100, 5, (4, 150, 160)).astype(np.float32)
+    stack[:, 40:42, 50:58] += 400
+    cleaned, crmask = cosmicray_deepcr(stack, device="cuda")
+    assert crmask[:, 40:42, 50:58].all()
+    assert cleaned.max() < 200
 
 
 def test_precision():
