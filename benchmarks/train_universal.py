@@ -31,7 +31,8 @@ from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.filling import fill_pixels
 from deepcr_ccd.model import ModelCard
 from deepcr_ccd.sky import measure_noise
-from deepcr_ccd.training.dataset import FillWindows, Labels, SimulatedFrames
+from deepcr_ccd.training.dataset import Labels, SimulatedFrames
+from deepcr_ccd.training.fill_frames import FillWindows
 from deepcr_ccd.training.fit import Recipe, train_model
 from deepcr_ccd.training.labelled import LabelledFrames, MixedFrames
 from deepcr_ccd.training.scenes import KINDS, make_scene, read_psf

@@ -14,13 +14,10 @@ import torch
 from scipy import ndimage
 
 from ..transforms import TRANSFORMS
-from ..windows import ENOUGH, read_windows
 from .defects import add_banding, add_columns, add_hot_pixels, bleed, shade
 from .tracks import add_deposits
 
 __all__ = [
-    "FillFrames",
-    "FillWindows",
     "Labels",
     "Observation",
     "SimulatedFrames",
@@ -30,11 +27,6 @@ __all__ = [
 EIGHT = np.ones((3, 3), dtype=bool)
 #: How often deposits are blurred as a camera does it that lets charge spread.
 DIFFUSED = 0.2
-#: The core of a sharp star whose core is hidden stands so far out, in units of what is
-#: left of its surroundings, that nothing tells how far. Beyond this it is left out.
-FORESEEABLE = 20.0
-#: How often a window is drawn goes with its structure, within these limits.
-STRUCTURE = (0.15, 3.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,98 +257,3 @@ class SimulatedFrames(torch.utils.data.Dataset):
         y, x = (rng.integers(0, n - self.size + 1) for n in scene.shape)
         scene = np.rot90(scene[y : y + self.size, x : x + self.size], rng.integers(4))
         return scene[::-1] if rng.random() < 0.5 else scene
-
-
-class FillFrames(SimulatedFrames):
-    """Frames with masks over their cosmic rays, for training a network that fills.
-
-    An item is a dictionary: ``frame``, float32 ``(2, size, size)``, the frame after the
-    transform with masked pixels at zero, and the mask; ``target``, float32
-    ``(size, size)``, the frame without cosmic rays and noise after the transform; and
-    ``mask``, bool ``(size, size)``.
-    """
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        rng = np.random.default_rng([self.seed, index])
-        seen = self.observe(rng)
-        mask = _some_mask(seen, rng)
-        normalize = self.transform.prepare(seen.frame, mask)
-        planes = np.stack([np.where(mask, 0, normalize(seen.frame)), mask])
-        return {
-            "frame": torch.from_numpy(planes.astype(np.float32)),
-            "target": torch.from_numpy(np.ascontiguousarray(normalize(seen.quiet))),
-            "mask": torch.from_numpy(np.ascontiguousarray(mask)),
-        }
-
-
-class FillWindows(SimulatedFrames):
-    """Windows around struck pixels, for training a network that fills them.
-
-    Pixels on structure are drawn more often than those on plain sky, which are many
-    and soon learnt.
-
-    Parameters
-    ----------
-    *args, **kwargs
-        As for `SimulatedFrames`; the transform is "window".
-    radius : int
-        Half of a window's width, in px.
-    number : int
-        Windows of an item.
-
-    Notes
-    -----
-    An item is a dictionary: ``frame``, float32 ``(number, 2 * k * k)``, see
-    `~deepcr_ccd.windows.window_units`; ``target``, float32 ``(number,)``, the pixel
-    without cosmic rays and noise in the window's units; and ``mask``, bool
-    ``(number,)``, False where a window holds too little to go by, or the pixel is
-    out of all proportion to it.
-    """
-
-    def __init__(self, *args, radius: int = 6, number: int = 768, **kwargs):
-        super().__init__(*args, transform="window", **kwargs)
-        self.radius = radius
-        self.number = number
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        rng = np.random.default_rng([self.seed, index])
-        seen = self.observe(rng)
-        hidden = _some_mask(seen, rng)
-        if not hidden.any():
-            hidden[self.size // 2, self.size // 2] = True
-        rows, columns = np.nonzero(hidden)
-        share = np.clip(_structure(seen)[hidden], *STRUCTURE)
-        drawn = rng.choice(rows.size, self.number, p=share / share.sum())
-        rows, columns = rows[drawn], columns[drawn]
-        units = self.transform.prepare(seen.frame, hidden)
-        numbers = np.empty(
-            (self.number, 2 * (2 * self.radius + 1) ** 2), dtype=np.float32
-        )
-        target = np.empty(self.number, dtype=np.float32)
-        for values, good, which in read_windows(
-            seen.frame, ~hidden, rows, columns, self.radius
-        ):
-            numbers[which], mean, spread = units(values, good)
-            quiet = seen.quiet[rows[which], columns[which]]
-            target[which] = (quiet - mean) / spread
-        known = numbers[:, numbers.shape[1] // 2 :].sum(axis=1) >= ENOUGH
-        known &= np.abs(target) <= FORESEEABLE
-        return {
-            "frame": torch.from_numpy(numbers),
-            "target": torch.from_numpy(target),
-            "mask": torch.from_numpy(known),
-        }
-
-
-def _some_mask(seen: Observation, rng: np.random.Generator) -> np.ndarray:
-    """Return a mask as they come out: mostly whole, sometimes grown or with less."""
-    mask = seen.truth | (seen.ignore & (rng.random() < 0.5))
-    return ndimage.binary_dilation(mask, EIGHT) if rng.random() < 0.5 else mask
-
-
-def _structure(seen: Observation) -> np.ndarray:
-    """Return the scatter of what is seen without noise, over the noise."""
-    mean = ndimage.uniform_filter(seen.quiet, 5)
-    square = ndimage.uniform_filter(seen.quiet**2, 5)
-    variance = np.maximum(square - mean**2, 0)
-    return np.sqrt(variance / (np.maximum(seen.quiet, 0) + seen.readnoise**2))

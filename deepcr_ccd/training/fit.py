@@ -109,9 +109,9 @@ def train_model(
     ----------
     dataset : `torch.utils.data.Dataset`
         Of dictionaries, such as `~deepcr_ccd.training.dataset.SimulatedFrames` for a
-        card of the task "mask", and `~deepcr_ccd.training.dataset.FillWindows` or
-        `~deepcr_ccd.training.dataset.FillFrames` for one of "inpaint"; at least as long
-        as steps times batch.
+        card of the task "mask", and `~deepcr_ccd.training.fill_frames.FillWindows` or
+        `~deepcr_ccd.training.fill_frames.FillFrames` for one of "inpaint"; at least
+        as long as steps times batch.
     card : ModelCard
         The card of the model to be; its arguments say what network to build.
     folder : path-like
