@@ -21,6 +21,9 @@ __all__ = [
 #: Window elements, and pixels of a frame, that are worked on at a time: bounds memory.
 ELEMENTS = 2_000_000
 PIXELS = 4_000_000
+#: Where windows have fewer elements than this share of the rows that they lie in, only
+#: they are read.
+SPARSE = 0.3
 #: Good pixels that a window must hold to be used.
 ENOUGH = 8
 #: Places that a thread works on at a time.
@@ -124,24 +127,47 @@ def read_windows(
         stop = np.searchsorted(heights, first + tallest)
         which = order[start : min(stop, start + most)]
         low, high = first - radius, rows[which[-1]] + radius + 1
-        inside = slice(max(low, 0), high)
-        slab = data[inside]
-        slab = slab.astype(working_type(slab.dtype), copy=False)
-        usable = good[inside] & np.isfinite(slab)
-        border = ((inside.start - low, high - inside.start - len(slab)), (radius,) * 2)
-        slab = np.pad(np.where(usable, slab, 0), border)
-        usable = np.pad(usable, border)
-        place = rows[which] - first, columns[which]
+        sparse = which.size * width**2 < SPARSE * (high - low) * data.shape[1]
+        take = _gather if sparse else _slice
+        values, usable = take(data, good, rows[which], columns[which], radius)
         yield Windows(
-            *(
-                sliding_window_view(plane, (width, width))[place].reshape(
-                    -1, width * width
-                )
-                for plane in (slab, usable)
-            ),
-            which,
+            values.reshape(-1, width * width), usable.reshape(-1, width * width), which
         )
         start += which.size
+
+
+def _gather(
+    data: np.ndarray, good: np.ndarray, rows: np.ndarray, columns: np.ndarray, radius
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read windows pixel by pixel, and nothing else."""
+    line = np.arange(-radius, radius + 1)
+    y, x = rows[:, None] + line, columns[:, None] + line
+    ny, nx = data.shape
+    inside = ((y >= 0) & (y < ny))[:, :, None] & ((x >= 0) & (x < nx))[:, None, :]
+    at = y.clip(0, ny - 1)[:, :, None], x.clip(0, nx - 1)[:, None, :]
+    values = data[at]
+    values = values.astype(working_type(values.dtype), copy=False)
+    usable = good[at] & inside & np.isfinite(values)
+    return np.where(usable, values, 0), usable
+
+
+def _slice(
+    data: np.ndarray, good: np.ndarray, rows: np.ndarray, columns: np.ndarray, radius
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read all rows of some windows, and cut these out; for rows in order."""
+    low, high = rows[0] - radius, rows[-1] + radius + 1
+    inside = slice(max(low, 0), high)
+    slab = data[inside]
+    slab = slab.astype(working_type(slab.dtype), copy=False)
+    usable = good[inside] & np.isfinite(slab)
+    border = ((inside.start - low, high - inside.start - len(slab)), (radius,) * 2)
+    slab = np.pad(np.where(usable, slab, 0), border)
+    usable = np.pad(usable, border)
+    place = rows - rows[0], columns
+    width = 2 * radius + 1
+    return tuple(
+        sliding_window_view(plane, (width, width))[place] for plane in (slab, usable)
+    )
 
 
 def map_windows(

@@ -24,8 +24,10 @@ def one_by_one(data, good, rows, columns, radius):
 
 @pytest.mark.parametrize("dtype", ["<f4", "f8", ">i2"])
 @pytest.mark.parametrize("bound", ["ELEMENTS", "PIXELS"])
-def test_windows_are_what_lies_around(rng, dtype, bound, monkeypatch):
+@pytest.mark.parametrize("sparse", [0, np.inf])
+def test_windows_are_what_lies_around(rng, dtype, bound, sparse, monkeypatch):
     monkeypatch.setattr(windows, bound, 100)
+    monkeypatch.setattr(windows, "SPARSE", sparse)
     data = rng.integers(0, 3000, (23, 31)).astype(dtype)
     if data.dtype.kind == "f":
         data[3, 4] = np.nan
@@ -38,6 +40,24 @@ def test_windows_are_what_lies_around(rng, dtype, bound, monkeypatch):
         np.testing.assert_array_equal(usable, expected[1][which])
         seen[which] += 1
     assert (seen == 1).all()
+
+
+def test_few_windows_are_read_alone(rng):
+    """And of a frame that converts what is read of it, no more than these."""
+
+    class Counting:
+        def __init__(self, data):
+            self.data, self.shape, self.read = data, data.shape, 0
+
+        def __getitem__(self, index):
+            values = self.data[index]
+            self.read += values.size
+            return values
+
+    data = Counting(rng.normal(size=(300, 400)).astype(np.float32))
+    rows, columns = np.array([3, 150, 299]), np.array([399, 200, 0])
+    list(read_windows(data, np.ones(data.shape, dtype=bool), rows, columns, 2))
+    assert data.read == 3 * 5 * 5
 
 
 def test_window_units_know_no_unit(rng):
