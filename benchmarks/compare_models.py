@@ -1,15 +1,15 @@
 """Compare ``universal`` with the published models and with L.A.Cosmic.
 
     python benchmarks/compare_models.py FOLDER [--model FILE] [--data ../shared/data]
-        [--psfs DRIZZLEPAC/pars/psfs] [--bright]
+        [--psfs DRIZZLEPAC/pars/psfs] [--limits STRUCK PEAK]
 
 FOLDER is where train_universal.py put its held-out scenes. Frames are simulated scenes
 of every kind with held-out cosmic rays (with --psfs also some through Tiny Tim's point
 spread functions of HST, of filters that were held out), the held-out CR-SPLIT pair of
 HST/STIS, and the held-out half of the Lowell Hall series. Prints true positive rates,
-in percent, at false positive rates of 0.01, 0.05, 0.1 and 0.5 %. With --bright those
-of pixels above two sigma, of rays with one above ten, on simulated frames; all fainter
-ones are left out.
+in percent, at false positive rates of 0.01, 0.05, 0.1 and 0.5 %. With --limits those of
+pixels above STRUCK sigma, of rays with one above PEAK sigma, on simulated frames alone;
+fainter pixels of rays count nowhere.
 """
 
 import argparse
@@ -25,9 +25,6 @@ from deepcr_ccd import cosmicray_deepcr, detect_cosmics, load_model
 from deepcr_ccd.evaluation.compare import compare
 from deepcr_ccd.evaluation.peers import CosmicConn
 from deepcr_ccd.training.dataset import Labels
-
-#: What a generous judge counts as struck.
-BRIGHT = Labels(peak=10.0, struck=2.0)
 
 
 def trials(model):
@@ -72,7 +69,7 @@ def main():
     parser.add_argument("--model", type=Path)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--psfs", type=Path)
-    parser.add_argument("--bright", action="store_true", help="score bright rays only")
+    parser.add_argument("--limits", type=float, nargs=2, metavar=("STRUCK", "PEAK"))
     parser.add_argument("--output", type=Path, help="folder for table and figure")
     options = parser.parse_args()
     path = options.model or options.folder / "universal.safetensors"
@@ -86,11 +83,15 @@ def main():
     with contextlib.suppress(ImportError):
         models["Cosmic-CoNN ground"] = CosmicConn("ground_imaging")
     libraries = deposits(options.data, 4242, "held out")
-    limits = BRIGHT if options.bright else SCORED
+    limits = SCORED
+    if options.limits:
+        struck, peak = options.limits
+        limits = Labels(struck=struck, peak=peak)
     frames = held_out_frames(
         options.folder, libraries, psfs=options.psfs, limits=limits
     )
-    stis = stis_frames(options.data, "held out")
+    # Labels from repeated exposures have limits of their own.
+    stis = [] if options.limits else stis_frames(options.data, "held out")
     if stis:
         frames["STIS pair"] = stis
         # 6 % of these undarkened pixels are hot. A dark would take them out.
@@ -99,7 +100,7 @@ def main():
             item._replace(truth=item.truth & ~hot, ignore=item.ignore | hot)
             for item in stis
         ]
-    lowell = lowell_frames(options.data, "held out")
+    lowell = [] if options.limits else lowell_frames(options.data, "held out")
     if lowell:
         frames["Lowell Hall"] = lowell[::2]
     result = compare(frames, models, astroscrappy=True, report=print)
@@ -110,6 +111,8 @@ def main():
         table.write(options.output / "scores.ecsv", overwrite=True)
         result.points().write(options.output / "roc.ecsv", overwrite=True)
         result.plot(options.output / "roc.png")
+    if options.limits:
+        return
     trials(models["universal"])
     compare_precisions(own, frames)
 
