@@ -22,7 +22,7 @@ from astropy.io import fits
 
 from .atomic import atomic_path
 from .images import Cleaned, Image, full_shape, parse_unit
-from .rewriting import Change, add_image, check_length, read_gzipped, rewrite
+from .rewriting import Change, add_image, read_gzipped, read_layout, rewrite
 
 __all__ = ["FitsFile", "write_masks"]
 
@@ -71,12 +71,20 @@ class FitsFile:
         self._unit = unit
         self._bad_bits = bad_bits
         try:
-            with _padding_may_be_missing(), self._stream() as stream:
-                check_length(stream)
+            with (
+                _padding_may_be_missing(),
+                self._stream() as stream,
+                fits.open(stream, disable_image_compression=True) as hdus,
+            ):
+                self._layout = read_layout(stream, hdus)
+                packed = any(segment.compressed for segment in self._layout)
+                if not packed:
+                    self.images = self._find_images(hdus)
         except OSError as error:
             raise OSError(f"{self.path}: {error}") from error
-        with self.open() as hdus:
-            self.images = self._find_images(hdus)
+        if packed:
+            with self.open() as hdus:
+                self.images = self._find_images(hdus)
 
     @contextlib.contextmanager
     def open(self) -> Iterator[fits.HDUList]:
@@ -173,7 +181,7 @@ class FitsFile:
             else:
                 added.append((_mask_header(image, "MASK"), Change(struck, bit=1)))
         with atomic_path(Path(path), overwrite=overwrite) as partial:
-            rewrite(self._stream, partial, changes, added)
+            rewrite(self._stream, partial, self._layout, changes, added)
 
     def _stream(self) -> BinaryIO:
         if self._content is not None:

@@ -11,17 +11,18 @@ import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from astropy.io import fits
 
 __all__ = [
     "Change",
+    "Segment",
     "add_image",
-    "check_length",
     "check_whole",
     "read_gzipped",
+    "read_layout",
     "rewrite",
 ]
 
@@ -30,6 +31,23 @@ BLOCK = 2880
 #: Bytes that are copied at a time.
 PIECE = 1 << 22
 GZIP_MAGIC = b"\x1f\x8b"
+
+
+class Segment(NamedTuple):
+    """A header and data unit: its header, and the bytes where its parts begin and end.
+
+    ``start`` is that of the header, ``data`` that of the data.
+    """
+
+    header: fits.Header
+    start: int
+    data: int
+    end: int
+
+    @property
+    def compressed(self) -> bool:
+        """Whether it holds a tile-compressed image."""
+        return "ZCMPTYPE" in self.header
 
 
 @dataclasses.dataclass
@@ -105,6 +123,7 @@ class Change:
 def rewrite(
     open_source: Callable[[], BinaryIO],
     target: Path,
+    layout: list[Segment],
     changes: dict[int, Change],
     added: list[tuple[fits.Header, Change]],
 ) -> None:
@@ -116,6 +135,8 @@ def rewrite(
         Returns a new binary stream of the file, not gzipped.
     target : path
         Where to.
+    layout : list of Segment
+        From `read_layout`.
     changes : dict
         What becomes of images, by their place in the file.
     added : list of (`~astropy.io.fits.Header`, Change)
@@ -129,24 +150,17 @@ def rewrite(
         If the file cannot be written.
     """
     summed = []
-    with (
-        open_source() as source,
-        fits.open(open_source(), disable_image_compression=True) as hdus,
-        open(target, "w+b") as file,
-    ):
-        end = 0
-        for index, hdu in enumerate(hdus):
-            info = hdu.fileinfo()
-            end = info["datLoc"] + info["datSpan"]
+    with open_source() as source, open(target, "w+b") as file:
+        for index, segment in enumerate(layout):
             if index not in changes:
-                _copy_bytes(source, file, info["hdrLoc"], end)
+                _copy_bytes(source, file, segment.start, segment.end)
                 continue
             change = changes[index]
-            if "ZCMPTYPE" in hdu.header:
-                file.write(_recompress(open_source(), index, hdu.header, change))
+            if segment.compressed:
+                file.write(_recompress(open_source(), index, segment.header, change))
                 continue
-            header = change.apply_header(hdu.header)
-            if not info["datSpan"]:
+            header = change.apply_header(segment.header)
+            if segment.data == segment.end:
                 file.write(_fill_constant(header, change))
                 continue
             if added and index == 0:
@@ -157,11 +171,11 @@ def rewrite(
                 header.setdefault("DATASUM", "0")
             file.write(header.tostring().encode("ascii"))
             offset = file.tell()
-            _copy_bytes(source, file, info["datLoc"], end)
+            _copy_bytes(source, file, segment.data, segment.end)
             file.flush()
             _patch(file, offset, header, change)
             file.seek(0, io.SEEK_END)
-        _copy_bytes(source, file, end, None)
+        _copy_bytes(source, file, layout[-1].end, None)
         for header, change in added:
             add_image(file, header, change)
     if summed:
@@ -297,37 +311,46 @@ def check_whole(path: str | os.PathLike) -> None:
         If it is truncated.
     """
     content = read_gzipped(Path(path))
-    with open(path, "rb") if content is None else io.BytesIO(content) as stream:
-        check_length(stream)
+    with (
+        open(path, "rb") if content is None else io.BytesIO(content) as stream,
+        fits.open(stream, disable_image_compression=True) as hdus,
+    ):
+        read_layout(stream, hdus)
 
 
-def check_length(stream: BinaryIO) -> None:
-    """Raise an error if what a stream holds is not a whole FITS file.
+def read_layout(stream: BinaryIO, hdus: fits.HDUList) -> list[Segment]:
+    """Return what a FITS file consists of.
 
     Parameters
     ----------
     stream : binary file
         Open for reading, not compressed.
+    hdus : `~astropy.io.fits.HDUList`
+        Of the stream, tile-compressed images as tables.
 
     Raises
     ------
     OSError
         If it is truncated.
     """
-    with fits.open(stream, disable_image_compression=True) as hdus:
-        # Where an HDU is not whole, astropy takes it for the last.
-        number = len(hdus)
-        info = hdus[-1].fileinfo()
-        end = info["datLoc"] + hdus[-1].size
-        length = stream.seek(0, io.SEEK_END)
-        if end > length:
-            raise OSError(
-                f"is truncated: HDU {number - 1} should end at byte {end}, and the "
-                f"file has {length}"
-            )
-        stream.seek(info["datLoc"] + info["datSpan"])
-        if stream.read(8) == b"XTENSION":
-            raise OSError(f"is truncated in the header of HDU {number}")
+    # Where an HDU is not whole, astropy takes it for the last.
+    number = len(hdus)
+    layout = []
+    for hdu in hdus:
+        info = hdu.fileinfo()
+        data = info["datLoc"]
+        layout.append(Segment(hdu.header, info["hdrLoc"], data, data + info["datSpan"]))
+    end = layout[-1].data + hdus[-1].size
+    length = stream.seek(0, io.SEEK_END)
+    if end > length:
+        raise OSError(
+            f"is truncated: HDU {number - 1} should end at byte {end}, and the "
+            f"file has {length}"
+        )
+    stream.seek(layout[-1].end)
+    if stream.read(8) == b"XTENSION":
+        raise OSError(f"is truncated in the header of HDU {number}")
+    return layout
 
 
 def read_gzipped(path: Path) -> bytes | None:
