@@ -46,6 +46,20 @@ def test_shift_is_measured():
     assert find_shift(flat, flat) == (0, 0)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_cosmic_rays_that_meet_are_no_shift(seed):
+    """In a small field with next to no stars, nothing else tells of one."""
+    frames, _ = series(2, seed=seed, kind="sparse")
+    assert find_shift(frames[1], frames[0]) == pytest.approx((0, 0), abs=0.3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_few_stars_tell_of_a_shift(seed):
+    shift = (5 - 4 * seed, 3.4 + seed)
+    frames, _ = series(2, seed=seed, kind="sparse", size=300, shifts=[(0, 0), shift])
+    assert find_shift(frames[1], frames[0]) == pytest.approx(shift, abs=0.2)
+
+
 @pytest.mark.parametrize("number", [2, 3, 5])
 def test_repeated_exposures(number):
     frames, charges = series(number)

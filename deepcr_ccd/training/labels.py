@@ -21,6 +21,14 @@ EIGHT = np.ones((3, 3), dtype=bool)
 LINK = 2.5
 #: Drifts of repeated exposures, in px, are of this order or less.
 DRIFT = 20.0
+#: Peaks of the correlation that are looked at, and how many sources two frames must
+#: have in common to say anything of their shift.
+CANDIDATES = 10
+FEWEST = 3
+#: Sources that count, and how far two may differ, in smoothed inverse hyperbolic sines
+#: of their brightness in sigma.
+VISIBLE = 0.7
+ALIKE = 0.3
 
 
 class LabelledFrame(NamedTuple):
@@ -48,13 +56,13 @@ def find_shift(frame: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
     -------
     dy, dx : float
         In px: what is at ``(y, x)`` in ``reference`` is at ``(y + dy, x + dx)`` in
-        ``frame``. 0 if they have nothing in common.
+        ``frame``. 0 if they have fewer than three sources in common.
 
     Notes
     -----
-    The peak of the cross-correlation, and from there least squares on the slopes
-    (Lucas & Kanade 1981), of images that are compressed so that no single star or
-    cosmic ray decides.
+    Of the highest peaks of the cross-correlation the one at which the most sources are
+    as bright in both, and from there least squares on the slopes (Lucas & Kanade
+    1981), of images that are compressed so that no single star or cosmic ray decides.
     """
     smooth = []
     for image in (frame, reference):
@@ -72,16 +80,60 @@ def find_shift(frame: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
     # Small drifts are likelier than large ones, should cosmic rays make a second peak.
     lags = [np.minimum(np.arange(n), n - np.arange(n)) for n in shape]
     correlation *= np.exp(-0.5 * (lags[0][:, None] ** 2 + lags[1] ** 2) / DRIFT**2)
-    peak = np.unravel_index(np.argmax(correlation), correlation.shape)
-    shift = np.array(
-        [p - n if p > n // 2 else p for p, n in zip(peak, shape, strict=True)], float
-    )
+    shift, common = _best_shift(*smooth, correlation)
+    if common < FEWEST:
+        return 0.0, 0.0
     for _ in range(8):
         step = _step(smooth[0], ndimage.shift(smooth[1], shift, order=1))
         shift += step
         if np.abs(step).max() < 0.005:
             break
     return float(shift[0]), float(shift[1])
+
+
+def _best_shift(
+    frame: np.ndarray, reference: np.ndarray, correlation: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """Return the shift with the most sources in common, and their number.
+
+    Of two frames with few stars and many cosmic rays the highest peak of the
+    correlation may be where two of these happen to meet; but these do not agree in
+    brightness, or are few.
+    """
+    best, most = np.zeros(2), _in_common(frame, reference, (0, 0))
+    # No shift is what is likeliest: more must speak for another than chance does.
+    least = max(FEWEST, most + 2)
+    for _ in range(CANDIDATES):
+        peak = np.unravel_index(np.argmax(correlation), correlation.shape)
+        lag = tuple(
+            int(p - n if p > n // 2 else p)
+            for p, n in zip(peak, correlation.shape, strict=True)
+        )
+        number = _in_common(frame, reference, lag)
+        if number >= least and number > most:
+            best, most = np.array(lag, dtype=float), number
+        near = [
+            np.arange(p - 2, p + 3) % n
+            for p, n in zip(peak, correlation.shape, strict=True)
+        ]
+        correlation[np.ix_(*near)] = -np.inf
+    return best, most
+
+
+def _in_common(frame: np.ndarray, reference: np.ndarray, lag: tuple[int, int]) -> int:
+    """Count the peaks of a frame that are in a shifted reference, as bright."""
+    here = tuple(
+        slice(max(d, 0), n + min(d, 0)) for d, n in zip(lag, frame.shape, strict=True)
+    )
+    there = tuple(
+        slice(max(-d, 0), n - max(d, 0)) for d, n in zip(lag, frame.shape, strict=True)
+    )
+    one, other = frame[here], reference[there]
+    if 0 in one.shape:
+        return 0
+    peaks = (one > VISIBLE) & (one == ndimage.maximum_filter(one, 5))
+    close = ndimage.maximum_filter(other, 3)
+    return int(np.count_nonzero(np.abs(one - close)[peaks] < ALIKE))
 
 
 def _step(frame: np.ndarray, moved: np.ndarray) -> np.ndarray:
