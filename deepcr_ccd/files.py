@@ -22,7 +22,14 @@ from astropy.io import fits
 
 from .atomic import atomic_path
 from .images import Cleaned, Image, full_shape, parse_unit
-from .rewriting import Change, add_image, read_gzipped, read_layout, rewrite
+from .rewriting import (
+    Change,
+    add_image,
+    open_fits,
+    read_gzipped,
+    read_layout,
+    rewrite,
+)
 
 __all__ = ["FitsFile", "write_masks"]
 
@@ -74,7 +81,7 @@ class FitsFile:
             with (
                 _padding_may_be_missing(),
                 self._stream() as stream,
-                fits.open(stream, disable_image_compression=True) as hdus,
+                open_fits(stream, disable_image_compression=True) as hdus,
             ):
                 self._layout = read_layout(stream, hdus)
                 packed = any(segment.compressed for segment in self._layout)
@@ -96,7 +103,7 @@ class FitsFile:
             Data that were read stay readable afterwards.
         """
         source = self.path if self._content is None else io.BytesIO(self._content)
-        with _padding_may_be_missing(), fits.open(source) as hdus:
+        with _padding_may_be_missing(), open_fits(source) as hdus:
             yield hdus
 
     def _find_images(self, hdus: fits.HDUList) -> list[Image]:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 from astropy import units as u
-from astropy.io import fits
 
 from .cleaning import find, make_plan
 from .files import DQ_BIT, FitsFile, write_masks
@@ -24,7 +23,7 @@ from .frame import read_frame, spread_values
 from .images import Cleaned, Image
 from .keywords import version
 from .model import Model
-from .rewriting import check_whole
+from .rewriting import check_whole, open_fits
 from .zoo import DEFAULT_MODEL, load_model
 
 __all__ = ["Job", "Options", "recorded_warnings", "run_job"]
@@ -272,7 +271,7 @@ def _finished(output: Path, digest: str) -> list:
     if not output.exists():
         return []
     with contextlib.suppress(OSError, ValueError, KeyError):
-        with fits.open(output) as hdus:
+        with open_fits(output) as hdus:
             headers = [hdu.header for hdu in hdus if DIGEST in hdu.header]
             if headers and all(header[DIGEST] == digest for header in headers):
                 check_whole(output)

