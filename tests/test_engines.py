@@ -227,9 +227,11 @@ def test_int8_is_near(arguments, rng):
     exact = model.probability(frame)
     error = np.abs(few.probability(frame) - exact)
     assert error.max() > 0
-    # These networks differ little from pixel to pixel; OpenVINO 2025.0 is coarser.
-    assert error.max() < 0.4 * np.ptp(exact)
-    assert error.mean() < 0.04 * np.ptp(exact)
+    # Beyond what bfloat16 costs, in which OpenVINO 2025.0 gives the result.
+    half = model.to(precision="bfloat16", engine="openvino")
+    coarse = np.abs(half.probability(frame) - exact)
+    assert error.max() < coarse.max() + 0.2 * np.ptp(exact)
+    assert error.mean() < coarse.mean() + 0.02 * np.ptp(exact)
     # It stays whole, and comes back.
     again = pickle.loads(pickle.dumps(few)).to(precision="float32")
     np.testing.assert_allclose(again.probability(frame), exact, atol=1e-6)
