@@ -1,6 +1,6 @@
 """Give trained weights their card, and put them where the package ships them.
 
-    python benchmarks/finish_universal.py FOLDER [--threshold 0.45] [--seed 2]
+    python benchmarks/finish_universal.py FOLDER [--threshold 0.55] [--seed 2]
         [--psfs DRIZZLEPAC/pars/psfs]
     python benchmarks/finish_universal.py FOLDER --task inpaint [--seed 3]
 
@@ -123,7 +123,7 @@ def main():
     parser.add_argument("--task", choices=["mask", "inpaint"], default="mask")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--psfs", type=Path)
-    parser.add_argument("--threshold", type=float, default=0.45)
+    parser.add_argument("--threshold", type=float, default=0.55)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--note", default="", help="what else there is to say of it")
     parser.add_argument("--output", type=Path, default=DATA)

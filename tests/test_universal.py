@@ -151,6 +151,11 @@ def sharp_stars(rng):
     return np.maximum(seen, 0).reshape(256, 4, 256, 4).sum(axis=(1, 3)) + 20
 
 
+def bare_stars(rng):
+    """Stars without wings, of a FWHM of 1.8 px."""
+    return blurred(stars(rng), 1.8) + 20
+
+
 def soft_stars(rng):
     return blurred(stars(rng), 2.5) + 20
 
@@ -169,6 +174,7 @@ def fibres(_):
         (field_stop, 10),
         (overscan, 10),
         (sharp_stars, 20),
+        (bare_stars, 40),
         (soft_stars, 20),
         (fibres, 30),
     ],

@@ -72,9 +72,11 @@ def make_psf(rng: np.random.Generator, size: int = 65) -> tuple[np.ndarray, floa
         if spikes.any():
             psf = psf + rng.uniform(0.01, 0.06) * spikes / spikes.sum()
     else:
-        fwhm = np.exp(rng.uniform(np.log(1.2), np.log(8)))
-        # From the ground; now and then without wings, as a Gaussian.
-        beta = rng.uniform(2.2, 4.8) if rng.random() < 0.7 else rng.uniform(5, 30)
+        # From the ground; some without wings, as a Gaussian, and these mostly sharp.
+        if rng.random() < 0.6:
+            fwhm, beta = 1.2 * (8 / 1.2) ** rng.random(), rng.uniform(2.2, 4.8)
+        else:
+            fwhm, beta = 1.4 * (8 / 1.4) ** rng.random() ** 2, rng.uniform(5, 40)
         ellipticity = rng.uniform(1, 1.15)
         radius2 = (along * ellipticity) ** 2 + (across / ellipticity) ** 2
         alpha2 = (fwhm / 2) ** 2 / (2 ** (1 / beta) - 1)
