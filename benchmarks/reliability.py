@@ -28,7 +28,7 @@ from astropy.nddata import CCDData
 
 from deepcr_ccd import clean_files, cosmicray_deepcr
 from deepcr_ccd.demo import simulate
-from deepcr_ccd.rewriting import check_whole
+from deepcr_ccd.layout import check_whole
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": 1,

@@ -14,6 +14,7 @@ from .frame import Frame
 from .model import Model
 from .noise import resolve_readnoise, unit_factor
 from .plane import Plane
+from .tiling import row_blocks
 
 __all__ = [
     "Examination",
@@ -229,14 +230,11 @@ def find_cosmics(
         return crmask
     seen = Plane(plane, factor, bad, model.network.radius)
     prepared = model.prepare(seen, bad, **facts)
-    ny, nx = plane.shape
-    height = max(1, BAND // nx)
-    for start in range(0, ny, height):
-        stop = min(start + height, ny)
-        crmask[start:stop] = threshold < model.probability(
+    for rows in row_blocks(plane.shape, BAND):
+        crmask[rows] = threshold < model.probability(
             seen,
             prepared=prepared,
-            region=((start, stop), (0, nx)),
+            region=((rows.start, rows.stop), (0, plane.shape[1])),
             tile_size=tile_size,
             progress=progress,
         )

@@ -22,14 +22,8 @@ from astropy.io import fits
 
 from .atomic import atomic_path
 from .images import Cleaned, Image, full_shape, parse_unit
-from .rewriting import (
-    Change,
-    add_image,
-    open_fits,
-    read_gzipped,
-    read_layout,
-    rewrite,
-)
+from .layout import open_fits, read_gzipped, read_layout
+from .rewriting import Change, add_image, rewrite
 
 __all__ = ["FitsFile", "write_masks"]
 

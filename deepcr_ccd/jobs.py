@@ -22,8 +22,8 @@ from .files import DQ_BIT, FitsFile, write_masks
 from .frame import read_frame, spread_values
 from .images import Cleaned, Image
 from .keywords import version
+from .layout import check_whole, open_fits
 from .model import Model
-from .rewriting import check_whole, open_fits
 from .zoo import DEFAULT_MODEL, load_model
 
 __all__ = ["Job", "Options", "recorded_warnings", "run_job"]

@@ -20,7 +20,7 @@ from .plane import Plane
 from .tiling import Tile
 from .transforms import TRANSFORMS
 from .weights import read_weights, write_weights
-from .windows import ENOUGH, PART, good_pixels, map_windows
+from .windows import ENOUGH, PART, map_windows
 
 __all__ = ["Model", "ModelCard"]
 
@@ -219,7 +219,7 @@ class Model:
         hidden = mask if bad is None else mask | bad
         apply = self.prepare(frame, hidden)
         if self.network.windowed:
-            return self._fill_windows(apply, frame, mask, good_pixels(mask, bad))
+            return self._fill_windows(apply, frame, mask, ~hidden)
 
         def function(
             tile: Tile, values: np.ndarray, targets: np.ndarray, hidden: np.ndarray

@@ -111,16 +111,19 @@ def reflect_indices(start: int, stop: int, size: int) -> np.ndarray:
     return np.minimum(index, period - index) if size > 1 else np.zeros_like(index)
 
 
-def row_blocks(shape: tuple[int, int]) -> list[slice]:
-    """Return slices over rows that cover a frame, a few million pixels each.
+def row_blocks(shape: tuple[int, int], pixels: int = BLOCK) -> list[slice]:
+    """Return slices over rows that cover a frame.
 
     Parameters
     ----------
     shape : tuple of int
         ``(ny, nx)`` of the frame, in px.
+    pixels : int
+        Of a slice, at most, where a row has no more.
     """
-    step = max(1, BLOCK // shape[1])
-    return [slice(y, y + step) for y in range(0, shape[0], step)]
+    ny, nx = shape
+    step = max(1, pixels // nx)
+    return [slice(y, min(y + step, ny)) for y in range(0, ny, step)]
 
 
 def read_tile(
