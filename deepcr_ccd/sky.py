@@ -60,29 +60,29 @@ class NoiseMap(NamedTuple):
             float32, of the shape of the tile's read.
         """
         read = tile.read if tile else tuple((0, size) for size in self.shape)
-        rows, columns = (
+        (rows, left), (columns, right) = (
             _weights(reflect_indices(*span, size), size, cells)
             for span, size, cells in zip(read, self.shape, self.sky.shape, strict=True)
         )
         # Not by numpy, whose own threads would get in the way of those of the tiles.
-        left, right = torch.from_numpy(rows), torch.from_numpy(columns).T
         return tuple(
-            (left @ (torch.from_numpy(values) @ right)).numpy()
+            (left @ (torch.from_numpy(values[rows, columns]) @ right.T)).numpy()
             for values in (self.sky, self.sigma)
         )
 
 
-def _weights(pixels: np.ndarray, size: int, cells: int) -> np.ndarray:
-    """Return the matrix that interpolates linearly from cells to pixels."""
+def _weights(pixels: np.ndarray, size: int, cells: int) -> tuple[slice, torch.Tensor]:
+    """Return cells, and the matrix that interpolates linearly from them to pixels."""
     place = (pixels + 0.5) / size * cells - 0.5
     place = np.clip(place, 0, cells - 1)
     low = np.minimum(place.astype(int), max(cells - 2, 0))
-    weights = np.zeros((pixels.size, cells), dtype=np.float32)
+    used = slice(low.min(), low.max() + min(cells, 2))
+    weights = np.zeros((pixels.size, used.stop - used.start), dtype=np.float32)
     row = np.arange(pixels.size)
-    weights[row, low] = 1 - (place - low)
+    weights[row, low - used.start] = 1 - (place - low)
     if cells > 1:
-        weights[row, low + 1] += place - low
-    return weights
+        weights[row, low - used.start + 1] += place - low
+    return used, torch.from_numpy(weights)
 
 
 def measure_noise(
@@ -143,23 +143,27 @@ def _measure_cells(
 
     Both are NaN where a cell has too few good pixels, the noise where it is zero too.
     """
-    here = (rows[:, None, :, None], columns[None, :, None, :])
-    shape = (len(rows), len(columns), -1)
+    ny, nx = frame.shape
 
-    def take(dy: int, dx: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the samples' neighbours, and which of them are good."""
-        ny, nx = frame.shape
-        at = (np.clip(here[0] + dy, 0, ny - 1), np.clip(here[1] + dx, 0, nx - 1))
-        values = np.clip(frame[at].reshape(shape), -LARGEST, LARGEST)
-        good = True if bad is None else ~bad[at].reshape(shape)
-        return values, np.broadcast_to(good, values.shape)
+    def pick(part: np.ndarray, dy: int, dx: int) -> np.ndarray:
+        """Return the samples' neighbours in a frame, ``(ncells, mcells, samples)``."""
+        # Whole rows first: they lie together in memory.
+        lines = part[np.clip(rows.ravel() + dy, 0, ny - 1)]
+        picked = lines.take(np.clip(columns.ravel() + dx, 0, nx - 1), axis=1)
+        cells = picked.reshape(*rows.shape, *columns.shape).swapaxes(1, 2)
+        return cells.reshape(len(rows), len(columns), -1)
+
+    def take(dy: int, dx: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the samples' neighbours, and which of them are good: None for all."""
+        values = np.clip(pick(frame, dy, dx), -LARGEST, LARGEST)
+        return values, None if bad is None else ~pick(bad, dy, dx)
 
     values, good = take(0, 0)
     middle = _median(values, good)
     distance = np.abs(values - middle[..., None])
     spread = MAD_TO_SIGMA * _median(distance, good)
     # One clip, and from the median a step towards the mode, as stars skew it.
-    kept = good & (distance <= 3 * spread[..., None])
+    kept = _all(distance <= 3 * spread[..., None], good)
     number = kept.sum(axis=-1)
     mean = np.where(kept, values, 0).sum(axis=-1, dtype=np.float64) / np.maximum(
         number, 1
@@ -171,14 +175,21 @@ def _measure_cells(
         before, good_before = take(-dy, -dx)
         after, good_after = take(dy, dx)
         difference = np.abs(before - 2 * values + after)
-        noises.append(_scatter(difference, good & good_before & good_after))
+        noises.append(_scatter(difference, _all(good, good_before, good_after)))
     # Along a spectrum or a bad column the scatter is that of the noise.
     sigma = np.fmin(*[np.where(n > 0, n / np.sqrt(6), np.nan) for n in noises])
     sigma = np.where(sigma > 0, sigma, spread)
-    poor = good.mean(axis=-1) < ENOUGH
-    sky[poor] = np.nan
-    sigma[poor | ~(sigma > 0)] = np.nan
+    if good is not None:
+        poor = good.mean(axis=-1) < ENOUGH
+        sky[poor] = sigma[poor] = np.nan
+    sigma[~(sigma > 0)] = np.nan
     return sky, sigma
+
+
+def _all(*conditions: np.ndarray | None) -> np.ndarray | None:
+    """Return where all of the conditions hold that there are; None if none are."""
+    known = [condition for condition in conditions if condition is not None]
+    return np.logical_and.reduce(known) if known else None
 
 
 def _sample(size: int, count: int) -> np.ndarray:
@@ -189,13 +200,17 @@ def _sample(size: int, count: int) -> np.ndarray:
     return np.clip(places.astype(int), min(1, size - 1), max(size - 2, 0))
 
 
-def _median(values: np.ndarray, good: np.ndarray) -> np.ndarray:
+def _median(values: np.ndarray, good: np.ndarray | None) -> np.ndarray:
     """Return the median of the good values along the last axis; NaN of none."""
-    ordered = np.where(good, values, np.inf)
+    every = values.shape[-1]
+    if good is None:
+        ordered, number = values.copy(), np.full((*values.shape[:-1], 1), every)
+    else:
+        ordered = np.where(good, values, np.inf)
+        number = good.sum(axis=-1, keepdims=True)
     ordered.sort(axis=-1)
-    number = good.sum(axis=-1, keepdims=True)
     low = np.take_along_axis(ordered, np.maximum(number - 1, 0) // 2, -1)
-    high = np.take_along_axis(ordered, np.minimum(number, good.shape[-1] - 1) // 2, -1)
+    high = np.take_along_axis(ordered, np.minimum(number, every - 1) // 2, -1)
     middle = (low + high)[..., 0].astype(np.float64) / 2
     return np.where(number[..., 0] > 0, middle, np.nan)
 
@@ -213,13 +228,13 @@ def _complete(values: np.ndarray, fallback: float) -> np.ndarray:
     return values
 
 
-def _scatter(size: np.ndarray, good: np.ndarray) -> np.ndarray:
+def _scatter(size: np.ndarray, good: np.ndarray | None) -> np.ndarray:
     """Return the robust scatter of differences, given their absolute values."""
     scatter = MAD_TO_SIGMA * _median(size, good)
     coarse = scatter == 0
     if coarse.any():
         # More than half are zero, as digits are coarse: clip the largest, take the rms.
-        part = np.where(good, size, 0)[coarse]
+        part = (size if good is None else np.where(good, size, 0))[coarse]
         limit = np.percentile(part, 95, axis=-1, keepdims=True)
         kept = part <= limit
         squares = np.where(kept, np.square(part, dtype=np.float64), 0)
