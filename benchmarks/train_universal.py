@@ -3,8 +3,11 @@
     python benchmarks/train_universal.py FOLDER [--steps 16000] [--data ../shared/data]
         [--psfs DRIZZLEPAC/pars/psfs]
     python benchmarks/train_universal.py FOLDER --task inpaint [--steps 12000]
+    python benchmarks/train_universal.py FOLDER --task fast [--steps 26000]
 
-The second trains ``universal-inpaint``, which fills, on the same data.
+The second trains ``universal-inpaint``, which fills, on the same data; the third
+``universal-fast``: the channels of ``universal``, as it is installed, that matter most,
+taught by it.
 
 Scenes and tracks are simulated. To these come real cosmic rays, cut from frames that
 are named in REAL (absent ones are left out): differences of CR-SPLIT pairs of HST/STIS,
@@ -35,12 +38,14 @@ from deepcr_ccd.training.dataset import Labels, SimulatedFrames
 from deepcr_ccd.training.fill_frames import FillWindows
 from deepcr_ccd.training.fit import Recipe, train_model
 from deepcr_ccd.training.labelled import LabelledFrames, MixedFrames
+from deepcr_ccd.training.narrowing import narrow
 from deepcr_ccd.training.scenes import KINDS, make_scene, read_psf
 from deepcr_ccd.training.tracks import (
     cut_deposits,
     read_lsst_darks,
     simulate_deposit,
 )
+from deepcr_ccd.zoo import load_model
 
 SIZE = 256
 BATCH = 8
@@ -71,26 +76,32 @@ HUBBLE = ("sparse", "extragalactic", "cluster", "resolved")
 #: Scored are pixels above one sigma; the fainter ends of tracks are left out.
 SCORED = Labels(struck=1.0)
 FPRS = (0.0005, 0.005)
+UNIVERSAL = ModelCard(
+    name="universal",
+    task="mask",
+    architecture="unet",
+    arguments={
+        "in_channels": 1,
+        "width": [32, 32, 64],
+        "levels": 3,
+        "stem": 2,
+        "skip": "add",
+        "merge": 1,
+    },
+    unit=None,
+    transform="noise",
+    instrument="any",
+)
 #: The models, and how many steps each is trained for.
 TASKS = {
-    "mask": (
-        ModelCard(
-            name="universal",
-            task="mask",
-            architecture="unet",
-            arguments={
-                "in_channels": 1,
-                "width": [32, 32, 64],
-                "levels": 3,
-                "stem": 2,
-                "skip": "add",
-                "merge": 1,
-            },
-            unit=None,
-            transform="noise",
-            instrument="any",
+    "mask": (UNIVERSAL, 16000),
+    "fast": (
+        dataclasses.replace(
+            UNIVERSAL,
+            name="universal-fast",
+            arguments={**UNIVERSAL.arguments, "width": [16, 32, 64]},
         ),
-        16000,
+        26000,
     ),
     "inpaint": (
         ModelCard(
@@ -105,6 +116,10 @@ TASKS = {
         12000,
     ),
 }
+
+
+#: Where in its folder each goes.
+SUBFOLDERS = {"mask": "", "inpaint": "inpaint", "fast": "fast"}
 
 
 def cut_stis(path):
@@ -296,7 +311,7 @@ def main():
     card, steps = TASKS[options.task]
     if options.width:
         arguments = {**card.arguments, "width": options.width}
-        if card.task == "mask":
+        if options.task == "mask":
             arguments["levels"] = len(options.width)
         card = dataclasses.replace(card, arguments=arguments)
     recipe = Recipe(
@@ -321,18 +336,25 @@ def main():
             seed=options.seed,
             radius=card.arguments["radius"],
         )
-    start = time.time()
+    known = {}
+    if options.task == "fast":
+        teacher = load_model("universal", device="cpu", precision="float32")
+        frames = (dataset[number]["frame"] for number in range(64))
+        start = narrow(teacher, card.arguments["width"], frames)
+        known = {"teacher": teacher, "start": start}
+    began = time.time()
     libraries = deposits(options.data, 4242, "held out")
     train_model(
         dataset,
         card,
-        options.folder if masks else options.folder / "inpaint",
+        options.folder / SUBFOLDERS[options.task],
         recipe=recipe,
+        **known,
         validate=(validation if masks else fill_validation)(
             options.folder, libraries, options.data, options.psfs
         ),
         report=lambda line: print(
-            f"{(time.time() - start) / 60:6.1f} min  {line}", flush=True
+            f"{(time.time() - began) / 60:6.1f} min  {line}", flush=True
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ __all__ = [
     "ARCHITECTURES",
     "UNet",
     "WindowNetwork",
+    "add_norm",
     "build_network",
     "fold_norm",
     "reduce_precision",
@@ -203,6 +205,58 @@ def fold_norm(network: UNet, arguments: dict) -> UNet:
                 state[f"{key}.bias"] = norm.bias - norm.running_mean * factor
     plain.load_state_dict(state)
     return plain
+
+
+@torch.no_grad()
+def add_norm(network: UNet, arguments: dict, frames: Iterable[torch.Tensor]) -> UNet:
+    """Return the same network with BatchNorm, to be trained: `fold_norm` backwards.
+
+    Parameters
+    ----------
+    network : UNet
+        A network without BatchNorm, in float32.
+    arguments : dict
+        The arguments it was built with.
+    frames : iterable of `torch.Tensor`
+        ``(channels, ny, nx)``: one frame or more as the network sees them, on which
+        the mean and variance of its channels are measured.
+    """
+    sums: dict[nn.Module, list] = {}
+
+    def look(layer: nn.Module, inputs: tuple, output: torch.Tensor) -> None:  # noqa: ARG001
+        values = output - layer.bias.view(-1, 1, 1)
+        new = [values.mean(dim=(0, 2, 3)), values.square().mean(dim=(0, 2, 3)), 1]
+        old = sums.get(layer, (0, 0, 0))
+        sums[layer] = [a + b for a, b in zip(old, new, strict=True)]
+
+    blocks = {
+        f"{name}.{level}": layers
+        for name in ("down", "merge")
+        for level, layers in enumerate(getattr(network, name))
+    }
+    layers = [layer for block in blocks.values() for layer in list(block)[::2]]
+    hooks = [layer.register_forward_hook(look) for layer in layers]
+    for frame in frames:
+        network(frame[None].float())
+    for hook in hooks:
+        hook.remove()
+    normed = UNet(**{**arguments, "norm": True})
+    others = {"up", "out"}
+    state = {k: v for k, v in network.state_dict().items() if k.split(".")[0] in others}
+    for path, block in blocks.items():
+        for number, layer in enumerate(list(block)[::2]):
+            mean, square, count = sums[layer]
+            mean, variance = mean / count, (square / count - (mean / count) ** 2)
+            key, eps = f"{path}.{3 * number}", normed.down[0][1].eps
+            state[f"{key}.weight"] = layer.weight
+            key = f"{path}.{3 * number + 1}"
+            state[f"{key}.running_mean"] = mean
+            state[f"{key}.running_var"] = variance.clamp(min=0)
+            state[f"{key}.weight"] = torch.sqrt(variance.clamp(min=0) + eps)
+            state[f"{key}.bias"] = layer.bias + mean
+            state[f"{key}.num_batches_tracked"] = torch.tensor(count)
+    normed.load_state_dict(state)
+    return normed
 
 
 class Wide(nn.Module):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from deepcr_ccd.networks import UNet, build_network
+from deepcr_ccd.networks import UNet, add_norm, build_network, fold_norm
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3])
@@ -35,3 +35,22 @@ def test_wrong_arguments():
         build_network("unet", {"depth": 3})
     with pytest.raises(ValueError, match="skip='multiply' must be"):
         build_network("unet", {"skip": "multiply"})
+
+
+@pytest.mark.parametrize("skip", ["add", "concatenate"])
+def test_add_norm_changes_nothing_and_is_undone_by_fold_norm(skip):
+    torch.manual_seed(1)
+    arguments = {"width": [6, 10], "levels": 2, "stem": 2, "skip": skip}
+    plain = UNet(**arguments).eval()
+    frames = 3 * torch.randn(5, 1, 32, 24) + 1
+    normed = add_norm(plain, arguments, frames).eval()
+    assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in normed.modules())
+    with torch.inference_mode():
+        expected = plain(frames)
+        torch.testing.assert_close(normed(frames), expected, rtol=1e-3, atol=1e-5)
+        again = fold_norm(normed, arguments)
+        torch.testing.assert_close(again(frames), expected, rtol=1e-3, atol=1e-5)
+        # Its statistics are those of the frames.
+        normed.train()
+        got = normed(frames)
+    torch.testing.assert_close(got, expected, rtol=0.02, atol=2e-3)

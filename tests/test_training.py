@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from scipy import ndimage
 
 from deepcr_ccd import cosmicray_probability, load_model
 from deepcr_ccd.evaluation.scores import RocCurve
-from deepcr_ccd.model import ModelCard
+from deepcr_ccd.model import Model, ModelCard
 from deepcr_ccd.networks import UNet, fold_norm
 from deepcr_ccd.training.dataset import (
     Labels,
@@ -17,6 +19,7 @@ from deepcr_ccd.training.dataset import (
 from deepcr_ccd.training.fill_frames import FillFrames, FillWindows
 from deepcr_ccd.training.fit import Recipe, train_model
 from deepcr_ccd.training.labelled import LabelledFrames
+from deepcr_ccd.training.narrowing import narrow
 from deepcr_ccd.training.pictures import draw_items
 from deepcr_ccd.training.scenes import KINDS, make_psf, make_scene, read_psf
 from deepcr_ccd.training.tracks import (
@@ -412,6 +415,46 @@ def test_fine_tuning_keeps_what_labels_leave_open(data, tmp_path):
     assert after > 0.2 * before
 
 
+def test_a_teacher_says_what_labels_do_not(data, tmp_path):
+    """Its word counts as much as it shall; alone where labels leave a pixel open."""
+    recipe = Recipe(steps=80, batch=8, rate=5e-3, workers=0, checkpoint_every=80)
+    teacher = train_model(data, card(), tmp_path / "a", recipe=recipe, device="cpu")
+    rng = np.random.default_rng(4)
+    frame = rng.normal(100, 5, (96, 96))
+    struck = rng.random(frame.shape) < 0.005
+    frame[struck] += 400
+    clean, every = np.zeros_like(struck), np.ones_like(struck)
+    smaller = dataclasses.replace(
+        card("pupil"), arguments={**card().arguments, "width": [4, 8]}
+    )
+
+    def pupil(folder, ignore, taught):
+        told = LabelledFrames([(frame, clean, ignore)], length=640, size=64, seed=1)
+        recipe = Recipe(
+            steps=150, batch=4, rate=2e-2, warmup=5, workers=0, taught=taught
+        )
+        folder = tmp_path / folder
+        model = train_model(told, smaller, folder, recipe=recipe, teacher=teacher)
+        return model.probability(frame)[struck].mean()
+
+    assert teacher.probability(frame)[struck].mean() > 0.3
+    # The labels lie: there are no cosmic rays. Without a teacher they are believed.
+    assert pupil("b", clean, 0.0) < 0.05
+    assert pupil("c", clean, 1.0) > 0.2
+    assert pupil("d", every, 0.0) > 0.2
+    # It may begin with the teacher's own channels, the first time as they are.
+    frames = [data[number]["frame"] for number in range(8)]
+    start = narrow(teacher, [4, 8], frames)
+    still = Recipe(steps=1, batch=2, rate=0.0, decay=0.0, workers=0)
+    options = {"recipe": still, "start": start, "teacher": teacher}
+    again = train_model(data, smaller, tmp_path / "f", **options)
+    expected, got = (model.probability(frame) for model in (start, again))
+    np.testing.assert_allclose(got, expected, atol=0.02)
+    linear = dataclasses.replace(smaller, transform="scaled")
+    with pytest.raises(ValueError, match="teacher='small' must find cosmic rays, with"):
+        train_model(data, linear, tmp_path / "e", recipe=recipe, teacher=teacher)
+
+
 def test_network_that_fills(data, tmp_path):
     frames = FillFrames(data.scenes, data.deposits, length=4000, size=48, seed=3)
     item = next(item for item in frames if item["mask"].any())
@@ -502,3 +545,50 @@ def test_pictures_of_items(data, tmp_path):
     third = len(whole) // 3
     assert np.abs(whole - other)[2 * third + 20 :].mean() > 0.3
     np.testing.assert_array_equal(whole[: 2 * third - 20], other[: 2 * third - 20])
+
+
+@pytest.mark.parametrize("skip", ["add", "concatenate"])
+@pytest.mark.parametrize("levels", [1, 3])
+def test_narrow_leaves_out_channels_that_say_nothing(rng, skip, levels):
+    """A network that is silent in some channels is the same without them."""
+    width = [6, 5, 7][:levels]
+    arguments = {"width": width, "levels": levels, "stem": 2, "skip": skip}
+    network = UNet(**arguments)
+    torch.manual_seed(3)
+    quiet = []
+    for block in [*network.down, *network.merge]:
+        for layer in list(block)[::2]:
+            quiet.append((layer.weight, layer.bias))
+    quiet += [(up.weight.transpose(0, 1), up.bias) for up in network.up]
+    with torch.no_grad():
+        for weight, bias in quiet:
+            for number in (1, 4):
+                weight[number] = bias[number] = 0
+    described = ModelCard(
+        name="wide",
+        task="mask",
+        architecture="unet",
+        arguments=arguments,
+        unit=None,
+        transform="noise",
+    )
+    wide = Model(described, network, device="cpu")
+    frames = torch.as_tensor(rng.normal(0, 3, (2, 1, 32, 32)))
+    fewer = [number - 2 for number in width]
+    small = narrow(wide, fewer, frames)
+    assert small.card.arguments == {**arguments, "width": fewer}
+    x = frames.float()
+    with torch.inference_mode():
+        expected, got = wide.network(x), small.network(x)
+    assert expected.std() > 0
+    torch.testing.assert_close(got, expected)
+    with pytest.raises(ValueError, match="width=.* must have a number for each level"):
+        narrow(wide, [9] * levels, frames)
+    with pytest.raises(ValueError, match="frames must hold one"):
+        narrow(wide, fewer, [])
+
+
+def test_narrow_takes_networks_that_find():
+    fill = load_model("universal-inpaint")
+    with pytest.raises(ValueError, match="must have a U-Net"):
+        narrow(fill, [8, 8], [torch.zeros(1, 8, 8)])

@@ -17,7 +17,7 @@ from torch import nn
 from ..atomic import atomic_path
 from ..devices import resolve_device
 from ..model import Model, ModelCard
-from ..networks import ARCHITECTURES, build_network, fold_norm
+from ..networks import ARCHITECTURES, add_norm, build_network, fold_norm
 from .pictures import draw_items
 
 __all__ = ["Recipe", "train_model"]
@@ -30,7 +30,8 @@ class Recipe:
     """How long, how fast, and with what to train.
 
     ``bend`` is where the loss of a filling network goes over from the square of the
-    error to the error itself, in the numbers that the network gives.
+    error to the error itself, in the numbers that the network gives; ``taught`` is the
+    share of a teacher's word in what a network is to say.
     """
 
     steps: int = 6000
@@ -41,6 +42,7 @@ class Recipe:
     clip: float = 1.0
     average: float = 0.998
     bend: float = 0.5
+    taught: float = 0.5
     seed: int = 0
     workers: int = 2
     checkpoint_every: int = 250
@@ -54,15 +56,17 @@ def _rate(step: int, recipe: Recipe) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(done, 1)))
 
 
-def _mask_loss(output: torch.Tensor, batch: dict, bend: float) -> torch.Tensor:  # noqa: ARG001
+def _mask_loss(output: torch.Tensor, batch: dict, recipe: Recipe) -> torch.Tensor:
     """Return the mean binary cross-entropy of pixels that are not ignored.
 
-    Where a model was started from, ignored pixels shall stay as they were to it.
+    Where another model was asked, ignored pixels shall be as they are to it; and if it
+    is a teacher, its word counts everywhere.
     """
     target = batch["truth"].float()
     kept = ~batch["ignore"]
-    if "before" in batch:
-        target = torch.where(kept, target, batch["before"])
+    if "told" in batch:
+        mixed = target.lerp(batch["told"], recipe.taught) if batch["taught"] else target
+        target = torch.where(kept, mixed, batch["told"])
         kept = torch.ones_like(kept)
     loss = nn.functional.binary_cross_entropy_with_logits(
         output, target, reduction="none"
@@ -70,10 +74,10 @@ def _mask_loss(output: torch.Tensor, batch: dict, bend: float) -> torch.Tensor: 
     return (loss * kept).sum() / kept.sum().clamp(min=1)
 
 
-def _fill_loss(output: torch.Tensor, batch: dict, bend: float) -> torch.Tensor:
+def _fill_loss(output: torch.Tensor, batch: dict, recipe: Recipe) -> torch.Tensor:
     """Return the mean error of masked pixels: squared where small, plain beyond."""
     loss = nn.functional.huber_loss(
-        output, batch["target"], reduction="none", delta=bend
+        output, batch["target"], reduction="none", delta=recipe.bend
     )
     kept = batch["mask"]
     return (loss * kept).sum() / kept.sum().clamp(min=1)
@@ -96,6 +100,7 @@ def train_model(
     *,
     recipe: Recipe | None = None,
     start: Model | None = None,
+    teacher: Model | None = None,
     device=None,
     validate: Callable[[Model], dict[str, float]] | None = None,
     report: Callable[[str], None] = logger.info,
@@ -121,9 +126,14 @@ def train_model(
         How long, how fast, and with what.
     start : Model, optional
         A model of the same architecture whose weights to start from. It has no
-        BatchNorm, and gets none. Where items are ignored, the network is held to what
-        this model says (as in learning without forgetting: Li & Hoiem 2016,
-        arXiv:1606.09282).
+        BatchNorm, and gets none but with a teacher. Where items are ignored, the
+        network is held to what this model says, or the teacher (as in learning without
+        forgetting: Li & Hoiem 2016, arXiv:1606.09282).
+    teacher : Model, optional
+        For the task "mask": a model, perhaps a slower one, with the card's transform,
+        whose probabilities are mixed with the truth, and stand for it where items are
+        ignored (knowledge distillation: Hinton, Vinyals & Dean 2015,
+        arXiv:1503.02531).
     device : str or torch.device, optional
         Where to train.
     validate : callable, optional
@@ -140,7 +150,8 @@ def train_model(
     Raises
     ------
     ValueError
-        If the dataset is too short, or the model to start from is another network.
+        If the dataset is too short, the model to start from is another network, or
+        the teacher has another task or transform.
     """
     recipe = recipe or Recipe()
     if len(dataset) < recipe.steps * recipe.batch:
@@ -153,12 +164,15 @@ def train_model(
     device = resolve_device(device)
     torch.manual_seed(recipe.seed)
     network = _begin(card, start)
+    if start is not None and teacher is not None:
+        first = (dataset[number]["frame"] for number in range(min(64, len(dataset))))
+        network = add_norm(network, card.arguments, first)
     if not network.windowed:
         network = network.to(memory_format=torch.channels_last)
     network = network.to(device)
     averaged = copy.deepcopy(network)
     # What nobody can label would be forgotten otherwise.
-    keeper = copy.deepcopy(network).eval() if start and card.task == "mask" else None
+    other = _other(card, start, teacher, network)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe.rate, weight_decay=recipe.decay
     )
@@ -192,10 +206,11 @@ def train_model(
     for step, batch in enumerate(loader, start=done + 1):
         batch = {key: value.to(device) for key, value in batch.items()}
         output = _run(network, batch["frame"])
-        if keeper is not None:
+        if other is not None:
             with torch.no_grad():
-                batch["before"] = _run(keeper, batch["frame"]).sigmoid()
-        loss = LOSSES[card.task](output, batch, recipe.bend)
+                batch["told"] = _run(other, batch["frame"]).sigmoid()
+            batch["taught"] = teacher is not None
+        loss = LOSSES[card.task](output, batch, recipe)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
@@ -251,6 +266,29 @@ def _begin(card: ModelCard, start: Model | None) -> nn.Module:
     network = build_network(card.architecture, card.arguments)
     network.load_state_dict(start.network.state_dict())
     return network
+
+
+def _other(
+    card: ModelCard, start: Model | None, teacher: Model | None, network: nn.Module
+) -> nn.Module | None:
+    """Return the network that is asked too: the teacher's, or that started from."""
+    if teacher is None:
+        return copy.deepcopy(network).eval() if start and card.task == "mask" else None
+    taught = (card.task, card.transform, card.transform_arguments)
+    other = teacher.card
+    if card.task != "mask" or taught != (
+        other.task,
+        other.transform,
+        other.transform_arguments,
+    ):
+        raise ValueError(
+            f"teacher={other.name!r} must find cosmic rays, with the transform of the "
+            f"card of {card.name!r}"
+        )
+    asked = build_network(other.architecture, other.arguments)
+    asked.load_state_dict(teacher.network.state_dict())
+    device = next(network.parameters()).device
+    return asked.to(device, memory_format=torch.channels_last).eval()
 
 
 def _finish(averaged: nn.Module, card: ModelCard) -> Model:
