@@ -103,7 +103,9 @@ def finish_fill(folder, frames, trained):
         errors = np.zeros(2)
         for item in items:
             for i, fill in enumerate((Fill("network", model), Fill("median"))):
-                value, _ = fill_frame(item.frame, item.truth, item.ignore, fill)
+                value, _ = fill_frame(
+                    item.frame, item.truth, item.ignore, fill, struck=item.truth
+                )
                 errors[i] += np.sum((value - item.quiet[item.truth]) ** 2.0)
         scores[kind] = f"{errors[0] / errors[1]:.2f}"
     card = dataclasses.replace(

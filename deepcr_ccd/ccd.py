@@ -222,7 +222,9 @@ def cosmicray_probability(
     return frame.stack(planes)
 
 
-def inpaint(data, mask, *, method="auto", model=None, gain=None, device=None):
+def inpaint(
+    data, mask, *, method="auto", model=None, gain=None, struck=False, device=None
+):
     """Fill masked pixels of a frame from what surrounds them.
 
     Parameters
@@ -245,6 +247,9 @@ def inpaint(data, mask, *, method="auto", model=None, gain=None, device=None):
         that of the default model if there is none.
     gain : float, `~astropy.units.Quantity` or str, optional
         In electron/adu, or the header keyword that holds it; for the network.
+    struck : bool
+        Whether masked pixels hold what was there and more, as where a cosmic ray
+        struck. Then a network's fill does not rise above that by more than the noise.
     device : str or torch.device, optional
         Where the network shall run.
 
@@ -295,7 +300,8 @@ def inpaint(data, mask, *, method="auto", model=None, gain=None, device=None):
         bad = detection.unexamined(plane, own, None)
         if target.any() and (target if bad is None else target | bad).all():
             raise ValueError("mask leaves no good pixel to fill from")
-        out[target], sigma[target] = fill_frame(plane, target, bad, fill)
+        told = target if struck else None
+        out[target], sigma[target] = fill_frame(plane, target, bad, fill, struck=told)
     if isinstance(data, u.Quantity):
         return tuple(u.Quantity(a, frame.unit, copy=False) for a in (filled, spread))
     if frame.header is not None:

@@ -281,6 +281,6 @@ def _fill_chunk(
     if targets.any():
         with one_thread(threads):
             cleaned[targets], sigma[targets] = fill_frame(
-                piece, targets, bad | (crmask & ~targets), fill
+                piece, targets, bad | (crmask & ~targets), fill, struck=crmask
             )
     return np.stack([cleaned[core], sigma[core]])

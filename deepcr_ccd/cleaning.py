@@ -144,7 +144,12 @@ def find(frame: Frame, plan: Plan, *, progress: bool = False) -> Found:
         skipped += 0 if bad is None else int(np.count_nonzero(bad))
         if plan.fill.method != "none":
             values, sigma = fill_frame(
-                plane, crmask, bad, plan.fill, tile_size=plan.tile_size
+                plane,
+                crmask,
+                bad,
+                plan.fill,
+                struck=crmask,
+                tile_size=plan.tile_size,
             )
             fills.append(values)
             sigmas.append(sigma)

@@ -15,12 +15,18 @@ from scipy import ndimage
 
 from .windows import ENOUGH, good_pixels, places, read_windows, working_type
 
-__all__ = ["FILLS", "fill_pixels", "keep_within_reach", "median5"]
+__all__ = ["FILLS", "fill_pixels", "keep_below", "keep_within_reach", "median5"]
 
 #: Half-widths of the windows, in px, tried in turn.
 RADII = (2, 3, 5, 8)
 #: Scale length of the weights of "interpolate", in px.
 KERNEL = 1.25
+#: Half-width in px of the window from which a struck pixel's noise is taken; and how
+#: far, in units of it, a fill may rise above what the pixel holds.
+NEAR = 6
+MARGIN = 2
+#: The lower quartile of the size of differences of two numbers of noise 1.
+QUARTILE = 0.4506
 
 Window = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -148,6 +154,63 @@ def keep_within_reach(
         return limited, _spread(window, limited, None, 1)
 
     return _over_windows(data, targets, bad, summarise)
+
+
+def keep_below(
+    data: np.ndarray,
+    targets: np.ndarray,
+    bad: np.ndarray | None,
+    fill: np.ndarray,
+    struck: np.ndarray,
+) -> np.ndarray:
+    """Limit fills to what struck pixels hold, as cosmic rays only add to a pixel.
+
+    A network cannot know how far the core of a sharp star rises that is hidden from
+    it; the pixel itself says how far at most, but for its noise. That is taken from
+    the smaller half of the differences between neighbours, which are the noise's even
+    beside a star.
+
+    Parameters
+    ----------
+    data, targets, bad, fill
+        As for `keep_within_reach`.
+    struck : `~numpy.ndarray`
+        bool, ``(ny, nx)``, True where ``data`` holds what was there and more.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        A new array, one value a target.
+    """
+    fill = fill.copy()
+    rows, columns = places(targets)
+    held = data[rows, columns]
+    above = np.flatnonzero(struck[rows, columns] & (fill > held))
+    if not above.size:
+        return fill
+    at = rows[above], columns[above]
+    for values, good, which in read_windows(data, good_pixels(targets, bad), *at, NEAR):
+        these = above[which]
+        highest = held[these] + MARGIN * _neighbours_noise(values, good)
+        fill[these] = np.minimum(fill[these], highest)
+    return fill
+
+
+def _neighbours_noise(values: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Return the noise in windows, from the quartile of differences; 0 of too few."""
+    width = int(np.sqrt(values.shape[1]))
+    shape = (-1, width, width)
+    values, good = values.reshape(shape), good.reshape(shape)
+    pairs = ((np.s_[:, :, 1:], np.s_[:, :, :-1]), (np.s_[:, 1:], np.s_[:, :-1]))
+    steps = [
+        np.where(good[a] & good[b], np.abs(values[a] - values[b]), np.inf)
+        for a, b in pairs
+    ]
+    steps = np.concatenate([step.reshape(len(values), -1) for step in steps], axis=1)
+    steps.sort(axis=1)
+    number = np.isfinite(steps).sum(axis=1)
+    quartile = np.take_along_axis(steps, number[:, None] // 4, axis=1)[:, 0]
+    return np.where(number >= ENOUGH, quartile / QUARTILE, 0)
 
 
 def median5(data: np.ndarray, targets: np.ndarray) -> np.ndarray:

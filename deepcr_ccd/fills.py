@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .filling import FILLS, fill_pixels, keep_within_reach
+from .filling import FILLS, fill_pixels, keep_below, keep_within_reach
 from .frame import Frame
 from .model import Model
 from .noise import unit_factor
@@ -101,6 +101,7 @@ def fill_frame(
     bad: np.ndarray | None,
     fill: Fill,
     *,
+    struck: np.ndarray | None = None,
     tile_size: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute fills for struck pixels.
@@ -115,6 +116,9 @@ def fill_frame(
         Pixels whose data must not be used.
     fill : Fill
         From `choose_fill`.
+    struck : `~numpy.ndarray`, optional
+        bool, ``(ny, nx)``, True where the plane holds what was there and more, as
+        where a cosmic ray struck: there a network's fill is kept below that.
     tile_size : int, optional
         Core of a tile, in px.
 
@@ -131,4 +135,6 @@ def fill_frame(
     seen = Plane(plane, fill.factor, finite=False)
     values = fill.network.fill(seen, targets, bad=bad, tile_size=tile_size)
     values /= fill.factor
+    if struck is not None:
+        values = keep_below(plane, targets, bad, values, struck)
     return keep_within_reach(plane, targets, bad, values)

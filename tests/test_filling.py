@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from deepcr_ccd.filling import FILLS, fill_pixels, keep_within_reach, median5
+from deepcr_ccd.filling import (
+    FILLS,
+    fill_pixels,
+    keep_below,
+    keep_within_reach,
+    median5,
+)
 
 METHODS = sorted(FILLS)
 
@@ -167,3 +173,39 @@ def test_fills_from_elsewhere_are_kept_within_reach():
     assert wide[0] > 3 * spread[0]
     below, _ = keep_within_reach(frame, targets, bad, np.array([-1e6]))
     assert below == pytest.approx([low - (high - low) / 2])
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-3, 4e5])
+def test_fills_stay_below_what_struck_pixels_hold(rng, unit):
+    """Cosmic rays only add: a fill above the pixel is wrong, but for the noise."""
+    y, x = np.indices((60, 64))
+    star = 3e4 * np.exp(-((y - 30) ** 2 + (x - 30) ** 2) / 2)
+    frame = unit * (100 + star + rng.normal(0, 5, star.shape))
+    targets = np.zeros(frame.shape, dtype=bool)
+    targets[30:32, 30] = targets[10, 10] = targets[50, 50:53] = True
+    bad = np.zeros_like(targets)
+    bad[8:13, 8:13] = True
+    bad[10, 10] = False
+    held = frame[targets]
+    fill = held + unit * np.array([1e3, 4.0, 1e4, -30.0, 6.0, 4e4])
+    before = fill.copy()
+    limited = keep_below(frame, targets, bad, fill, targets)
+    np.testing.assert_array_equal(fill, before)
+    over = (limited - held) / unit
+    # Within the noise, or below, they stay; two sigma is the most.
+    np.testing.assert_allclose(over[[1, 3, 4]], [4, -30, 6], atol=1e-3)
+    assert 6 < over[0] < 14
+    assert 6 < over[5] < 14
+    # The slope of a star counts as noise, but for a trifle of its 30,000 electrons.
+    assert 6 < over[2] < 50
+    other = keep_below(frame, targets, bad, fill, np.zeros_like(targets))
+    np.testing.assert_array_equal(other, fill)
+
+
+def test_grown_masks_bias_no_fill(rng):
+    """Where nothing was added, the fill is as often above the pixel as below."""
+    frame = rng.normal(100, 5, (300, 300))
+    targets = rng.random(frame.shape) < 0.05
+    fill = np.full(targets.sum(), 100.0)
+    limited = keep_below(frame, targets, np.zeros_like(targets), fill, targets)
+    assert abs(limited.mean() - 100) < 0.02 * 5

@@ -241,7 +241,9 @@ def test_fills_are_nearer_the_truth_than_medians(kind, gain):
     squares = np.zeros(2)
     for item in observations(kind, number=6, seed=3):
         for i, fill in enumerate((Fill("network", network), Fill("median"))):
-            value, sigma = fill_frame(item.frame, item.truth, None, fill)
+            value, sigma = fill_frame(
+                item.frame, item.truth, None, fill, struck=item.truth
+            )
             squares[i] += np.sum((value - item.quiet[item.truth]) ** 2.0)
             assert (sigma > 0).all()
     assert gain * squares[0] < squares[1], squares
