@@ -57,7 +57,7 @@ def job_detect():
     return lambda x: detect_cosmics(x, device="cpu")
 
 
-def job_file():
+def job_file(model="universal"):
     """Return the whole command, from one FITS file to another."""
     import tempfile
 
@@ -71,7 +71,8 @@ def job_file():
         path = os.path.join(folder, f"{x.shape[0]}.fits")
         fits.PrimaryHDU(x).writeto(path, overwrite=True)
         start = time.perf_counter()
-        command(["clean", path, "-o", folder + "/out", "--overwrite", "--quiet"])
+        how = ["--model", model, "--overwrite", "--quiet"]
+        command(["clean", path, "-o", folder + "/out", *how])
         return time.perf_counter() - start
 
     return run
@@ -134,6 +135,11 @@ JOBS = {
     "universal, detect_cosmics": job_detect,
     "universal, file to file": job_file,
     "universal, mask and fill": lambda: job_clean("universal", "auto"),
+    "universal-fast, mask": lambda: job_mask("universal-fast"),
+    "universal-fast, mask, torch": lambda: job_mask("universal-fast", engine="torch"),
+    "universal-fast, mask, int8": lambda: job_mask("universal-fast", precision="int8"),
+    "universal-fast, file to file": lambda: job_file("universal-fast"),
+    "universal-fast, mask and fill": lambda: job_clean("universal-fast", "auto"),
     "ACS-WFC, mask": job_mask,
     "ACS-WFC, mask, torch": lambda: job_mask(engine="torch"),
     "ACS-WFC, mask, float32": lambda: job_mask(precision="float32"),

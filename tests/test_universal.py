@@ -26,6 +26,9 @@ from deepcr_ccd.training.tracks import simulate_deposit
 
 THREE = np.ones((3, 3), dtype=bool)
 
+#: For what must hold of the default and of the fast model alike.
+both = pytest.mark.parametrize("model", ["universal", "universal-fast"])
+
 
 def observations(kind, number=3, seed=8):
     """Held-out frames: scenes and tracks of seeds that training does not use."""
@@ -52,12 +55,13 @@ def test_it_is_the_default_and_needs_no_other_package(ccd, monkeypatch):
     table = list_models()
     assert table["name"][table["installed"]].tolist() == [
         "universal",
+        "universal-fast",
         "universal-inpaint",
     ]
 
 
 def test_cards_say_where_they_come_from():
-    for name in ("universal", "universal-inpaint"):
+    for name in ("universal", "universal-fast", "universal-inpaint"):
         card = load_model(name, device="cpu").card
         assert card.instrument == "any"
         assert card.unit is None
@@ -65,7 +69,7 @@ def test_cards_say_where_they_come_from():
             assert getattr(card, field), field
     folder = importlib.resources.files("deepcr_ccd") / "data"
     sizes = [p.stat().st_size for p in folder.iterdir() if p.suffix == ".safetensors"]
-    assert len(sizes) == 2
+    assert len(sizes) == 3
     assert sum(sizes) < 4e6
 
 
@@ -90,11 +94,13 @@ def test_tiles_do_not_matter(ccd):
         np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
-def test_pure_noise(rng):
+@both
+def test_pure_noise(rng, model):
     frame = rng.normal(100, 10, (1024, 1024)).astype(np.float32)
-    assert cosmicray_deepcr(frame, inpaint=None)[1].sum() <= 3
+    assert cosmicray_deepcr(frame, model=model, inpaint=None)[1].sum() <= 3
 
 
+@both
 @pytest.mark.parametrize(
     ("kind", "least"),
     [
@@ -104,10 +110,10 @@ def test_pure_noise(rng):
         ("spectrum", 72),
     ],
 )
-def test_rays_are_found_and_the_rest_left_alone(kind, least):
+def test_rays_are_found_and_the_rest_left_alone(kind, least, model):
     roc = RocCurve()
     for item in observations(kind):
-        p = cosmicray_probability(item.frame)
+        p = cosmicray_probability(item.frame, model=model)
         roc.add(p, item.truth, item.ignore)
         clean = ~item.truth & ~item.ignore
         assert (p[clean] > 0.5).mean() < 2e-3
@@ -196,21 +202,23 @@ def test_borders_without_data_are_left_alone():
     assert cosmicray_deepcr(frame, inpaint=None)[1].sum() <= 20
 
 
-def test_the_frame_of_astroscrappys_own_tests():
+@both
+def test_the_frame_of_astroscrappys_own_tests(model):
     from astroscrappy.tests import fake_data
 
     np.random.seed(200)  # noqa: NPY002
     frame, struck = fake_data.make_fake_data()
-    crmask, _ = detect_cosmics(frame)
+    crmask, _ = detect_cosmics(frame, model=model)
     assert struck.sum() == 100
     assert (crmask & struck).sum() == 100
     assert not (crmask & ~ndimage.binary_dilation(struck, THREE)).any()
 
 
-def test_a_real_spectrum():
+@both
+def test_a_real_spectrum(model):
     folder = importlib.resources.files("astroscrappy") / "tests" / "data"
     frame = fits.getdata(str(folder / "gmos.fits"), "SCI").astype(np.float32)
-    crmask, cleaned = detect_cosmics(frame)
+    crmask, cleaned = detect_cosmics(frame, model=model)
     groups, number = ndimage.label(ndimage.binary_dilation(crmask, THREE), THREE)
     sizes = np.sort(ndimage.sum_labels(crmask, groups, np.arange(1, number + 1)))
     # Two long tracks, and next to nothing else on sky lines and noise.
@@ -219,11 +227,12 @@ def test_a_real_spectrum():
     assert cleaned[crmask].max() < frame[crmask].max() / 2
 
 
-def test_a_real_star_is_left_alone():
+@both
+def test_a_real_star_is_left_alone(model):
     ccd, _, origin = example_frame()
     if "simulated" in origin:
         pytest.skip("ccdproc's frame is absent")
-    crmask = cosmicray_deepcr(ccd).mask
+    crmask = cosmicray_deepcr(ccd, model=model).mask
     _, number = ndimage.label(crmask, THREE)
     assert 12 <= number <= 24
     stars = np.zeros_like(crmask)
