@@ -3,7 +3,7 @@
     python benchmarks/finish_universal.py FOLDER [--threshold 0.55] [--seed 2]
         [--psfs DRIZZLEPAC/pars/psfs]
     python benchmarks/finish_universal.py FOLDER --task inpaint [--seed 3]
-    python benchmarks/finish_universal.py FOLDER --task fast [--threshold 0.55]
+    python benchmarks/finish_universal.py FOLDER --task fast [--threshold 0.6]
 
 FOLDER is where train_universal.py wrote weights and held-out scenes; the seed and
 --psfs are what it was given. Calibration and scores are measured here, on held-out
