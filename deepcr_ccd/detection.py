@@ -14,7 +14,6 @@ from .frame import Frame
 from .model import Model
 from .noise import resolve_readnoise, unit_factor
 from .plane import Plane
-from .tiling import row_blocks
 
 __all__ = [
     "Examination",
@@ -27,9 +26,6 @@ __all__ = [
     "unexamined",
     "warn_unused",
 ]
-
-#: Pixels whose probability is held at a time.
-BAND = 32_000_000
 
 
 class Examination(NamedTuple):
@@ -211,7 +207,7 @@ def find_cosmics(
 ) -> np.ndarray:
     """Return the mask of the cosmic rays of a plane.
 
-    What `threshold_mask` makes of `examine`, without all of the probability in memory.
+    What `threshold_mask` makes of `examine`, without the probability in memory.
 
     Parameters
     ----------
@@ -225,19 +221,17 @@ def find_cosmics(
     `~numpy.ndarray`
         bool, ``(ny, nx)``.
     """
-    crmask = np.zeros(plane.shape, dtype=bool)
     if bad is not None and bad.all():
-        return crmask
+        return np.zeros(plane.shape, dtype=bool)
     seen = Plane(plane, factor, bad, model.network.radius)
-    prepared = model.prepare(seen, bad, **facts)
-    for rows in row_blocks(plane.shape, BAND):
-        crmask[rows] = threshold < model.probability(
-            seen,
-            prepared=prepared,
-            region=((rows.start, rows.stop), (0, plane.shape[1])),
-            tile_size=tile_size,
-            progress=progress,
-        )
+    crmask = model.probability(
+        seen,
+        bad=bad,
+        tile_size=tile_size,
+        progress=progress,
+        threshold=threshold,
+        **facts,
+    )
     if bad is not None:
         crmask &= ~bad
     return _grow(crmask, grow, bad)

@@ -29,6 +29,7 @@ def run_over_tiles(
     tile_size: int | None = None,
     progress: bool = False,
     description: str = "",
+    dtype: type = np.float32,
 ) -> np.ndarray:
     """Map a function over tiles, with smaller tiles if memory runs out.
 
@@ -52,11 +53,13 @@ def run_over_tiles(
         Show a progress bar.
     description : str
         What the bar says.
+    dtype : type
+        What the function returns.
 
     Returns
     -------
     `~numpy.ndarray`
-        float32, of the shape of the region.
+        Of the shape of the region.
 
     Raises
     ------
@@ -65,7 +68,7 @@ def run_over_tiles(
     """
     shape = frames[0].shape
     wanted = shape if region is None else tuple(stop - start for start, stop in region)
-    out = np.empty(wanted, dtype=np.float32)
+    out = np.empty(wanted, dtype=dtype)
     if tile_size is None:
         size = choose_tiles(device, network.radius, wanted, engine)
     else:

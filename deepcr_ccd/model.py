@@ -145,6 +145,7 @@ class Model:
         progress: bool = False,
         prepared: Callable | None = None,
         region: tuple[tuple[int, int], tuple[int, int]] | None = None,
+        threshold: float | None = None,
         **facts,
     ) -> np.ndarray:
         """Return the probability that a cosmic ray struck each pixel.
@@ -163,13 +164,15 @@ class Model:
             From `prepare`, where that is done already.
         region : tuple, optional
             Rows and columns that are wanted, as ``(start, stop)``; by default all.
+        threshold : float, optional
+            Tell where the probability is above it, in a quarter of the memory.
         **facts
             What is known of the noise, for transforms that use it.
 
         Returns
         -------
         `~numpy.ndarray`
-            float32, of the shape of the region, in [0, 1].
+            float32, of the shape of the region, in [0, 1]; with a threshold, bool.
         """
         self.require("mask")
         frame = _as_plane(frame)
@@ -177,10 +180,16 @@ class Model:
         run = self._run
 
         def function(tile: Tile, values: np.ndarray) -> np.ndarray:
-            return run(apply(values, tile)[np.newaxis])
+            found = run(apply(values, tile)[np.newaxis])
+            return found if threshold is None else found > threshold
 
         return self._map(
-            function, [frame], region=region, tile_size=tile_size, progress=progress
+            function,
+            [frame],
+            region=region,
+            tile_size=tile_size,
+            progress=progress,
+            dtype=np.float32 if threshold is None else bool,
         )
 
     def fill(

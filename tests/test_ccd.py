@@ -21,7 +21,7 @@ from conftest import random_model
 from scipy import ndimage
 
 import deepcr_ccd
-from deepcr_ccd import detection, inpaint
+from deepcr_ccd import inpaint
 from deepcr_ccd.ccd import KEYWORDS
 from deepcr_ccd.detection import count_objects
 from deepcr_ccd.filling import fill_pixels
@@ -456,17 +456,16 @@ def test_grow(ccd, truth):
 
 
 @pytest.mark.parametrize("bad", [False, True])
-def test_large_frames_are_examined_band_by_band(ccd, bad, monkeypatch):
+def test_the_mask_is_where_the_probability_is_above_the_threshold(ccd, bad):
     frame = ccd.copy()
     if bad:
         frame.data[40:44, 30:50] = np.nan
         frame.data[::17, ::13] = np.inf
-    options = {"grow": 1.5, "inpaint": "median"}
-    whole = cosmicray_deepcr(frame, **options)
-    monkeypatch.setattr(detection, "BAND", 37 * ccd.shape[1])
-    bands = cosmicray_deepcr(frame, **options)
-    np.testing.assert_array_equal(bands.mask, whole.mask)
-    np.testing.assert_array_equal(bands.data, whole.data)
+    probability = cosmicray_probability(frame)
+    assert np.isnan(probability).any() == bad
+    for threshold in (0.2, 0.9):
+        found = cosmicray_deepcr(frame, threshold=threshold, inpaint=None)
+        np.testing.assert_array_equal(found.mask, probability > threshold)
 
 
 def test_stack_is_cleaned_plane_by_plane(ccd):

@@ -11,7 +11,7 @@ from astropy import units as u
 from astropy.io import fits
 
 import deepcr_ccd
-from deepcr_ccd import detection, windows
+from deepcr_ccd import windows
 from deepcr_ccd.atomic import atomic_path
 from deepcr_ccd.ccd import KEYWORDS
 from deepcr_ccd.files import FitsFile, write_masks
@@ -359,8 +359,7 @@ def test_stack(tmp_path, ccd):
 
 
 def test_a_large_image_takes_few_bytes_a_pixel(tmp_path, monkeypatch):
-    """It is mapped; its probability is held in bands, and nothing of it is copied."""
-    monkeypatch.setattr(detection, "BAND", 640_000)
+    """It is mapped, its probability is never held, and nothing of it is copied."""
     monkeypatch.setattr(windows, "PIXELS", 640_000)
     monkeypatch.setattr(windows, "ELEMENTS", 200_000)
     data = np.random.default_rng(0).normal(100, 5, (3000, 3200)).astype(np.float32)
