@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage
 
 from .filling import fill_pixels
@@ -68,6 +69,21 @@ class Plane:
     def __getitem__(self, index) -> np.ndarray:
         """Return some pixels, float32 and finite, bad ones as they are."""
         return to_float32(self.data[index], self.factor, finite=not self.finite)
+
+    def cut(
+        self, rows: np.ndarray, columns: np.ndarray, size: tuple[int, int]
+    ) -> np.ndarray:
+        """Return windows, float32 and finite, bad pixels as they are, as a new array.
+
+        Parameters
+        ----------
+        rows, columns : `~numpy.ndarray`
+            int, where they begin; they lie within the frame.
+        size : tuple of int
+            Their height and width in px.
+        """
+        windows = sliding_window_view(self.data, size)[rows, columns]
+        return to_float32(windows, self.factor, finite=not self.finite)
 
     def read(self, tile: Tile) -> np.ndarray:
         """Return the pixels of a tile's read, float32; possibly a view, not to write.

@@ -23,7 +23,7 @@ ELEMENTS = 2_000_000
 PIXELS = 4_000_000
 #: Where windows have fewer elements than this share of the rows that they lie in, only
 #: they are read.
-SPARSE = 0.3
+SPARSE = 1.0
 #: Good pixels that a window must hold to be used.
 ENOUGH = 8
 #: Places that a thread works on at a time.
@@ -139,16 +139,51 @@ def read_windows(
 def _gather(
     data: np.ndarray, good: np.ndarray, rows: np.ndarray, columns: np.ndarray, radius
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read windows pixel by pixel, and nothing else."""
+    """Read windows and nothing else: line by line, or across the edge by pixels."""
+    ny, nx = data.shape
+    width = 2 * radius + 1
+    inside = (rows >= radius) & (rows < ny - radius)
+    inside &= (columns >= radius) & (columns < nx - radius)
+    inside &= isinstance(data, np.ndarray) or hasattr(data, "cut")
+    shape = (rows.size, width, width)
+    kept = np.empty(shape, dtype=bool)
+    values = None
+    for which, take in ((inside, _cut), (~inside, _pick)):
+        if not which.any():
+            continue
+        part, usable = take(data, good, rows[which], columns[which], radius)
+        part = part.astype(working_type(part.dtype), copy=False)
+        usable &= np.isfinite(part)
+        part[~usable] = 0
+        if values is None:
+            values = np.empty(shape, dtype=part.dtype)
+        values[which], kept[which] = part, usable
+    return values, kept
+
+
+def _cut(
+    data: np.ndarray, good: np.ndarray, rows: np.ndarray, columns: np.ndarray, radius
+) -> tuple[np.ndarray, np.ndarray]:
+    """Copy windows that lie within the frame."""
+    place = rows - radius, columns - radius
+    size = (2 * radius + 1,) * 2
+    if isinstance(data, np.ndarray):
+        values = sliding_window_view(data, size)[place]
+    else:
+        values = data.cut(*place, size)
+    return values, sliding_window_view(good, size)[place]
+
+
+def _pick(
+    data: np.ndarray, good: np.ndarray, rows: np.ndarray, columns: np.ndarray, radius
+) -> tuple[np.ndarray, np.ndarray]:
+    """Copy windows that may reach across the edge, pixel by pixel."""
     line = np.arange(-radius, radius + 1)
     y, x = rows[:, None] + line, columns[:, None] + line
     ny, nx = data.shape
     inside = ((y >= 0) & (y < ny))[:, :, None] & ((x >= 0) & (x < nx))[:, None, :]
     at = y.clip(0, ny - 1)[:, :, None], x.clip(0, nx - 1)[:, None, :]
-    values = data[at]
-    values = values.astype(working_type(values.dtype), copy=False)
-    usable = good[at] & inside & np.isfinite(values)
-    return np.where(usable, values, 0), usable
+    return data[at], good[at] & inside
 
 
 def _slice(

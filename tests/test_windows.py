@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from deepcr_ccd import windows
+from deepcr_ccd.plane import Plane
 from deepcr_ccd.windows import map_windows, read_windows, window_units
 
 
@@ -40,6 +41,18 @@ def test_windows_are_what_lies_around(rng, dtype, bound, sparse, monkeypatch):
         np.testing.assert_array_equal(usable, expected[1][which])
         seen[which] += 1
     assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("dtype", [">i2", np.float32, np.float64])
+def test_windows_of_a_plane_are_those_of_its_pixels(rng, dtype):
+    data = rng.integers(0, 3000, (40, 50)).astype(dtype)
+    good = rng.random(data.shape) < 0.8
+    rows, columns = rng.integers(0, 40, 30), rng.integers(0, 50, 30)
+    plane = Plane(data, 0.5, finite=False)
+    (found,) = read_windows(plane, good, rows, columns, 4)
+    values, usable = one_by_one(data * 0.5, good, rows, columns, 4)
+    np.testing.assert_allclose(found.values, values[found.which])
+    np.testing.assert_array_equal(found.good, usable[found.which])
 
 
 def test_few_windows_are_read_alone(rng):
