@@ -66,14 +66,13 @@ def main():
     """Compare as the command line asks."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--model", type=Path, help="in place of the one that ships")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--psfs", type=Path)
     parser.add_argument("--limits", type=float, nargs=2, metavar=("STRUCK", "PEAK"))
     parser.add_argument("--output", type=Path, help="folder for table and figure")
     options = parser.parse_args()
-    path = options.model or options.folder / "universal.safetensors"
-    models = {"universal": load_model(path, device="cpu")}
+    models = {"universal": load_model(options.model or "universal", device="cpu")}
     own = list(models.values())
     if own[0].card.ranges and own[0].engine == "openvino":
         own.append(own[0].to(precision="int8"))
