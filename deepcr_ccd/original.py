@@ -141,7 +141,7 @@ class deepCR:  # noqa: N801
             mask = crmask.astype(np.float32) if binary else probability
             if not inpaint:
                 return mask
-            return mask, self._fill(image, crmask, bad, crmask, tile_size)
+            return mask, self._fill(image, crmask, bad, tile_size)
 
     def inpaint(self, img0, mask) -> np.ndarray:
         """Fill an image under a mask.
@@ -166,23 +166,20 @@ class deepCR:  # noqa: N801
         image = _read_image(img0)
         targets = as_mask(mask, image.shape, "mask")
         bad = detection.unexamined(image, None, None)
-        return self._fill(image, targets, bad, None, None)
+        return self._fill(image, targets, bad, None)
 
     def _fill(
         self,
         image: np.ndarray,
         targets: np.ndarray,
         bad: np.ndarray | None,
-        struck: np.ndarray | None,
         tile_size: int | None,
     ) -> np.ndarray:
         fill = Fill("median")
         if self.inpaint_model is not None:
             fill = Fill("network", self.inpaint_model)
         cleaned = image.astype(np.float32)
-        values, _ = fill_frame(
-            image, targets, bad, fill, struck=struck, tile_size=tile_size
-        )
+        values, _ = fill_frame(image, targets, bad, fill, tile_size=tile_size)
         cleaned[targets] = values
         return cleaned
 
