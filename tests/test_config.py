@@ -58,6 +58,7 @@ def test_a_model_for_my_camera(folder, capsys):
         ("[data]\nsets = [", "is not a TOML file"),
         ("[dada]\nsets = []", r"section \[dada\] is unknown; allowed are data, model"),
         ("[data]\nset = []", r"'set' in \[data\] is unknown; allowed are core"),
+        ("[training]\ntaught = 0.5", r"'taught' in \[training\] is unknown"),
         ("[data]\nsets = [['a']]", r"\[model\] needs an entry 'name'"),
         ("[model]\nname = 'a'", r"\[data\] needs an entry 'sets'"),
     ],

@@ -24,6 +24,8 @@ ENTRIES = {
     "model": {"name", "start", "threshold", "instrument", "description"},
     "training": {field.name for field in dataclasses.fields(Recipe)} | {"folder"},
 }
+# There is no teacher here.
+ENTRIES["training"] -= {"taught"}
 #: Fine-tuning takes a lower rate than training from nothing.
 TUNING = {"steps": 1000, "rate": 1e-4, "warmup": 100}
 
@@ -39,7 +41,7 @@ def read_config(path: str | os.PathLike) -> dict[str, dict]:
         ``gain``, ``satlevel``, ``unit``, ``core``, ``grow``, ``size``), ``model``
         (``name``; ``start``, a model to fine-tune or "" for a new network;
         ``threshold``, ``instrument``, ``description``) and ``training`` (``folder``,
-        and fields of `~deepcr_ccd.training.fit.Recipe`).
+        and fields of `~deepcr_ccd.training.fit.Recipe` but ``taught``).
 
     Returns
     -------
