@@ -25,13 +25,26 @@ _FIRST = threading.Lock()
 
 
 @functools.cache
+def _core():
+    """Return the one way in to OpenVINO, which must last as long as the process.
+
+    Its CPU plugin gives the thread that loads it another stack for signals, and takes
+    that back from the thread that unloads it. Were these two threads, the first would
+    be left with a stack that is no longer its own, and the next signal, be it only a
+    child's end or Ctrl-C, would crash the process or write over what is there now.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
+@functools.cache
 def has_openvino() -> bool:
     """Tell whether OpenVINO is installed, and works, and is not too old."""
     try:
-        import openvino
         from openvino import opset13  # noqa: F401
 
-        return "CPU" in openvino.Core().available_devices
+        return "CPU" in _core().available_devices
     except (ImportError, OSError, RuntimeError):
         return False
 
@@ -70,7 +83,7 @@ class OpenVINOEngine:
         ranges: Sequence = (),
     ):
         try:
-            import openvino
+            core = _core()
         except ImportError as error:
             raise ImportError(
                 'engine="openvino" needs OpenVINO: pip install "deepcr_ccd[openvino]"'
@@ -88,7 +101,7 @@ class OpenVINOEngine:
         self._idle: queue.SimpleQueue = queue.SimpleQueue()
         with _FIRST:
             graph = _graph(network, self._split, quantized)
-            self._compiled = openvino.Core().compile_model(graph, "CPU", options)
+            self._compiled = core.compile_model(graph, "CPU", options)
             smallest = (network.in_channels, network.stride, network.stride)
             self(np.zeros(smallest, dtype=np.float32))
 

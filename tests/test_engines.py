@@ -17,6 +17,7 @@ from deepcr_ccd import (
     cosmicray_probability,
     engines,
     load_model,
+    openvino_graph,
 )
 from deepcr_ccd.card import ModelCard
 from deepcr_ccd.model import Model
@@ -108,6 +109,28 @@ def test_tiles_and_threads_change_nothing(rng):
             np.testing.assert_allclose(result, whole, atol=1e-5)
 
 
+#: A model that goes where it did not come from, and a signal after that.
+SIGNAL = """
+import signal, sys, threading
+from deepcr_ccd import load_model
+from deepcr_ccd.openvino_graph import OpenVINOEngine
+
+network = load_model("universal", device="cpu", engine="torch").network
+engines = [OpenVINOEngine(network, "float32", wide_input=False)]
+thread = threading.Thread(target=engines.clear)
+thread.start()
+thread.join()
+signal.signal(signal.SIGINT, lambda *_: sys.exit(12))
+signal.raise_signal(signal.SIGINT)
+"""
+
+
+@needs_openvino
+def test_signals_come_after_a_model_has_gone_in_another_thread():
+    done = subprocess.run([sys.executable, "-c", SIGNAL], timeout=120)
+    assert done.returncode == 12
+
+
 #: Threads that all run an engine which no one has run, in a process of their own.
 RACE = """
 import os, sys, threading
@@ -175,6 +198,8 @@ def broken(monkeypatch):
             return imported(name, *args, **kwargs)
 
         monkeypatch.setattr(builtins, "__import__", fail)
+        # What was imported before is kept for good, and not looked for again.
+        monkeypatch.setattr(openvino_graph, "_core", openvino_graph._core.__wrapped__)
 
     return break_with
 

@@ -494,4 +494,5 @@ def test_real_compressed_frames(data_folder, tmp_path):
             assert a.dtype == b.dtype == np.uint16
             np.testing.assert_array_equal(a[~result.mask], b[~result.mask])
             assert new["SCI", ver].compression_type == "RICE_1"
-            assert new["SCI", ver].header["BZERO"] == 32768
+            # older astropy takes it out of the header once the data were read
+            assert fits.getval(tmp_path / "b.fits", "BZERO", ("SCI", ver)) == 32768
