@@ -30,6 +30,7 @@ def run_over_tiles(
     progress: bool = False,
     description: str = "",
     dtype: type = np.float32,
+    reflect: bool = True,
 ) -> np.ndarray:
     """Map a function over tiles, with smaller tiles if memory runs out.
 
@@ -40,7 +41,7 @@ def run_over_tiles(
     frames : sequence of `~deepcr_ccd.plane.Plane` or of `~numpy.ndarray`
         Inputs, ``(ny, nx)``.
     network : torch.nn.Module
-        Its radius and stride say how tiles overlap, and where they start.
+        Its halo and stride say how tiles overlap, and where they start.
     device : torch.device
         Where it runs.
     region : tuple, optional
@@ -55,6 +56,8 @@ def run_over_tiles(
         What the bar says.
     dtype : type
         What the function returns.
+    reflect : bool
+        Whether the frame goes on by reflection, or ends, where it ends.
 
     Returns
     -------
@@ -75,7 +78,12 @@ def run_over_tiles(
         size = (_check(tile_size),) * 2
     while True:
         tiles = plan_tiles(
-            shape, size, radius=network.radius, stride=network.stride, region=region
+            shape,
+            size,
+            halo=network.halo,
+            stride=network.stride,
+            region=region,
+            reflect=reflect,
         )
         try:
             with tile_threads(device, out.size, len(tiles)) as mapped:

@@ -35,7 +35,7 @@ class Model:
     card : ModelCard
         What the network needs.
     network : torch.nn.Module
-        The network, with the attributes ``radius`` and ``stride``.
+        The network, with the attributes ``radius``, ``halo`` and ``stride``.
     device : str or torch.device, optional
         Where it runs; None takes CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16", "int8"}, optional
@@ -354,6 +354,7 @@ class Model:
             self.device,
             engine=self.engine,
             description=self.card.name,
+            reflect=TRANSFORMS[self.card.transform].reflect,
             **options,
         )
 

@@ -121,6 +121,20 @@ class UNet(nn.Module):
         convolutions = sum(both << level for level in range(self.levels - 1))
         return self.stem * convolutions + 2 * self.stride + self.stride - 1
 
+    @property
+    def halo(self) -> int:
+        """What a tile needs around it in px, if it begins and ends on the stride."""
+        down, up = self.convolutions
+        # How far before the tile, in pixels of a level, what is needed there begins;
+        # half a pixel of the next level is a whole one.
+        reach = 0
+        for _ in range(self.levels - 1):
+            reach = (reach + up + 1) // 2
+        for _ in range(self.levels - 1):
+            reach = 2 * (reach + down)
+        reach = self.stem * (reach + down)
+        return -(-reach // self.stride) * self.stride
+
     def inner_layers(self) -> list[nn.Module]:
         """Return convolutions but the first and the last, in the order they run in."""
         layers = [layer for block in self.down for layer in block][1:]

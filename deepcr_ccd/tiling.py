@@ -35,7 +35,12 @@ class Tile(NamedTuple):
 
 
 def _plan_axis(
-    size: int, tile_size: int, halo: int, stride: int, span: tuple[int, int]
+    size: int,
+    tile_size: int,
+    halo: int,
+    stride: int,
+    span: tuple[int, int],
+    reflect: bool,
 ) -> Iterator[tuple[tuple[int, int], slice, slice]]:
     # The network's pooling grid ends where the frame ends. deepCR pads its input at
     # the start, so that frames of any size give the same result here and there.
@@ -47,6 +52,9 @@ def _plan_axis(
         # Reads end on the grid too, as they start there.
         stop += (grid - stop) % stride
         read = (start - halo, stop + halo)
+        if not reflect:
+            # The network's own zeros go on from there, as where there is but one tile.
+            read = max(read[0], grid), min(read[1], size)
         core = max(start, low), min(stop, high)
         crop = slice(core[0] - read[0], core[1] - read[0])
         yield read, slice(core[0] - low, core[1] - low), crop
@@ -56,9 +64,10 @@ def plan_tiles(
     shape: tuple[int, int],
     tile_size: int | tuple[int, int],
     *,
-    radius: int,
+    halo: int,
     stride: int,
     region: tuple[tuple[int, int], tuple[int, int]] | None = None,
+    reflect: bool = True,
 ) -> list[Tile]:
     """Cover a frame, or a region of it, with tiles.
 
@@ -69,11 +78,14 @@ def plan_tiles(
     tile_size : int or tuple of int
         Width of a tile's core in px, or height and width; rounded up to a multiple of
         ``stride``.
-    radius, stride : int
-        Receptive radius and stride of the network, in px.
+    halo, stride : int
+        Halo and stride of the network, in px.
     region : tuple, optional
         Rows and columns to cover, as ``(start, stop)``; by default all. What is written
         counts from its start.
+    reflect : bool
+        Whether tiles are read past the frame's edges by as much; if not, by less than
+        a stride, and by nothing where the frame ends.
 
     Returns
     -------
@@ -81,12 +93,12 @@ def plan_tiles(
         Reads are a multiple of ``stride`` wide and start on one grid, whatever the
         region and the size of the tiles: so these do not change the result.
     """
-    halo = -(-radius // stride) * stride
+    halo = -(-halo // stride) * stride
     sizes = (tile_size, tile_size) if isinstance(tile_size, int) else tile_size
     cores = [max(1, -(-size // stride)) * stride for size in sizes]
     spans = region or tuple((0, size) for size in shape)
     rows, columns = (
-        list(_plan_axis(size, core, halo, stride, span))
+        list(_plan_axis(size, core, halo, stride, span, reflect))
         for size, core, span in zip(shape, cores, spans, strict=True)
     )
     return [

@@ -35,10 +35,16 @@ class Normalization(Protocol):
 
 
 class Transform(NamedTuple):
-    """A transform, and which of the optional facts about noise it makes use of."""
+    """A transform, and what there is to know of it.
+
+    ``uses`` are the optional facts about noise it makes use of. With ``reflect``,
+    networks see frames go on by reflection beyond their edges. Without, they see
+    zeros, which stand for sky; so did they in training.
+    """
 
     prepare: Callable[..., Normalization]
     uses: frozenset[str] = frozenset()
+    reflect: bool = True
 
 
 class Linear:
@@ -209,7 +215,9 @@ TRANSFORMS: dict[str, Transform] = {
     "scaled": Transform(scaled),
     "standardized": Transform(standardized),
     "noise": Transform(
-        in_noise_units, frozenset({"background", "variance", "readnoise"})
+        in_noise_units,
+        frozenset({"background", "variance", "readnoise"}),
+        reflect=False,
     ),
     "window": Transform(in_window_units),
 }

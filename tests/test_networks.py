@@ -12,15 +12,22 @@ def test_radius_is_the_farthest_pixel_that_matters(levels, options):
     for parameter in net.parameters():
         torch.nn.init.uniform_(parameter, 0.1, 1)
     size = 160
-    reach = 0
+    # Within a tile on the stride, and around it.
+    reach = around = 0
+    core = slice(72 - 72 % net.stride, 72 - 72 % net.stride + 2 * net.stride)
     with torch.inference_mode():
         base = net(torch.zeros(1, 1, size, size, dtype=torch.double))
-        for at in range(72, 72 + net.stride):
+        for at in range(size):
             frame = torch.zeros(1, 1, size, size, dtype=torch.double)
             frame[0, 0, at, at] = 1
-            y, x = torch.nonzero((net(frame) - base)[0, 0], as_tuple=True)
-            reach = max(reach, int((y - at).abs().max()), int((x - at).abs().max()))
+            change = (net(frame) - base)[0, 0]
+            if 72 <= at < 72 + net.stride:
+                y, x = torch.nonzero(change, as_tuple=True)
+                reach = max(reach, int((y - at).abs().max()), int((x - at).abs().max()))
+            if change[core, core].any():
+                around = max(around, core.start - at, at + 1 - core.stop)
     assert reach == net.radius
+    assert around <= net.halo < around + net.stride
     if not options:
         assert {1: (2, 1), 2: (9, 2), 3: (23, 4)}[levels] == (net.radius, net.stride)
 

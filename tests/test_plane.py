@@ -8,7 +8,7 @@ from deepcr_ccd.transforms import standardized
 
 
 def tiles(shape):
-    return plan_tiles(shape, 16, radius=9, stride=2)
+    return plan_tiles(shape, 16, halo=9, stride=2)
 
 
 @pytest.mark.parametrize("dtype", [">i2", ">f4", "<f4", "f8", "u2"])

@@ -70,7 +70,7 @@ def test_tiles_see_what_the_frame_sees(rng):
     frame = rng.normal(100, 5, (150, 170)).astype(np.float32)
     noise = measure_noise(frame)
     whole = noise.at()
-    for tile in plan_tiles(frame.shape, 64, radius=9, stride=2):
+    for tile in plan_tiles(frame.shape, 64, halo=9, stride=2):
         for part, all_ in zip(noise.at(tile), whole, strict=True):
             np.testing.assert_allclose(part, read_tile(all_, tile), rtol=1e-5)
 

@@ -63,7 +63,7 @@ def test_noise_units_with_what_is_known(rng):
     got = apply(frame, None)
     np.testing.assert_allclose(got[1:], expected[1:], atol=1e-5)
     assert np.isfinite(got).all()
-    tile = plan_tiles(frame.shape, 32, radius=2, stride=1)[0]
+    tile = plan_tiles(frame.shape, 32, halo=2, stride=1)[0]
     np.testing.assert_allclose(
         apply(read_tile(frame, tile), tile), read_tile(got, tile), atol=1e-5
     )
