@@ -1,7 +1,7 @@
 """Compare ``universal`` with the published models and with L.A.Cosmic.
 
     python benchmarks/compare_models.py FOLDER [--model FILE] [--data ../shared/data]
-        [--psfs DRIZZLEPAC/pars/psfs] [--limits STRUCK PEAK]
+        [--psfs DRIZZLEPAC/pars/psfs] [--limits STRUCK PEAK] [--border PX]
 
 FOLDER is where train_universal.py put its held-out scenes. Frames are simulated scenes
 of every kind with held-out cosmic rays (with --psfs also some through Tiny Tim's point
@@ -9,7 +9,8 @@ spread functions of HST, of filters that were held out), the held-out CR-SPLIT p
 HST/STIS, and the held-out half of the Lowell Hall series. Prints true positive rates,
 in percent, at false positive rates of 0.01, 0.05, 0.1 and 0.5 %. With --limits those of
 pixels above STRUCK sigma, of rays with one above PEAK sigma, on simulated frames alone;
-fainter pixels of rays count nowhere.
+fainter pixels of rays count nowhere. With --border those of pixels that are not more
+than PX from an edge of a simulated frame.
 """
 
 import argparse
@@ -70,6 +71,7 @@ def main():
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--psfs", type=Path)
     parser.add_argument("--limits", type=float, nargs=2, metavar=("STRUCK", "PEAK"))
+    parser.add_argument("--border", type=int, metavar="PX")
     parser.add_argument("--output", type=Path, help="folder for table and figure")
     options = parser.parse_args()
     models = {"universal": load_model(options.model or "universal", device="cpu")}
@@ -90,7 +92,8 @@ def main():
         options.folder, libraries, psfs=options.psfs, limits=limits
     )
     # Labels from repeated exposures have limits of their own.
-    stis = [] if options.limits else stis_frames(options.data, "held out")
+    simulated = options.limits or options.border
+    stis = [] if simulated else stis_frames(options.data, "held out")
     if stis:
         frames["STIS pair"] = stis
         # 6 % of these undarkened pixels are hot. A dark would take them out.
@@ -99,9 +102,14 @@ def main():
             item._replace(truth=item.truth & ~hot, ignore=item.ignore | hot)
             for item in stis
         ]
-    lowell = [] if options.limits else lowell_frames(options.data, "held out")
+    lowell = [] if simulated else lowell_frames(options.data, "held out")
     if lowell:
         frames["Lowell Hall"] = lowell[::2]
+    if options.border:
+        inside = (slice(options.border, -options.border),) * 2
+        for items in frames.values():
+            for item in items:
+                item.ignore[inside] = True
     result = compare(frames, models, astroscrappy=True, report=print)
     table = result.table()
     table.pprint_all()
@@ -110,7 +118,7 @@ def main():
         table.write(options.output / "scores.ecsv", overwrite=True)
         result.points().write(options.output / "roc.ecsv", overwrite=True)
         result.plot(options.output / "roc.png")
-    if options.limits:
+    if simulated:
         return
     trials(models["universal"])
     compare_precisions(own, frames)

@@ -6,8 +6,8 @@ import contextlib
 import gzip
 import os
 import platform
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -34,19 +34,15 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
         raise FileExistsError(
             f"{path} exists; use overwrite (--overwrite) to replace it"
         )
-    handle, name = tempfile.mkstemp(".part", _prefix(path, os.getpid()), path.parent)
-    os.close(handle)
-    partial = Path(name)
+    partial = path.with_name(f"{_prefix(path, os.getpid())}{secrets.token_hex(4)}.part")
+    # Made here, and with the rights of any other file.
+    partial.open("xb").close()
     try:
         yield partial
         if path.suffix.lower() == ".gz":
             _gzip_in_place(partial)
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
-        # mkstemp is for its owner's eyes only; outputs are as any other file.
-        mask = os.umask(0)
-        os.umask(mask)
-        partial.chmod(0o666 & ~mask)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

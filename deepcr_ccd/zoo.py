@@ -15,6 +15,7 @@ from astropy.table import Table
 from .checkpoints import load_checkpoint
 from .devices import resolve_device, resolve_precision
 from .model import Model
+from .weights import read_weights
 
 __all__ = ["DEFAULT_MODEL", "list_models", "load_model"]
 
@@ -79,7 +80,7 @@ def list_models() -> Table:
     """
     rows = []
     for path in _shipped().values():
-        card = Model.load(path, device="cpu").card
+        card, _ = read_weights(path)
         rows.append((vars(card), True))
     for entry in published():
         rows.append((entry, _published_path(entry) is not None))

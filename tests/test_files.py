@@ -1,4 +1,5 @@
 import gzip
+import os
 import sys
 import time
 import tracemalloc
@@ -496,3 +497,14 @@ def test_real_compressed_frames(data_folder, tmp_path):
             assert new["SCI", ver].compression_type == "RICE_1"
             # older astropy takes it out of the header once the data were read
             assert fits.getval(tmp_path / "b.fits", "BZERO", ("SCI", ver)) == 32768
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs permissions of POSIX")
+def test_outputs_have_the_rights_of_any_file(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with atomic_path(tmp_path / "out.fits", overwrite=False) as partial:
+            partial.write_bytes(b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out.fits").stat().st_mode & 0o777 == 0o640
