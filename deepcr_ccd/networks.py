@@ -1,4 +1,4 @@
-"""Networks: torch modules that know their receptive radius and stride."""
+"""Networks: torch modules that know what they see, and their stride."""
 
 from __future__ import annotations
 
@@ -331,7 +331,8 @@ def build_network(architecture: str, arguments: dict) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        A network with the attributes ``radius``, ``stride``, ``windowed`` and ``ends``.
+        A network with the attributes ``radius``, ``stride``, ``windowed`` and ``ends``,
+        and ``halo`` if it works on tiles.
 
     Raises
     ------
