@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -31,6 +32,9 @@ SIDE_BY_SIDE = 65536
 GPU_THREADS = 4
 #: Fewer tiles a thread than this are shared out evenly.
 FEW = 8
+
+#: The process that loaded this; children that it forks have numbers of their own.
+PROCESS = os.getpid()
 
 #: Types of PyTorch, by precision.
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -133,6 +137,9 @@ def tile_threads(device: torch.device, pixels: int, tiles: int) -> Iterator[Call
         That of a pool of as many threads as torch has, or of a few that make a GPU's
         input ready while it computes; or Python's own.
     """
+    if os.getpid() != PROCESS:
+        # torch's other threads have stayed behind: it would wait for them for ever.
+        torch.set_num_threads(1)
     if device.type == "cuda" and tiles > 1:
         with ThreadPoolExecutor(min(GPU_THREADS, tiles)) as pool:
             yield pool.map

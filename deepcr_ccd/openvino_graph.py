@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import queue
 import threading
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,9 +26,29 @@ HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
 _FIRST = threading.Lock()
 
 
-@functools.cache
+#: What a process has of OpenVINO, by its number.
+_CORES: dict = {}
+_ENGINES: weakref.WeakSet = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    """Have a child that was forked leave alone what its parent had.
+
+    It has not got the threads of that, and would crash, or wait for them for ever, if
+    it took it down; so nothing of it is ever let go.
+    """
+    global _FIRST
+    _FIRST = threading.Lock()
+    for inherited in (*_CORES.values(), *_ENGINES):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
 def _core():
-    """Return the one way in to OpenVINO, which must last as long as the process.
+    """Return a process's one way in to OpenVINO, which must last as long as it does.
 
     Its CPU plugin gives the thread that loads it another stack for signals, and takes
     that back from the thread that unloads it. Were these two threads, the first would
@@ -35,7 +57,10 @@ def _core():
     """
     import openvino
 
-    return openvino.Core()
+    process = os.getpid()
+    if process not in _CORES:
+        _CORES.setdefault(process, openvino.Core())
+    return _CORES[process]
 
 
 @functools.cache
@@ -83,27 +108,42 @@ class OpenVINOEngine:
         ranges: Sequence = (),
     ):
         try:
-            core = _core()
+            _core()
         except ImportError as error:
             raise ImportError(
                 'engine="openvino" needs OpenVINO: pip install "deepcr_ccd[openvino]"'
             ) from error
+        self._network = network
         self._split = wide_input and precision != "float32"
+        self._ranges = ranges if precision == "int8" else ()
         cores = _cores()
-        options = {
+        self._options = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "NUM_STREAMS": cores,
             "INFERENCE_NUM_THREADS": cores,
             "ENABLE_CPU_PINNING": False,
         }
-        quantized = ranges if precision == "int8" else ()
-        # A request holds memory of its own, and serves one thread at a time.
-        self._idle: queue.SimpleQueue = queue.SimpleQueue()
+        # By process: a child that was forked makes its own.
+        self._compiled: dict = {}
+        self._idle: dict[int, queue.SimpleQueue] = {}
+        _ENGINES.add(self)
+        self._compile(os.getpid())
+
+    def _compile(self, process: int) -> None:
         with _FIRST:
-            graph = _graph(network, self._split, quantized)
-            self._compiled = core.compile_model(graph, "CPU", options)
-            smallest = (network.in_channels, network.stride, network.stride)
-            self(np.zeros(smallest, dtype=np.float32))
+            if process in self._idle:
+                return
+            graph = _graph(self._network, self._split, self._ranges)
+            compiled = _core().compile_model(graph, "CPU", self._options)
+            request = compiled.create_infer_request()
+            stride = self._network.stride
+            channels = self._network.in_channels * (3 if self._split else 1)
+            first = np.zeros((1, channels, stride, stride), dtype=np.float32)
+            request.infer({0: first}, share_inputs=True)
+            self._compiled[process] = compiled
+            # A request holds memory of its own, and serves one thread at a time.
+            self._idle[process] = queue.SimpleQueue()
+            self._idle[process].put(request)
 
     def __call__(self, numbers: np.ndarray) -> np.ndarray:
         """Return probabilities, float32 ``(ny, nx)``, for ``(channels, ny, nx)``."""
@@ -111,14 +151,18 @@ class OpenVINOEngine:
         if self._split:
             high, low = _halves(torch.from_numpy(planes))
             planes = torch.cat([high, low, high]).numpy()
+        process = os.getpid()
+        if process not in self._idle:
+            self._compile(process)
+        idle = self._idle[process]
         try:
-            request = self._idle.get_nowait()
+            request = idle.get_nowait()
         except queue.Empty:
-            request = self._compiled.create_infer_request()
+            request = self._compiled[process].create_infer_request()
         try:
             return request.infer({0: planes[np.newaxis]}, share_inputs=True)[0][0, 0]
         finally:
-            self._idle.put(request)
+            idle.put(request)
 
 
 def _cores() -> int:

@@ -2,6 +2,7 @@
 
 import builtins
 import dataclasses
+import os
 import pickle
 import subprocess
 import sys
@@ -131,6 +132,38 @@ def test_signals_come_after_a_model_has_gone_in_another_thread():
     assert done.returncode == 12
 
 
+#: A model that its parent has used, in a child of it, which ends as programs do.
+FORK = """
+import os, sys
+import numpy as np
+from deepcr_ccd import cosmicray_deepcr, load_model
+
+model = load_model("universal", device="cpu", engine=sys.argv[1])
+frame = np.random.default_rng(0).normal(100, 5, (300, 400)).astype(np.float32)
+frame[100:104, 200] += 1000
+here, _ = cosmicray_deepcr(frame, model=model)
+for used in (True, False):
+    child = os.fork()
+    if child == 0:
+        if used:
+            there, _ = cosmicray_deepcr(frame, model=model)
+            sys.exit(12 if (here == there).all() else 13)
+        sys.exit(12)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 12, status
+sys.exit(12)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
+@pytest.mark.parametrize(
+    "engine", ["torch", pytest.param("openvino", marks=needs_openvino)]
+)
+def test_children_use_models_that_their_parent_has_used(engine):
+    done = subprocess.run([sys.executable, "-c", FORK, engine], timeout=120)
+    assert done.returncode == 12
+
+
 #: Threads that all run an engine which no one has run, in a process of their own.
 RACE = """
 import os, sys, threading
@@ -199,7 +232,7 @@ def broken(monkeypatch):
 
         monkeypatch.setattr(builtins, "__import__", fail)
         # What was imported before is kept for good, and not looked for again.
-        monkeypatch.setattr(openvino_graph, "_core", openvino_graph._core.__wrapped__)
+        monkeypatch.setattr(openvino_graph, "_CORES", {})
 
     return break_with
 
