@@ -132,8 +132,7 @@ class UNet(nn.Module):
             reach = (reach + up + 1) // 2
         for _ in range(self.levels - 1):
             reach = 2 * (reach + down)
-        reach = self.stem * (reach + down)
-        return -(-reach // self.stride) * self.stride
+        return self.stem * (reach + down)
 
     def inner_layers(self) -> list[nn.Module]:
         """Return convolutions but the first and the last, in the order they run in."""

@@ -123,27 +123,25 @@ class OpenVINOEngine:
             "INFERENCE_NUM_THREADS": cores,
             "ENABLE_CPU_PINNING": False,
         }
-        # By process: a child that was forked makes its own.
-        self._compiled: dict = {}
-        self._idle: dict[int, queue.SimpleQueue] = {}
+        # What there is of it, by process: a child that was forked makes its own.
+        self._made: dict = {}
         _ENGINES.add(self)
-        self._compile(os.getpid())
+        self._make(os.getpid())
 
-    def _compile(self, process: int) -> None:
+    def _make(self, process: int) -> None:
         with _FIRST:
-            if process in self._idle:
+            if process in self._made:
                 return
             graph = _graph(self._network, self._split, self._ranges)
             compiled = _core().compile_model(graph, "CPU", self._options)
             request = compiled.create_infer_request()
-            stride = self._network.stride
-            channels = self._network.in_channels * (3 if self._split else 1)
-            first = np.zeros((1, channels, stride, stride), dtype=np.float32)
-            request.infer({0: first}, share_inputs=True)
-            self._compiled[process] = compiled
+            channels = compiled.input(0).partial_shape[1].get_length()
+            smallest = (1, channels, self._network.stride, self._network.stride)
+            request.infer({0: np.zeros(smallest, dtype=np.float32)})
             # A request holds memory of its own, and serves one thread at a time.
-            self._idle[process] = queue.SimpleQueue()
-            self._idle[process].put(request)
+            idle: queue.SimpleQueue = queue.SimpleQueue()
+            idle.put(request)
+            self._made[process] = compiled, idle
 
     def __call__(self, numbers: np.ndarray) -> np.ndarray:
         """Return probabilities, float32 ``(ny, nx)``, for ``(channels, ny, nx)``."""
@@ -152,13 +150,13 @@ class OpenVINOEngine:
             high, low = _halves(torch.from_numpy(planes))
             planes = torch.cat([high, low, high]).numpy()
         process = os.getpid()
-        if process not in self._idle:
-            self._compile(process)
-        idle = self._idle[process]
+        if process not in self._made:
+            self._make(process)
+        compiled, idle = self._made[process]
         try:
             request = idle.get_nowait()
         except queue.Empty:
-            request = self._compiled[process].create_infer_request()
+            request = compiled.create_infer_request()
         try:
             return request.infer({0: planes[np.newaxis]}, share_inputs=True)[0][0, 0]
         finally:
