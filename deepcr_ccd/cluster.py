@@ -16,8 +16,12 @@ from .model import Model
 
 __all__ = ["run_jobs"]
 
-#: Times that a file is done again after its worker was lost.
+#: Times that files are done again after their worker was lost.
 RETRIES = 3
+#: Small files go to workers together, as each message to one costs some milliseconds:
+#: as many as these bytes hold, and no more than leave each thread as many parcels more.
+PARCEL = 32 * 2**20
+PARCELS = 4
 
 
 def run_jobs(
@@ -26,8 +30,9 @@ def run_jobs(
     """Clean files on the workers of a Dask cluster; yield rows as they come.
 
     Workers read and write the files themselves. The model is sent by name or path, and
-    each worker loads it once; a model object is sent to each worker as it is. Files of
-    workers that are lost are done again by others.
+    each worker loads it once; a model object is sent to each worker as it is. Small
+    files are sent some at a time. Files of workers that are lost are done again by
+    others.
 
     Parameters
     ----------
@@ -64,36 +69,72 @@ def run_jobs(
         model = None
         if isinstance(options.model, Model):
             model = client.scatter(options.model, broadcast=True)
-        ranks = _ranks(client.nthreads())
-        futures = {
-            client.submit(
+        threads = client.nthreads()
+        ranks = _ranks(threads)
+        sent = dataclasses.replace(options, model="") if model is not None else options
+
+        def submit(parcel: Sequence[Job]):
+            return client.submit(
                 _run_on_worker,
-                job,
-                options if model is None else dataclasses.replace(options, model=""),
+                parcel,
+                sent,
                 model,
                 ranks,
-                # A worker that was lost may have finished its file before.
+                # A worker that was lost may have finished its files before.
                 resume=True,
                 replace=replace,
                 pure=False,
                 retries=RETRIES,
-            ): job
-            for job in jobs
-        }
-        for future in as_completed(futures, loop=client.loop):
-            job = futures[future]
+            )
+
+        parcels = _parcels(jobs, sum(threads.values()))
+        futures = {submit(parcel): parcel for parcel in parcels}
+        completed = as_completed(futures, loop=client.loop)
+        for future in completed:
+            parcel = futures.pop(future)
             try:
-                row = future.result()
+                rows = future.result()
             except Exception as error:  # noqa: BLE001 - it is reported with the file
-                row = {
-                    "file": str(job.path), "output": str(job.output), "pixels": 0,
-                    "objects": 0, "status": "failed", "seconds": 0.0,
-                    "message": " ".join(str(error).split()),
-                }  # fmt: skip
+                rows = [_failed(parcel[0], error)]
+                if len(parcel) > 1:
+                    # One of them may be more than a worker can bear.
+                    alone = {submit([job]): [job] for job in parcel}
+                    futures |= alone
+                    completed.update(alone)
+                    rows = []
             future.release()
-            if row["status"] == "skipped" and not resume:
-                row["status"] = "done"
-            yield row
+            for row in rows:
+                if row["status"] == "skipped" and not resume:
+                    row["status"] = "done"
+                yield row
+
+
+def _parcels(jobs: Sequence[Job], threads: int) -> Iterator[Sequence[Job]]:
+    """Part jobs into those that are sent together; fewer towards the end."""
+    start = 0
+    while start < len(jobs):
+        most = (len(jobs) - start) // (PARCELS * max(threads, 1))
+        stop, room = start + 1, PARCEL - _size(jobs[start].path)
+        while stop < start + most and (room := room - _size(jobs[stop].path)) >= 0:
+            stop += 1
+        yield jobs[start:stop]
+        start = stop
+
+
+def _size(path: os.PathLike) -> int:
+    """Return the bytes of a file; where it is not seen from here, too many."""
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return PARCEL + 1
+
+
+def _failed(job: Job, error: Exception) -> dict:
+    """Return the row of a file that no worker could bring to an end."""
+    return {
+        "file": str(job.path), "output": str(job.output), "pixels": 0, "objects": 0,
+        "status": "failed", "seconds": 0.0, "message": " ".join(str(error).split()),
+    }  # fmt: skip
 
 
 def _ranks(addresses: Iterable[str]) -> dict[str, int]:
@@ -108,9 +149,13 @@ def _ranks(addresses: Iterable[str]) -> dict[str, int]:
 
 
 def _run_on_worker(
-    job: Job, options: Options, model: Model | None, ranks: dict[str, int], **how
-) -> dict:
-    """Run a job on one core, and one GPU if there are any.
+    jobs: Sequence[Job],
+    options: Options,
+    model: Model | None,
+    ranks: dict[str, int],
+    **how,
+) -> list[dict]:
+    """Run jobs on one core, and one GPU if there are any.
 
     A worker has as many threads as it shall use cores; those of a machine share its
     GPUs out among them.
@@ -122,4 +167,4 @@ def _run_on_worker(
         rank = ranks.get(get_worker().address, os.getpid())
         options = dataclasses.replace(options, device=f"cuda:{rank % gpus}")
     with one_thread(torch.get_num_threads()):
-        return run_job(job, options, model, **how)
+        return [run_job(job, options, model, **how) for job in jobs]

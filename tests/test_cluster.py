@@ -8,7 +8,7 @@ from test_batch import contents, write_night
 
 from deepcr_ccd import clean_files, load_model
 from deepcr_ccd import cluster as cluster_module
-from deepcr_ccd.jobs import Options
+from deepcr_ccd.jobs import Job, Options
 
 distributed = pytest.importorskip("distributed")
 
@@ -85,9 +85,10 @@ def test_workers_share_out_gpus(monkeypatch):
     def device(address, model=None, **options):
         worker = SimpleNamespace(address=address)
         monkeypatch.setattr(distributed, "get_worker", lambda: worker)
-        return cluster_module._run_on_worker(
-            None, Options(**options), model, ranks
-        ).device
+        (told,) = cluster_module._run_on_worker(
+            [None], Options(**options), model, ranks
+        )
+        return told.device
 
     assert device("tcp://a:2") == "cuda:0"
     assert device("tcp://a:3") == "cuda:1"
@@ -97,6 +98,54 @@ def test_workers_share_out_gpus(monkeypatch):
     assert device("tcp://a:3", model="a model's own device is kept") is None
     monkeypatch.setattr(cluster_module.torch.cuda, "device_count", lambda: 1)
     assert device("tcp://a:3") is None
+
+
+def test_small_files_go_together_and_large_ones_alone(tmp_path):
+    def sizes(lengths, threads):
+        jobs = []
+        for number, length in enumerate(lengths):
+            path = tmp_path / f"{number}.fits"
+            with open(path, "wb") as file:
+                file.truncate(length)
+            jobs.append(Job(path, path))
+        parcels = list(cluster_module._parcels(jobs, threads))
+        assert [job for parcel in parcels for job in parcel] == jobs
+        return [len(parcel) for parcel in parcels]
+
+    small, large = 2880, 20 * 2**20
+    assert sizes([small] * 24, 1) == [6, 4, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1]
+    assert sizes([small] * 24, 2) == [3, 2, 2, 2, 1] + [1] * 14
+    assert sizes([small] * 24, 0) == sizes([small] * 24, 1)
+    assert sizes([large] * 24, 1) == [1] * 24
+    assert sizes([large, small, small, large] * 6, 1)[0] == 3
+    nowhere = Job(tmp_path / "only on the workers", tmp_path)
+    assert [len(p) for p in cluster_module._parcels([nowhere] * 24, 1)] == [1] * 24
+
+
+def test_a_file_that_no_worker_can_bear_takes_no_other_with_it(
+    tmp_path, cluster, monkeypatch
+):
+    night = write_night(tmp_path / "night", 20)
+    assert len(list(cluster_module._parcels([Job(p, p) for p in night], 2))) < 20
+    run_job = cluster_module.run_job
+
+    def fragile(job, *args, **kwargs):
+        if job.path == night[1]:
+            raise MemoryError("no room")
+        return run_job(job, *args, **kwargs)
+
+    # Its workers are threads of this process.
+    monkeypatch.setattr(cluster_module, "run_job", fragile)
+    rows = []
+    table = clean_files(
+        night,
+        tmp_path / "out",
+        scheduler=cluster.scheduler_address,
+        report=rows.append,
+    )
+    assert len(rows) == len(table) == 20
+    assert table["status"].tolist() == ["done", "failed"] + 18 * ["done"]
+    assert table["message"][1] == "no room"
 
 
 def test_files_of_a_lost_worker_are_done_again(tmp_path):
