@@ -11,6 +11,7 @@ import os
 import threading
 import time
 import warnings
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -258,12 +259,15 @@ def _digest(path: Path, options: Options, model: Model) -> str:
         "version": version(),
         "weights": model.fingerprint,
     }
-    digest = hashlib.blake2b(digest_size=12)
-    digest.update(json.dumps(told, sort_keys=True, default=str).encode())
+    # A changed file is to be noticed, not a forged one: this takes a fifth of the time
+    # of a cryptographic digest.
+    told["size"], told["sum"] = 0, 0
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+            told["size"] += len(block)
+            told["sum"] = zlib.crc32(block, told["sum"])
+    text = json.dumps(told, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def _finished(output: Path, digest: str) -> list:

@@ -20,7 +20,7 @@ __all__ = ["Change", "add_image", "rewrite"]
 #: FITS files consist of blocks of this many bytes.
 BLOCK = 2880
 #: Bytes that are copied at a time.
-PIECE = 1 << 22
+PIECE = 1 << 18
 
 
 @dataclasses.dataclass
