@@ -6,7 +6,7 @@ import dataclasses
 import io
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,7 +30,8 @@ class Change:
     Parameters
     ----------
     where : tuple of `~numpy.ndarray`
-        Places of the pixels that change, an index array an axis.
+        Places of the pixels that change, an index array an axis; in the order in which
+        they are stored.
     values : `~numpy.ndarray` or None
         Their new physical values; or None, and
     bit : int
@@ -59,6 +60,37 @@ class Change:
             else:
                 header[key] = (value, comment)
         return header
+
+    def parts(self, header: fits.Header, dtype: np.dtype, size: int) -> Iterator[tuple]:
+        """Part the change as the image is parted that is stored.
+
+        Parameters
+        ----------
+        header : `~astropy.io.fits.Header`
+            The image's header.
+        dtype : `~numpy.dtype`
+            Of the stored numbers.
+        size : int
+            Bytes of a part.
+
+        Yields
+        ------
+        length : int
+            Bytes of the image that come next.
+        change : Change
+            What becomes of these, as an array of one axis.
+        """
+        shape = image_shape(header)
+        flat = np.ravel_multi_index(self.where, shape)
+        step, count = size // dtype.itemsize, math.prod(shape)
+        for start in range(0, count, step):
+            stop = min(start + step, count)
+            part = slice(*np.searchsorted(flat, [start, stop]))
+            values = None if self.values is None else self.values[part]
+            yield (
+                (stop - start) * dtype.itemsize,
+                Change((flat[part] - start,), values, self.bit),
+            )
 
     def apply_data(self, data: np.ndarray, header: fits.Header) -> None:
         """Change stored numbers in place.
@@ -91,6 +123,17 @@ class Change:
                 limits = np.iinfo(data.dtype)
                 stored = np.clip(np.rint(stored), limits.min, limits.max)
         data[self.where] = stored.astype(data.dtype)
+
+
+def image_shape(header: fits.Header) -> tuple[int, ...]:
+    """Return the shape of an image, as NumPy has it.
+
+    Parameters
+    ----------
+    header : `~astropy.io.fits.Header`
+        The image's header.
+    """
+    return tuple(header[f"NAXIS{i}"] for i in range(header["NAXIS"], 0, -1))
 
 
 def rewrite(
@@ -143,11 +186,9 @@ def rewrite(
                 # Room for what goes with it.
                 header.setdefault("DATASUM", "0")
             file.write(header.tostring().encode("ascii"))
-            offset = file.tell()
-            _copy_bytes(source, file, segment.data, segment.end)
-            file.flush()
-            _patch(file, offset, header, change)
-            file.seek(0, io.SEEK_END)
+            source.seek(segment.data)
+            _write_changed(file, header, change, source)
+            _copy_bytes(source, file, source.tell(), segment.end)
         _copy_bytes(source, file, layout[-1].end, None)
         for header, change in added:
             add_image(file, header, change)
@@ -187,11 +228,21 @@ def _copy_bytes(source: BinaryIO, target: BinaryIO, start: int, end: int | None)
         left -= len(block)
 
 
-def _patch(file: BinaryIO, offset: int, header: fits.Header, change: Change) -> None:
+def _write_changed(
+    file: BinaryIO,
+    header: fits.Header,
+    change: Change,
+    source: BinaryIO | None = None,
+) -> None:
+    """Write the pixels of an image with some changed; zeros if there is no source."""
     dtype = np.dtype(fits.BITPIX2DTYPE[header["BITPIX"]]).newbyteorder(">")
-    shape = tuple(header[f"NAXIS{i}"] for i in range(header["NAXIS"], 0, -1))
-    data = np.memmap(file, dtype=dtype, mode="r+", offset=offset, shape=shape)
-    change.apply_data(data, header)
+    for length, part in change.parts(header, dtype, PIECE):
+        stored = bytearray(length)
+        if source is not None and source.readinto(stored) != length:
+            raise OSError("the file ends within an image")
+        if part.where[0].size:
+            part.apply_data(np.frombuffer(stored, dtype=dtype), header)
+        file.write(stored)
 
 
 def add_image(file: BinaryIO, header: fits.Header, change: Change) -> None:
@@ -207,15 +258,9 @@ def add_image(file: BinaryIO, header: fits.Header, change: Change) -> None:
         The pixels that are not zero.
     """
     file.write(header.tostring().encode("ascii"))
-    offset = file.tell()
-    shape = [header[f"NAXIS{i + 1}"] for i in range(header["NAXIS"])]
-    left = -(-math.prod(shape) * abs(header["BITPIX"]) // 8 // BLOCK) * BLOCK
-    # Written, not skipped: on a full disk a hole could not be patched.
-    while left:
-        left -= file.write(bytes(min(left, PIECE)))
-    file.flush()
-    _patch(file, offset, header, change)
-    file.seek(0, io.SEEK_END)
+    start = file.tell()
+    _write_changed(file, header, change)
+    file.write(bytes((start - file.tell()) % BLOCK))
 
 
 def _fill_constant(header: fits.Header, change: Change) -> memoryview:
