@@ -13,13 +13,15 @@ from astropy.table import Table
 
 from .atomic import remove_stale
 from .cluster import run_jobs
-from .jobs import Job, Options, recorded_warnings, run_job
+from .jobs import Job, Options, file_size, recorded_warnings, run_job
 from .model import Model
 
 __all__ = ["clean_files", "find_files"]
 
 #: Names that are taken from a folder.
 SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fits.fz")
+#: Bytes of files of which one more or less in memory does not matter.
+SMALL = 16 * 2**20
 COLUMNS = ("file", "output", "status", "pixels", "objects", "seconds", "message")
 
 
@@ -108,7 +110,8 @@ def clean_files(
         Leave out results that are there and were made from the same input with the
         same model, options and version; do others again.
     workers : int, optional
-        Files at work at a time; by default one more than torch has threads.
+        Files at work at a time; by default one more than torch has threads, or two
+        more if none has over 16 MB.
     scheduler : str or `distributed.Client`, optional
         Address of a Dask scheduler, or a client: its workers do the work, and see the
         same file system. Needs the extra ``dask``.
@@ -152,8 +155,7 @@ def clean_files(
     if scheduler is not None:
         rows = run_jobs(jobs, chosen, scheduler, resume=resume, replace=replace)
     else:
-        # One more than compute, as some wait for disks.
-        number = workers or max(1, min(torch.get_num_threads() + 1, len(jobs)))
+        number = workers or max(1, min(_most_workers(jobs), len(jobs)))
         rows = _run_here(jobs, chosen, model, number, resume, replace)
     done = {}
     for row in rows:
@@ -181,6 +183,12 @@ def _plan(files, output: Path, recursive: bool) -> list[Job]:
     else:
         pairs = find_files(files, recursive=recursive)
     return [Job(path, output / place) for path, place in pairs]
+
+
+def _most_workers(jobs: Sequence[Job]) -> int:
+    """Return how many files to work on: more than compute, as some wait for disks."""
+    small = all(file_size(job.path) <= SMALL for job in jobs)
+    return torch.get_num_threads() + (2 if small else 1)
 
 
 def _run_here(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 
 from .chunks import one_thread
-from .jobs import Job, Options, run_job
+from .jobs import Job, Options, file_size, run_job
 from .model import Model
 
 __all__ = ["run_jobs"]
@@ -114,19 +114,11 @@ def _parcels(jobs: Sequence[Job], threads: int) -> Iterator[Sequence[Job]]:
     start = 0
     while start < len(jobs):
         most = (len(jobs) - start) // (PARCELS * max(threads, 1))
-        stop, room = start + 1, PARCEL - _size(jobs[start].path)
-        while stop < start + most and (room := room - _size(jobs[stop].path)) >= 0:
+        stop, room = start + 1, PARCEL - file_size(jobs[start].path)
+        while stop < start + most and (room := room - file_size(jobs[stop].path)) >= 0:
             stop += 1
         yield jobs[start:stop]
         start = stop
-
-
-def _size(path: os.PathLike) -> int:
-    """Return the bytes of a file; where it is not seen from here, too many."""
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return PARCEL + 1
 
 
 def _failed(job: Job, error: Exception) -> dict:

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import os
 import threading
 import time
@@ -27,7 +28,7 @@ from .layout import check_whole, open_fits
 from .model import Model
 from .zoo import DEFAULT_MODEL, load_model
 
-__all__ = ["Job", "Options", "recorded_warnings", "run_job"]
+__all__ = ["Job", "Options", "file_size", "recorded_warnings", "run_job"]
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,20 @@ class Job:
 
     path: Path
     output: Path
+
+
+def file_size(path: Path) -> float:
+    """Return the bytes of a file; infinite where it is not seen from here.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    """
+    try:
+        return path.stat().st_size
+    except OSError:
+        return math.inf
 
 
 class _Recorder(threading.local):

@@ -5,16 +5,18 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from deepcr_ccd import clean_files, cosmicray_deepcr
+from deepcr_ccd import batch, clean_files, cosmicray_deepcr
 from deepcr_ccd.atomic import remove_stale
 from deepcr_ccd.batch import find_files
 from deepcr_ccd.cli import main
 from deepcr_ccd.demo import simulate
 from deepcr_ccd.files import FitsFile
+from deepcr_ccd.jobs import Job
 
 
 def write_night(folder, number, size=64):
@@ -59,6 +61,18 @@ def test_places_may_be_given(night, tmp_path):
     assert table["status"].tolist() == ["done"] * 2
     assert (tmp_path / "out" / "a.fits").is_file()
     assert (tmp_path / "out" / "deep" / "b.fits").is_file()
+
+
+def test_more_files_are_at_work_where_they_are_small(night, tmp_path):
+    jobs = [Job(path, path) for path in night]
+    threads = torch.get_num_threads()
+    assert batch._most_workers(jobs) == threads + 2
+    large = tmp_path / "large.fits"
+    with open(large, "wb") as file:
+        file.truncate(batch.SMALL + 1)
+    assert batch._most_workers([*jobs, Job(large, large)]) == threads + 1
+    gone = tmp_path / "gone.fits"
+    assert batch._most_workers([Job(gone, gone)]) == threads + 1
 
 
 @pytest.mark.parametrize("workers", [1, 3])
