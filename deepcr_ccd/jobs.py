@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 #: Header keyword by which a second run knows the work of a first one.
 DIGEST = "CRDIGEST"
+#: Bytes of a file that are looked at together: what stays near the processor.
+PIECE = 1 << 18
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,10 +279,11 @@ def _digest(path: Path, options: Options, model: Model) -> str:
     # A changed file is to be noticed, not a forged one: this takes a fifth of the time
     # of a cryptographic digest.
     told["size"], told["sum"] = 0, 0
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            told["size"] += len(block)
-            told["sum"] = zlib.crc32(block, told["sum"])
+    piece = memoryview(bytearray(PIECE))
+    with open(path, "rb", buffering=0) as file:
+        while length := file.readinto(piece):
+            told["size"] += length
+            told["sum"] = zlib.crc32(piece[:length], told["sum"])
     text = json.dumps(told, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 

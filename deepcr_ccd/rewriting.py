@@ -19,7 +19,7 @@ __all__ = ["Change", "add_image", "rewrite"]
 
 #: FITS files consist of blocks of this many bytes.
 BLOCK = 2880
-#: Bytes that are copied at a time.
+#: Bytes that are copied at a time: what stays near the processor.
 PIECE = 1 << 18
 
 
