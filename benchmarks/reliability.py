@@ -164,6 +164,7 @@ def dask(options):
                     start = time.perf_counter()
                     clean_files(files, folder / f"{how}{turn}", scheduler=scheduler)
                     seconds[how].append(time.perf_counter() - start)
+                    shutil.rmtree(folder / f"{how}{turn}")
                 print({key: round(value[-1], 1) for key, value in seconds.items()})
         medians = {key: statistics.median(value) for key, value in seconds.items()}
         ratio = medians["here"] / medians["Dask"]

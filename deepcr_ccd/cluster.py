@@ -6,7 +6,9 @@ import collections
 import contextlib
 import dataclasses
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -150,7 +152,7 @@ def _run_on_worker(
     """Run jobs on one core, and one GPU if there are any.
 
     A worker has as many threads as it shall use cores; those of a machine share its
-    GPUs out among them.
+    GPUs out among them. While one file is written, the next is computed.
     """
     from distributed import get_worker
 
@@ -158,5 +160,13 @@ def _run_on_worker(
     if model is None and options.device is None and gpus > 1:
         rank = ranks.get(get_worker().address, os.getpid())
         options = dataclasses.replace(options, device=f"cuda:{rank % gpus}")
-    with one_thread(torch.get_num_threads()):
-        return [run_job(job, options, model, **how) for job in jobs]
+    turn, threads = threading.Lock(), torch.get_num_threads()
+
+    def run(job: Job) -> dict:
+        with one_thread(threads):
+            return run_job(job, options, model, turn=turn, **how)
+
+    if len(jobs) == 1:
+        return [run(jobs[0])]
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(run, jobs))

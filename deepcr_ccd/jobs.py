@@ -134,6 +134,7 @@ def run_job(
     model: Model | None = None,
     resume: bool = False,
     replace: bool = False,
+    turn: contextlib.AbstractContextManager | None = None,
 ) -> dict:
     """Clean one file, and say what happened.
 
@@ -147,6 +148,9 @@ def run_job(
         Loaded as the options say, if not given.
     resume, replace : bool
         Whether to leave out results that are complete, and to replace others.
+    turn : context manager, optional
+        Held while it computes, and not while it reads and writes: with a lock, of jobs
+        side by side one computes at a time.
 
     Returns
     -------
@@ -159,7 +163,8 @@ def run_job(
     try:
         if model is None:
             model = options.load_model()
-        status, results = _clean(job, options, model, resume, replace)
+        turn = turn or contextlib.nullcontext()
+        status, results = _clean(job, options, model, resume, replace, turn)
         row |= {"status": status, "message": "; ".join(_RECORDER.messages)}
         row["pixels"] = sum(told["CRNPIX"] for told in results)
         row["objects"] = sum(told["CRNOBJ"] for told in results)
@@ -172,7 +177,12 @@ def run_job(
 
 
 def _clean(
-    job: Job, options: Options, model: Model, resume: bool, replace: bool
+    job: Job,
+    options: Options,
+    model: Model,
+    resume: bool,
+    replace: bool,
+    turn: contextlib.AbstractContextManager,
 ) -> tuple[str, list]:
     """Clean a file; return a status, and the keywords of each image."""
     digest = _digest(job.path, options, model)
@@ -185,7 +195,8 @@ def _clean(
     )
     results, counts = [], []
     for image in file.images:
-        result = clean_image(image, options, model, file.path)
+        with turn:
+            result = clean_image(image, options, model, file.path)
         result.cards.append((DIGEST, digest, "digest of input, model and options"))
         counts.append({key: value for key, value, _ in result.cards})
         results.append(result)

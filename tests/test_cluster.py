@@ -1,12 +1,13 @@
 import os
 import signal
+import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from test_batch import contents, write_night
 
-from deepcr_ccd import clean_files, load_model
+from deepcr_ccd import clean_files, jobs, load_model
 from deepcr_ccd import cluster as cluster_module
 from deepcr_ccd.jobs import Job, Options
 
@@ -80,7 +81,9 @@ def test_workers_share_out_gpus(monkeypatch):
         "tcp://[::1]:5": 0,
     }  # fmt: skip
     monkeypatch.setattr(cluster_module.torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(cluster_module, "run_job", lambda _, options, __: options)
+    monkeypatch.setattr(
+        cluster_module, "run_job", lambda _, options, *_args, **_how: options
+    )
 
     def device(address, model=None, **options):
         worker = SimpleNamespace(address=address)
@@ -120,6 +123,34 @@ def test_small_files_go_together_and_large_ones_alone(tmp_path):
     assert sizes([large, small, small, large] * 6, 1)[0] == 3
     nowhere = Job(tmp_path / "only on the workers", tmp_path)
     assert [len(p) for p in cluster_module._parcels([nowhere] * 24, 1)] == [1] * 24
+
+
+def test_a_worker_computes_one_file_while_it_writes_another(
+    tmp_path, cluster, monkeypatch
+):
+    night = write_night(tmp_path / "night", 16)
+    assert len(next(cluster_module._parcels([Job(p, p) for p in night], 2))) == 2
+    clean_image, write = jobs.clean_image, jobs.FitsFile.write
+    at_work, most, seen = [], [], {path: threading.Event() for path in night}
+
+    def slow_clean(image, options, model, path):
+        seen[path].set()
+        at_work.append(path)
+        most.append(sum(p in night[:2] for p in at_work))
+        result = clean_image(image, options, model, path)
+        at_work.remove(path)
+        return result
+
+    def slow_write(file, *args, **kwargs):
+        if file.path == night[0]:
+            assert seen[night[1]].wait(30), "the next one waits for the disk"
+        return write(file, *args, **kwargs)
+
+    monkeypatch.setattr(jobs, "clean_image", slow_clean)
+    monkeypatch.setattr(jobs.FitsFile, "write", slow_write)
+    table = clean_files(night, tmp_path / "out", scheduler=cluster.scheduler_address)
+    assert set(table["status"]) == {"done"}
+    assert max(most) == 1
 
 
 def test_a_file_that_no_worker_can_bear_takes_no_other_with_it(
