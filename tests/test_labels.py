@@ -3,6 +3,7 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
+from astropy.utils.exceptions import AstropyUserWarning
 from scipy import ndimage
 
 from deepcr_ccd.training.labels import _excess, find_shift, label_exposures
@@ -51,6 +52,17 @@ def test_cosmic_rays_that_meet_are_no_shift(seed):
     """In a small field with next to no stars, nothing else tells of one."""
     frames, _ = series(2, seed=seed, kind="sparse")
     assert find_shift(frames[1], frames[0]) == pytest.approx((0, 0), abs=0.3)
+
+
+def test_another_field_is_told():
+    first, _ = series(2, seed=1, size=200)
+    second, _ = series(1, seed=2, size=200)
+    with pytest.warns(AstropyUserWarning, match=r"exposures\[2\] has fewer than 3"):
+        label_exposures([*first, *second])
+    label_exposures([*first, *second], register=False)
+    # Where there are no sources, there is nothing to go by, and nothing to label.
+    rng = np.random.default_rng(3)
+    label_exposures(rng.normal(100, 5, (2, 64, 64)))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from astropy.utils.exceptions import AstropyUserWarning
 from scipy import fft, ndimage
 
 from ..detection import unexamined
@@ -64,6 +66,18 @@ def find_shift(frame: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
     as bright in both, and from there least squares on the slopes (Lucas & Kanade
     1981), of images that are compressed so that no single star or cosmic ray decides.
     """
+    return _measure_shift(frame, reference).shift
+
+
+class _Shift(NamedTuple):
+    """A shift, and whether there were sources that speak neither for it nor against."""
+
+    shift: tuple[float, float]
+    doubtful: bool = False
+
+
+def _measure_shift(frame: np.ndarray, reference: np.ndarray) -> _Shift:
+    """Do what `find_shift` does, and tell whether it is to be trusted."""
     smooth = []
     for image in (frame, reference):
         sky, sigma = measure_noise(image).at()
@@ -76,19 +90,20 @@ def find_shift(frame: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
     spectra = [fft.rfft2(image, shape) for image in sharp]
     correlation = fft.irfft2(spectra[0] * np.conj(spectra[1]), shape)
     if not correlation.max() > 0:
-        return 0.0, 0.0
+        return _Shift((0.0, 0.0))
     # Small drifts are likelier than large ones, should cosmic rays make a second peak.
     lags = [np.minimum(np.arange(n), n - np.arange(n)) for n in shape]
     correlation *= np.exp(-0.5 * (lags[0][:, None] ** 2 + lags[1] ** 2) / DRIFT**2)
     shift, common = _best_shift(*smooth, correlation)
     if common < FEWEST:
-        return 0.0, 0.0
+        there = min(_in_common(image, image, (0, 0)) for image in smooth)
+        return _Shift((0.0, 0.0), doubtful=there >= FEWEST)
     for _ in range(8):
         step = _step(smooth[0], ndimage.shift(smooth[1], shift, order=1))
         shift += step
         if np.abs(step).max() < 0.005:
             break
-    return float(shift[0]), float(shift[1])
+    return _Shift((float(shift[0]), float(shift[1])))
 
 
 def _best_shift(
@@ -190,6 +205,11 @@ def label_exposures(
     TypeError, ValueError
         If there are fewer than two exposures, or they differ in shape.
 
+    Warns
+    -----
+    AstropyUserWarning
+        If an exposure has sources, and next to none where the first has them.
+
     Notes
     -----
     Each exposure is compared with the median of the others (the one other of a pair,
@@ -208,10 +228,18 @@ def label_exposures(
             )
         frames.append(plane)
         bads.append(bad)
-    shifts = [
-        find_shift(frame, frames[0]) if register and number else (0.0, 0.0)
-        for number, frame in enumerate(frames)
-    ]
+    shifts = [(0.0, 0.0)]
+    for number, frame in enumerate(frames[1:], start=1):
+        found = _measure_shift(frame, frames[0]) if register else _Shift((0.0, 0.0))
+        if found.doubtful:
+            warnings.warn(
+                f"exposures[{number}] has fewer than {FEWEST} sources in common with "
+                "the first, and is taken to be of the very same pointing; if it is "
+                "not, sources are labelled: align such frames, and say register=False",
+                AstropyUserWarning,
+                stacklevel=2,
+            )
+        shifts.append(found.shift)
     excesses = [_excess(number, frames, bads, shifts) for number in range(len(frames))]
     labelled = []
     for number, (strength, unknown) in enumerate(excesses):
