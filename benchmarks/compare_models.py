@@ -84,16 +84,16 @@ def main():
     with contextlib.suppress(ImportError):
         models["Cosmic-CoNN ground"] = CosmicConn("ground_imaging")
     libraries = deposits(options.data, 4242, "held out")
-    limits = SCORED
+    limits, known = SCORED, {}
     if options.limits:
-        struck, peak = options.limits
-        limits = Labels(struck=struck, peak=peak)
+        known = dict(zip(("struck", "peak"), options.limits, strict=True))
+        limits = Labels(**known)
     frames = held_out_frames(
         options.folder, libraries, psfs=options.psfs, limits=limits
     )
-    # Labels from repeated exposures have limits of their own.
-    simulated = options.limits or options.border
-    stis = [] if simulated else stis_frames(options.data, "held out")
+    # By default, labels from repeated exposures have limits of their own.
+    real = not options.border
+    stis = stis_frames(options.data, "held out", **known) if real else []
     if stis:
         frames["STIS pair"] = stis
         # 6 % of these undarkened pixels are hot. A dark would take them out.
@@ -102,7 +102,7 @@ def main():
             item._replace(truth=item.truth & ~hot, ignore=item.ignore | hot)
             for item in stis
         ]
-    lowell = [] if simulated else lowell_frames(options.data, "held out")
+    lowell = lowell_frames(options.data, "held out", **known) if real else []
     if lowell:
         frames["Lowell Hall"] = lowell[::2]
     if options.border:
@@ -118,7 +118,7 @@ def main():
         table.write(options.output / "scores.ecsv", overwrite=True)
         result.points().write(options.output / "roc.ecsv", overwrite=True)
         result.plot(options.output / "roc.png")
-    if simulated:
+    if options.limits or options.border:
         return
     trials(models["universal"])
     compare_precisions(own, frames)

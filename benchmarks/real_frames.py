@@ -29,8 +29,11 @@ def read_stis(path):
     return [frame - np.median(frame) + 10 for frame in pair]
 
 
-def stis_pair(path):
-    """Return both exposures of a CR-SPLIT pair, with their difference as truth."""
+def stis_pair(path, struck=3.0, peak=6.0):
+    """Return both exposures of a CR-SPLIT pair, with their difference as truth.
+
+    Struck are pixels above that many sigma, of rays that have one above the peak.
+    """
     pair = read_stis(path)
     items = []
     for one, other in (pair, pair[::-1]):
@@ -40,9 +43,9 @@ def stis_pair(path):
         light = ndimage.median_filter(np.minimum(one, other), 3) - 10
         sigma = np.sqrt(sigma**2 + 2 * np.maximum(light, 0))
         strength = (excess - sky) / sigma
-        groups, number = ndimage.label(strength > 3, np.ones((3, 3)))
+        groups, number = ndimage.label(strength > struck, np.ones((3, 3)))
         peaks = ndimage.maximum(strength, groups, np.arange(number + 1))
-        truth = (groups > 0) & (peaks > 6)[groups]
+        truth = (groups > 0) & (peaks > peak)[groups]
         near = ndimage.binary_dilation(truth, iterations=2)
         # Undecided are fainter excesses, and what struck the other exposure there too.
         ignore = (np.abs(strength) > 1.5) & ~truth
@@ -80,7 +83,7 @@ def read_lowell(folder):
     return frames, dark
 
 
-def lowell_frames(folder, part):
+def lowell_frames(folder, part, struck=2.0, peak=5.0):
     """Return labelled frames of the Lowell Hall series, of one half of the detector."""
     if not (folder / "lowell_hall").is_dir():
         return []
@@ -89,18 +92,20 @@ def lowell_frames(folder, part):
     satlevel = 28000 * LOWELL_GAIN
     labelled = []
     for start in range(0, len(frames), 5):
-        labelled += label_exposures(frames[start : start + 5], satlevel=satlevel)
+        labelled += label_exposures(
+            frames[start : start + 5], satlevel=satlevel, core=peak, grow=struck
+        )
     return [
         Observation(frame, truth & ~dark, ignore | dark, LOWELL_READNOISE, frame)
         for frame, truth, ignore in labelled
     ]
 
 
-def stis_frames(folder, part):
+def stis_frames(folder, part, **limits):
     """Return labelled frames of the STIS pairs of one part."""
     items = []
     for name in STIS[part]:
         path = folder / "hst_stis" / f"{name}_raw.fits"
         if path.is_file():
-            items += stis_pair(path)
+            items += stis_pair(path, **limits)
     return items

@@ -54,6 +54,20 @@ def test_cosmic_rays_that_meet_are_no_shift(seed):
     assert find_shift(frames[1], frames[0]) == pytest.approx((0, 0), abs=0.3)
 
 
+def test_limits_say_what_is_struck():
+    """Above both limits, and no fainter pixel of a ray that is."""
+    rng = np.random.default_rng(5)
+    frames = rng.normal(100, 1, (5, 60, 60))
+    bright = {(20, 20): 200, (20, 21): 60, (20, 22): 8, (40, 40): 25, (40, 41): 25}
+    for place, charge in bright.items():
+        frames[0][place] += charge
+    every = label_exposures(frames)[0]
+    assert all(every.truth[place] for place in bright)
+    item = label_exposures(frames, core=50, grow=20)[0]
+    assert np.argwhere(item.truth).tolist() == [[20, 20], [20, 21]]
+    assert item.ignore[20, 22] and item.ignore[40, 40:42].all()
+
+
 def test_another_field_is_told():
     first, _ = series(2, seed=1, size=200)
     second, _ = series(1, seed=2, size=200)

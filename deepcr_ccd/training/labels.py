@@ -188,8 +188,8 @@ def label_exposures(
         Saturation level, in the frames' unit; such pixels are ignored.
     core, grow : float
         A cosmic ray has a pixel above ``core`` sigma, goes on over pixels above 2.5
-        sigma, and takes in the pixels above ``grow`` sigma that touch these. Other
-        pixels that touch a cosmic ray are ignored.
+        sigma (or ``grow``, if that is more), and takes in the pixels above ``grow``
+        sigma that touch these. Other pixels that touch a cosmic ray are ignored.
     register : bool
         Whether to measure and take out drifts.
 
@@ -330,7 +330,8 @@ def _label(
     """Return struck and undecided pixels."""
     # Connected at a level that noise rarely reaches, then one pixel further: lower
     # down, chains of noise would lead away from the track.
-    groups, number = ndimage.label((strength > LINK) & ~unknown, EIGHT)
+    linked = (strength > max(LINK, grow)) & ~unknown
+    groups, number = ndimage.label(linked, EIGHT)
     peaks = np.zeros(number + 1)
     if number:
         peaks[1:] = ndimage.maximum(strength, groups, np.arange(1, number + 1))
