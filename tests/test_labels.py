@@ -54,6 +54,23 @@ def test_cosmic_rays_that_meet_are_no_shift(seed):
     assert find_shift(frames[1], frames[0]) == pytest.approx((0, 0), abs=0.3)
 
 
+@pytest.mark.parametrize("number", [2, 5])
+def test_where_the_charge_of_saturated_stars_ends_is_not_known(number):
+    rng = np.random.default_rng(6)
+    frames = rng.normal(100, 3, (number, 60, 60))
+    frames[:, 20:40, 30] = 1000
+    frames[0, 40, 30] = 600
+    frames[1, 40, 30] = 1000
+    frames[1, 41, 31] = 400
+    # A cosmic ray that saturates.
+    frames[0, 10, 10:12] = 1500, 700
+    first, second, *_ = label_exposures(frames, satlevel=1000)
+    assert first.ignore[40, 30] and second.ignore[41, 31]
+    assert first.truth[10, 11] and first.ignore[10, 10]
+    assert np.count_nonzero(first.truth) == 1
+    assert not second.truth.any()
+
+
 def test_limits_say_what_is_struck():
     """Above both limits, and no fainter pixel of a ray that is."""
     rng = np.random.default_rng(5)

@@ -21,6 +21,9 @@ __all__ = ["LabelledFrame", "find_shift", "label_exposures"]
 EIGHT = np.ones((3, 3), dtype=bool)
 #: Pixels of a track are linked where they are above this many sigma.
 LINK = 2.5
+#: How far from the saturated pixels of a star nothing is labelled, in px: its charge
+#: spills over, now one pixel further and now one less.
+SPILL = 2
 #: Drifts of repeated exposures, in px, are of this order or less.
 DRIFT = 20.0
 #: Peaks of the correlation that are looked at, and how many sources two frames must
@@ -185,7 +188,8 @@ def label_exposures(
     gain : float, `~astropy.units.Quantity` or str, optional
         In electron/adu, or the header keyword that holds it, for frames in counts.
     satlevel : float, `~astropy.units.Quantity` or str, optional
-        Saturation level, in the frames' unit; such pixels are ignored.
+        Saturation level, in the frames' unit; such pixels are ignored, and what is
+        close to those that saturate in more than one exposure, as stars do.
     core, grow : float
         A cosmic ray has a pixel above ``core`` sigma, goes on over pixels above 2.5
         sigma (or ``grow``, if that is more), and takes in the pixels above ``grow``
@@ -198,7 +202,7 @@ def label_exposures(
     list of LabelledFrame
         One an exposure. Ignored are pixels that are bad on input, that another
         exposure does not cover or has struck, whose excess is faint, and those of
-        sources that moved.
+        sources that moved or saturate.
 
     Raises
     ------
@@ -218,9 +222,9 @@ def label_exposures(
     """
     if len(exposures) < 2:
         raise ValueError(f"exposures must be two or more, not {len(exposures)}")
-    frames, bads = [], []
+    frames, bads, full = [], [], []
     for number, exposure in enumerate(exposures):
-        plane, bad = _read(exposure, f"exposures[{number}]", gain, satlevel)
+        plane, bad, saturated = _read(exposure, f"exposures[{number}]", gain, satlevel)
         if frames and plane.shape != frames[0].shape:
             raise ValueError(
                 f"exposures[{number}] has shape {plane.shape}; the first has "
@@ -228,6 +232,7 @@ def label_exposures(
             )
         frames.append(plane)
         bads.append(bad)
+        full.append(saturated)
     shifts = [(0.0, 0.0)]
     for number, frame in enumerate(frames[1:], start=1):
         found = _measure_shift(frame, frames[0]) if register else _Shift((0.0, 0.0))
@@ -245,13 +250,16 @@ def label_exposures(
     for number, (strength, unknown) in enumerate(excesses):
         truth, undecided = _label(strength, unknown, core, grow)
         moved = _moved(truth, number, excesses, shifts, core)
-        ignore = unknown | undecided | moved
+        ignore = unknown | undecided | moved | _spilt(number, full, shifts)
         labelled.append(LabelledFrame(frames[number], truth & ~ignore, ignore))
     return labelled
 
 
-def _read(exposure, name: str, gain, satlevel) -> tuple[np.ndarray, np.ndarray]:
-    """Return an exposure in electron where it can be, and its bad pixels, filled."""
+def _read(exposure, name: str, gain, satlevel) -> tuple[np.ndarray, ...]:
+    """Return an exposure in electron where it can be, with bad pixels filled.
+
+    And which these are, and which are saturated.
+    """
     frame = read_frame(exposure, name)
     if frame.data.ndim != 2:
         raise ValueError(f"{name} has shape {frame.data.shape}; allowed is (ny, nx)")
@@ -260,11 +268,12 @@ def _read(exposure, name: str, gain, satlevel) -> tuple[np.ndarray, np.ndarray]:
     bad = unexamined(frame.data, frame.mask, level)
     factor, _ = unit_factor(frame.unit, "electron", gain or 1.0, "label_exposures")
     plane = frame.data.astype(np.float32) * np.float32(factor)
+    saturated = frame.data >= (np.inf if level is None else level)
     if bad is None:
-        return plane, np.zeros(plane.shape, dtype=bool)
+        return plane, np.zeros(plane.shape, dtype=bool), saturated
     if bad.all():
         raise ValueError(f"{name} has no good pixel")
-    return Plane(plane, bad=bad).whole(), bad
+    return Plane(plane, bad=bad).whole(), bad, saturated
 
 
 def _excess(
@@ -312,6 +321,24 @@ def _excess(
     # What is left of a sky that changed from one exposure to the next.
     excess -= measure_noise(excess, unknown).at()[0]
     return excess / np.sqrt(variance), unknown
+
+
+def _spilt(number: int, full: list, shifts: list) -> np.ndarray:
+    """Return what is close to stars that saturate, as an exposure has them.
+
+    A cosmic ray that saturates does so once.
+    """
+    times = np.zeros(full[number].shape, dtype=int)
+    if not any(saturated.any() for saturated in full):
+        return times > 0
+    for other, shift in zip(full, shifts, strict=True):
+        move = np.subtract(shifts[number], shift)
+        times += _moved_image(other.astype(np.float32), move, 0.0) > 0.01
+    groups, found = ndimage.label(times > 0, EIGHT)
+    most = np.zeros(found + 1)
+    if found:
+        most[1:] = ndimage.maximum(times, groups, np.arange(1, found + 1))
+    return ndimage.binary_dilation((most > 1)[groups], EIGHT, iterations=SPILL)
 
 
 def _moved_image(image: np.ndarray, move: np.ndarray, outside: float) -> np.ndarray:
