@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from .chunks import one_thread
-from .jobs import Job, Options, file_size, run_job
+from .jobs import Job, Options, blank_row, failure, file_size, run_job
 from .model import Model
 
 __all__ = ["run_jobs"]
@@ -97,7 +97,7 @@ def run_jobs(
             try:
                 rows = future.result()
             except Exception as error:  # noqa: BLE001 - it is reported with the file
-                rows = [_failed(parcel[0], error)]
+                rows = [blank_row(parcel[0]) | failure(error)]
                 if len(parcel) > 1:
                     # One of them may be more than a worker can bear.
                     alone = {submit([job]): [job] for job in parcel}
@@ -121,14 +121,6 @@ def _parcels(jobs: Sequence[Job], threads: int) -> Iterator[Sequence[Job]]:
             stop += 1
         yield jobs[start:stop]
         start = stop
-
-
-def _failed(job: Job, error: Exception) -> dict:
-    """Return the row of a file that no worker could bring to an end."""
-    return {
-        "file": str(job.path), "output": str(job.output), "pixels": 0, "objects": 0,
-        "status": "failed", "seconds": 0.0, "message": " ".join(str(error).split()),
-    }  # fmt: skip
 
 
 def _ranks(addresses: Iterable[str]) -> dict[str, int]:

@@ -28,7 +28,15 @@ from .layout import check_whole, open_fits
 from .model import Model
 from .zoo import DEFAULT_MODEL, load_model
 
-__all__ = ["Job", "Options", "file_size", "recorded_warnings", "run_job"]
+__all__ = [
+    "Job",
+    "Options",
+    "blank_row",
+    "failure",
+    "file_size",
+    "recorded_warnings",
+    "run_job",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +136,35 @@ def recorded_warnings() -> Iterator[None]:
         yield
 
 
+def blank_row(job: Job) -> dict:
+    """Return the row of a job of which nothing is known yet.
+
+    Parameters
+    ----------
+    job : Job
+        The file.
+    """
+    return {
+        "file": str(job.path),
+        "output": str(job.output),
+        "pixels": 0,
+        "objects": 0,
+        "seconds": 0.0,
+    }
+
+
+def failure(error: Exception) -> dict:
+    """Return what the row of a job says that ended in an error.
+
+    Parameters
+    ----------
+    error : Exception
+        The error; its message goes on one line.
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return {"status": "failed", "message": text}
+
+
 def run_job(
     job: Job,
     options: Options,
@@ -159,7 +196,7 @@ def run_job(
     """
     start = time.perf_counter()
     _RECORDER.messages = []
-    row = {"file": str(job.path), "output": str(job.output), "pixels": 0, "objects": 0}
+    row = blank_row(job)
     try:
         if model is None:
             model = options.load_model()
@@ -170,8 +207,7 @@ def run_job(
         row["objects"] = sum(told["CRNOBJ"] for told in results)
     except Exception as error:  # noqa: BLE001 - whatever a file does, others go on
         logger.debug("%s failed", job.path, exc_info=True)
-        text = " ".join(str(error).split()) or type(error).__name__
-        row |= {"status": "failed", "message": text}
+        row |= failure(error)
     row["seconds"] = round(time.perf_counter() - start, 3)
     return row
 
