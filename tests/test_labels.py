@@ -6,7 +6,8 @@ from astropy.nddata import CCDData
 from astropy.utils.exceptions import AstropyUserWarning
 from scipy import ndimage
 
-from deepcr_ccd.training.labels import _excess, find_shift, label_exposures
+from deepcr_ccd.training.labels import _excess, label_exposures
+from deepcr_ccd.training.registration import find_shift
 from deepcr_ccd.training.scenes import make_scene
 from deepcr_ccd.training.tracks import add_deposits, simulate_deposit
 

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from ..transforms import TRANSFORMS
 from .defects import add_banding, add_columns, add_hot_pixels, bleed, shade
+from .groups import EIGHT, group_peaks
 from .tracks import add_deposits
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "label_charge",
 ]
 
-EIGHT = np.ones((3, 3), dtype=bool)
 #: How often deposits are blurred as a camera does it that lets charge spread.
 DIFFUSED = 0.2
 
@@ -78,11 +78,8 @@ def label_charge(
     labels = labels or Labels()
     strength = charge / sigma
     touched = strength > labels.undecided
-    groups, number = ndimage.label(touched, EIGHT)
-    peaks = np.zeros(number + 1)
-    if number:
-        peaks[1:] = ndimage.maximum(strength, groups, np.arange(1, number + 1))
-    truth = (strength > labels.struck) & (peaks > labels.peak)[groups]
+    peaks = group_peaks(strength, touched)
+    truth = (strength > labels.struck) & (peaks > labels.peak)
     return truth, touched & ~truth
 
 

@@ -7,7 +7,8 @@ import torch
 from scipy import ndimage
 
 from ..windows import ENOUGH, read_windows
-from .dataset import EIGHT, Observation, SimulatedFrames
+from .dataset import Observation, SimulatedFrames
+from .groups import EIGHT
 
 __all__ = ["FillFrames", "FillWindows"]
 

@@ -8,32 +8,23 @@ from typing import NamedTuple
 
 import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
-from scipy import fft, ndimage
+from scipy import ndimage
 
 from ..detection import unexamined
 from ..frame import read_frame
 from ..noise import resolve_gain, resolve_satlevel, unit_factor
 from ..plane import Plane
 from ..sky import measure_noise
+from .groups import EIGHT, group_peaks
+from .registration import FEWEST, measure_shift, moved_image
 
-__all__ = ["LabelledFrame", "find_shift", "label_exposures"]
+__all__ = ["LabelledFrame", "label_exposures"]
 
-EIGHT = np.ones((3, 3), dtype=bool)
 #: Pixels of a track are linked where they are above this many sigma.
 LINK = 2.5
 #: How far from the saturated pixels of a star nothing is labelled, in px: its charge
 #: spills over, now one pixel further and now one less.
 SPILL = 2
-#: Drifts of repeated exposures, in px, are of this order or less.
-DRIFT = 20.0
-#: Peaks of the correlation that are looked at, and how many sources two frames must
-#: have in common to say anything of their shift.
-CANDIDATES = 10
-FEWEST = 3
-#: Sources that count, and how far two may differ, in smoothed inverse hyperbolic sines
-#: of their brightness in sigma.
-VISIBLE = 0.7
-ALIKE = 0.3
 
 
 class LabelledFrame(NamedTuple):
@@ -47,126 +38,6 @@ class LabelledFrame(NamedTuple):
     frame: np.ndarray
     truth: np.ndarray
     ignore: np.ndarray
-
-
-def find_shift(frame: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
-    """Return how far a frame is shifted against another of the same field.
-
-    Parameters
-    ----------
-    frame, reference : `~numpy.ndarray`
-        ``(ny, nx)``, finite.
-
-    Returns
-    -------
-    dy, dx : float
-        In px: what is at ``(y, x)`` in ``reference`` is at ``(y + dy, x + dx)`` in
-        ``frame``. 0 if they have fewer than three sources in common.
-
-    Notes
-    -----
-    Of the highest peaks of the cross-correlation the one at which the most sources are
-    as bright in both, and from there least squares on the slopes (Lucas & Kanade
-    1981), of images that are compressed so that no single star or cosmic ray decides.
-    """
-    return _measure_shift(frame, reference).shift
-
-
-class _Shift(NamedTuple):
-    """A shift, and whether there were sources that speak neither for it nor against."""
-
-    shift: tuple[float, float]
-    doubtful: bool = False
-
-
-def _measure_shift(frame: np.ndarray, reference: np.ndarray) -> _Shift:
-    """Do what `find_shift` does, and tell whether it is to be trusted."""
-    smooth = []
-    for image in (frame, reference):
-        sky, sigma = measure_noise(image).at()
-        # A median takes most cosmic rays out, and leaves stars.
-        clean = ndimage.median_filter((image - sky) / sigma, 3)
-        smooth.append(ndimage.gaussian_filter(np.arcsinh(np.maximum(clean - 3, 0)), 1))
-    # Points decide of the first guess, not what is wider.
-    sharp = [image - ndimage.gaussian_filter(image, 4) for image in smooth]
-    shape = [fft.next_fast_len(2 * size) for size in frame.shape]
-    spectra = [fft.rfft2(image, shape) for image in sharp]
-    correlation = fft.irfft2(spectra[0] * np.conj(spectra[1]), shape)
-    if not correlation.max() > 0:
-        return _Shift((0.0, 0.0))
-    # Small drifts are likelier than large ones, should cosmic rays make a second peak.
-    lags = [np.minimum(np.arange(n), n - np.arange(n)) for n in shape]
-    correlation *= np.exp(-0.5 * (lags[0][:, None] ** 2 + lags[1] ** 2) / DRIFT**2)
-    shift, common = _best_shift(*smooth, correlation)
-    if common < FEWEST:
-        there = min(_in_common(image, image, (0, 0)) for image in smooth)
-        return _Shift((0.0, 0.0), doubtful=there >= FEWEST)
-    for _ in range(8):
-        step = _step(smooth[0], ndimage.shift(smooth[1], shift, order=1))
-        shift += step
-        if np.abs(step).max() < 0.005:
-            break
-    return _Shift((float(shift[0]), float(shift[1])))
-
-
-def _best_shift(
-    frame: np.ndarray, reference: np.ndarray, correlation: np.ndarray
-) -> tuple[np.ndarray, int]:
-    """Return the shift with the most sources in common, and their number.
-
-    Of two frames with few stars and many cosmic rays the highest peak of the
-    correlation may be where two of these happen to meet; but these do not agree in
-    brightness, or are few.
-    """
-    best, most = np.zeros(2), _in_common(frame, reference, (0, 0))
-    # No shift is what is likeliest: more must speak for another than chance does.
-    least = max(FEWEST, most + 2)
-    for _ in range(CANDIDATES):
-        peak = np.unravel_index(np.argmax(correlation), correlation.shape)
-        lag = tuple(
-            int(p - n if p > n // 2 else p)
-            for p, n in zip(peak, correlation.shape, strict=True)
-        )
-        number = _in_common(frame, reference, lag)
-        if number >= least and number > most:
-            best, most = np.array(lag, dtype=float), number
-        near = [
-            np.arange(p - 2, p + 3) % n
-            for p, n in zip(peak, correlation.shape, strict=True)
-        ]
-        correlation[np.ix_(*near)] = -np.inf
-    return best, most
-
-
-def _in_common(frame: np.ndarray, reference: np.ndarray, lag: tuple[int, int]) -> int:
-    """Count the peaks of a frame that are in a shifted reference, as bright."""
-    here = tuple(
-        slice(max(d, 0), n + min(d, 0)) for d, n in zip(lag, frame.shape, strict=True)
-    )
-    there = tuple(
-        slice(max(-d, 0), n - max(d, 0)) for d, n in zip(lag, frame.shape, strict=True)
-    )
-    one, other = frame[here], reference[there]
-    if 0 in one.shape:
-        return 0
-    peaks = (one > VISIBLE) & (one == ndimage.maximum_filter(one, 5))
-    close = ndimage.maximum_filter(other, 3)
-    return int(np.count_nonzero(np.abs(one - close)[peaks] < ALIKE))
-
-
-def _step(frame: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """Return the shift that is left between two images, by their slopes."""
-    slopes = np.gradient(moved)
-    difference = frame - moved
-    steep = np.hypot(*slopes) > 0.05
-    if steep.sum() < 10:
-        return np.zeros(2)
-    spread = np.median(np.abs(difference[steep]))
-    # What differs most is what only one of them has.
-    kept = steep & (np.abs(difference) <= 3 * spread)
-    matrix = np.stack([slope[kept] for slope in slopes], axis=1)
-    step, *_ = np.linalg.lstsq(-matrix, difference[kept], rcond=None)
-    return np.clip(step, -0.5, 0.5)
 
 
 def label_exposures(
@@ -233,18 +104,7 @@ def label_exposures(
         frames.append(plane)
         bads.append(bad)
         full.append(saturated)
-    shifts = [(0.0, 0.0)]
-    for number, frame in enumerate(frames[1:], start=1):
-        found = _measure_shift(frame, frames[0]) if register else _Shift((0.0, 0.0))
-        if found.doubtful:
-            warnings.warn(
-                f"exposures[{number}] has fewer than {FEWEST} sources in common with "
-                "the first, and is taken to be of the very same pointing; if it is "
-                "not, sources are labelled: align such frames, and say register=False",
-                AstropyUserWarning,
-                stacklevel=2,
-            )
-        shifts.append(found.shift)
+    shifts = _shifts(frames) if register else [(0.0, 0.0)] * len(frames)
     excesses = [_excess(number, frames, bads, shifts) for number in range(len(frames))]
     labelled = []
     for number, (strength, unknown) in enumerate(excesses):
@@ -268,12 +128,31 @@ def _read(exposure, name: str, gain, satlevel) -> tuple[np.ndarray, ...]:
     bad = unexamined(frame.data, frame.mask, level)
     factor, _ = unit_factor(frame.unit, "electron", gain or 1.0, "label_exposures")
     plane = frame.data.astype(np.float32) * np.float32(factor)
-    saturated = frame.data >= (np.inf if level is None else level)
+    saturated = np.zeros(plane.shape, dtype=bool)
+    if level is not None:
+        saturated = frame.data >= level
     if bad is None:
         return plane, np.zeros(plane.shape, dtype=bool), saturated
     if bad.all():
         raise ValueError(f"{name} has no good pixel")
     return Plane(plane, bad=bad).whole(), bad, saturated
+
+
+def _shifts(frames: list) -> list[tuple[float, float]]:
+    """Return how far exposures are shifted against the first."""
+    shifts = [(0.0, 0.0)]
+    for number, frame in enumerate(frames[1:], start=1):
+        found = measure_shift(frame, frames[0])
+        if found.doubtful:
+            warnings.warn(
+                f"exposures[{number}] has fewer than {FEWEST} sources in common with "
+                "the first, and is taken to be of the very same pointing; if it is "
+                "not, sources are labelled: align such frames, and say register=False",
+                AstropyUserWarning,
+                stacklevel=3,
+            )
+        shifts.append(found.shift)
+    return shifts
 
 
 def _excess(
@@ -288,8 +167,8 @@ def _excess(
             continue
         move = np.subtract(shifts[number], shift)
         other_sky, _ = measure_noise(frames[other], bads[other]).at()
-        level = _moved_image(frames[other] - other_sky, move, np.nan)
-        spoiled = _moved_image(bads[other].astype(np.float32), move, 1.0) > 0.01
+        level = moved_image(frames[other] - other_sky, move, np.nan)
+        spoiled = moved_image(bads[other].astype(np.float32), move, 1.0) > 0.01
         others.append(np.where(spoiled, np.nan, level))
         hidden.append(spoiled | np.isnan(level))
     stack = np.stack(others)
@@ -333,22 +212,9 @@ def _spilt(number: int, full: list, shifts: list) -> np.ndarray:
         return times > 0
     for other, shift in zip(full, shifts, strict=True):
         move = np.subtract(shifts[number], shift)
-        times += _moved_image(other.astype(np.float32), move, 0.0) > 0.01
-    groups, found = ndimage.label(times > 0, EIGHT)
-    most = np.zeros(found + 1)
-    if found:
-        most[1:] = ndimage.maximum(times, groups, np.arange(1, found + 1))
-    return ndimage.binary_dilation((most > 1)[groups], EIGHT, iterations=SPILL)
-
-
-def _moved_image(image: np.ndarray, move: np.ndarray, outside: float) -> np.ndarray:
-    if np.abs(move).max() < 0.02:
-        return image
-    if np.abs(move - np.rint(move)).max() < 0.1:
-        move, order = np.rint(move), 0
-    else:
-        order = 1
-    return ndimage.shift(image, move, order=order, mode="constant", cval=outside)
+        times += moved_image(other.astype(np.float32), move, 0.0) > 0.01
+    stars = group_peaks(times, times > 0) > 1
+    return ndimage.binary_dilation(stars, EIGHT, iterations=SPILL)
 
 
 def _label(
@@ -358,11 +224,7 @@ def _label(
     # Connected at a level that noise rarely reaches, then one pixel further: lower
     # down, chains of noise would lead away from the track.
     linked = (strength > max(LINK, grow)) & ~unknown
-    groups, number = ndimage.label(linked, EIGHT)
-    peaks = np.zeros(number + 1)
-    if number:
-        peaks[1:] = ndimage.maximum(strength, groups, np.arange(1, number + 1))
-    track = (peaks > core)[groups]
+    track = group_peaks(strength, linked) > core
     beside = ndimage.binary_dilation(track, EIGHT)
     truth = track | (beside & (strength > grow) & ~unknown)
     # Excesses that are too faint to decide, and what is beside a track. Where another
@@ -387,7 +249,7 @@ def _moved(
         if 0 <= other < len(excesses):
             strength, _ = excesses[other]
             move = np.subtract(shifts[number], shifts[other])
-            there = _moved_image((strength > core).astype(np.float32), move, 0.0) > 0.5
+            there = moved_image((strength > core).astype(np.float32), move, 0.0) > 0.5
             near.append(ndimage.maximum_filter(there, 7))
     groups, count = ndimage.label(truth, EIGHT)
     every = np.logical_and.reduce(near)
