@@ -97,8 +97,9 @@ def run_jobs(
             try:
                 rows = future.result()
             except Exception as error:  # noqa: BLE001 - it is reported with the file
-                rows = [blank_row(parcel[0]) | failure(error)]
-                if len(parcel) > 1:
+                if len(parcel) == 1:
+                    rows = [blank_row(parcel[0]) | failure(error)]
+                else:
                     # One of them may be more than a worker can bear.
                     alone = {submit([job]): [job] for job in parcel}
                     futures |= alone
@@ -158,7 +159,5 @@ def _run_on_worker(
         with one_thread(threads):
             return run_job(job, options, model, turn=turn, **how)
 
-    if len(jobs) == 1:
-        return [run(jobs[0])]
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(run, jobs))

@@ -26,6 +26,7 @@ from .images import Cleaned, Image
 from .keywords import version
 from .layout import check_whole, open_fits
 from .model import Model
+from .rewriting import PIECE
 from .zoo import DEFAULT_MODEL, load_model
 
 __all__ = [
@@ -42,8 +43,6 @@ logger = logging.getLogger(__name__)
 
 #: Header keyword by which a second run knows the work of a first one.
 DIGEST = "CRDIGEST"
-#: Bytes of a file that are looked at together: what stays near the processor.
-PIECE = 1 << 18
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,11 +15,11 @@ from astropy.io import fits
 
 from .layout import Segment, open_fits
 
-__all__ = ["Change", "add_image", "rewrite"]
+__all__ = ["PIECE", "Change", "add_image", "rewrite"]
 
 #: FITS files consist of blocks of this many bytes.
 BLOCK = 2880
-#: Bytes that are copied at a time: what stays near the processor.
+#: Bytes of a file that are worked on at a time: what stays near the processor.
 PIECE = 1 << 18
 
 
@@ -80,7 +80,7 @@ class Change:
         change : Change
             What becomes of these, as an array of one axis.
         """
-        shape = image_shape(header)
+        shape = tuple(header[f"NAXIS{i}"] for i in range(header["NAXIS"], 0, -1))
         flat = np.ravel_multi_index(self.where, shape)
         step, count = size // dtype.itemsize, math.prod(shape)
         for start in range(0, count, step):
@@ -123,17 +123,6 @@ class Change:
                 limits = np.iinfo(data.dtype)
                 stored = np.clip(np.rint(stored), limits.min, limits.max)
         data[self.where] = stored.astype(data.dtype)
-
-
-def image_shape(header: fits.Header) -> tuple[int, ...]:
-    """Return the shape of an image, as NumPy has it.
-
-    Parameters
-    ----------
-    header : `~astropy.io.fits.Header`
-        The image's header.
-    """
-    return tuple(header[f"NAXIS{i}"] for i in range(header["NAXIS"], 0, -1))
 
 
 def rewrite(
