@@ -13,6 +13,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 
+from .spool import read_image
 from .tiling import row_blocks
 
 __all__ = ["Cleaned", "Image", "full_shape", "parse_unit"]
@@ -87,7 +88,7 @@ class Image:
         """
         mask = uncertainty = None
         with self.open() as hdus:
-            data = hdus[self.index].data
+            data = read_image(hdus[self.index])
             if self.dq is not None:
                 mask = _has_bits(_full_data(hdus[self.dq]), self.bad_bits)
             elif self.mask is not None:
@@ -134,7 +135,7 @@ def full_shape(hdu) -> tuple[int, ...]:
 def _full_data(hdu) -> np.ndarray:
     if not hdu.shape:
         return np.full(full_shape(hdu), hdu.header.get("PIXVALUE", 0))
-    return hdu.data
+    return read_image(hdu)
 
 
 def _has_bits(flags: np.ndarray, bits: int) -> np.ndarray:

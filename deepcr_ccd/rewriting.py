@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import numpy as np
 from astropy.io import fits
 
 from .layout import Segment, open_fits
+from .spool import new_stream, read_image
 
 __all__ = ["PIECE", "Change", "add_image", "rewrite"]
 
@@ -162,11 +162,11 @@ def rewrite(
                 continue
             change = changes[index]
             if segment.compressed:
-                file.write(_recompress(open_source(), index, segment.header, change))
+                _recompress(open_source(), index, segment.header, change, file)
                 continue
             header = change.apply_header(segment.header)
             if segment.data == segment.end:
-                file.write(_fill_constant(header, change))
+                _fill_constant(header, change, file)
                 continue
             if added and index == 0:
                 header.set("EXTEND", True, after=f"NAXIS{header['NAXIS']}")
@@ -252,8 +252,8 @@ def add_image(file: BinaryIO, header: fits.Header, change: Change) -> None:
     file.write(bytes((start - file.tell()) % BLOCK))
 
 
-def _fill_constant(header: fits.Header, change: Change) -> memoryview:
-    """Return the bytes of one of HST's constant arrays, made explicit and changed.
+def _fill_constant(header: fits.Header, change: Change, target: BinaryIO) -> None:
+    """Write one of HST's constant arrays, made explicit and changed.
 
     Such an extension stores no pixels: NPIX1, NPIX2 and PIXVALUE stand for them.
     """
@@ -263,20 +263,20 @@ def _fill_constant(header: fits.Header, change: Change) -> memoryview:
     for key in ("NPIX1", "NPIX2", "PIXVALUE"):
         header.remove(key, ignore_missing=True)
     change.apply_data(data, header)
-    return _serialise(fits.ImageHDU(data, header))
+    _write_extension(fits.ImageHDU(data, header), target)
 
 
 def _recompress(
-    source: BinaryIO, index: int, table: fits.Header, change: Change
-) -> memoryview:
-    """Return the bytes of a tile-compressed image with pixels changed.
+    source: BinaryIO, index: int, table: fits.Header, change: Change, target: BinaryIO
+) -> None:
+    """Write a tile-compressed image with pixels changed.
 
     Nothing but these pixels changes: integers are compressed as they were. Floats
     that were quantised would all move if quantised again, and are kept as they read
     by gzip without quantisation.
     """
     with open_fits(source, do_not_scale_image_data=True) as hdus:
-        data = np.array(hdus[index].data)
+        data = np.require(read_image(hdus[index]), requirements="W")
         header = change.apply_header(hdus[index].header)
     change.apply_data(data, header)
     options = {"compression_type": table["ZCMPTYPE"]}
@@ -293,12 +293,13 @@ def _recompress(
     for key in ("BSCALE", "BZERO", "BLANK"):
         if key in header:
             hdu.header[key] = header[key]
-    return _serialise(hdu, checksum="CHECKSUM" in table)
+    _write_extension(hdu, target, checksum="CHECKSUM" in table)
 
 
-def _serialise(hdu, checksum: bool = False) -> memoryview:
-    """Return the bytes of an extension as it stands in a file."""
-    buffer = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(buffer, checksum=checksum)
-    # An empty primary HDU is one block.
-    return buffer.getbuffer()[BLOCK:]
+def _write_extension(hdu, target: BinaryIO, checksum: bool = False) -> None:
+    """Write an extension as it stands in a file."""
+    with new_stream(hdu.data.nbytes) as stream:
+        fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(stream, checksum=checksum)
+        # An empty primary HDU is one block.
+        stream.seek(BLOCK)
+        shutil.copyfileobj(stream, target, PIECE)

@@ -1,10 +1,12 @@
 import gzip
 import os
 import sys
+import tempfile
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from astropy import units as u
 from astropy.io import fits
 
 import deepcr_ccd
-from deepcr_ccd import windows
+from deepcr_ccd import spool, windows
 from deepcr_ccd.atomic import atomic_path
 from deepcr_ccd.ccd import KEYWORDS
 from deepcr_ccd.files import FitsFile, write_masks
@@ -241,8 +243,58 @@ def test_scaled_data(tmp_path, ccd):
     )
 
 
+@pytest.fixture(params=[False, True], ids=["in memory", "on disk"])
+def on_disk(request, monkeypatch):
+    """Whether compressed images count as large; nothing is left of those on disk."""
+    if not request.param:
+        yield False
+        return
+    monkeypatch.setattr(spool, "LARGE", 1000)
+    before = sorted(Path(tempfile.gettempdir()).iterdir())
+    yield True
+    assert sorted(Path(tempfile.gettempdir()).iterdir()) == before
+
+
+def test_large_compressed_images_are_mapped(tmp_path, ccd, on_disk):
+    """Tiles that are no whole rows, and fewer at the end; scaled, or as stored."""
+    path = tmp_path / "a.fits"
+    data = np.rint(np.clip(ccd.data, 0, 30000)).astype("u2")[:61, :70]
+    cube = np.stack([data[:40, :40], data[:40, 20:60], data[:40, 30:]])
+    hdus = [
+        fits.CompImageHDU(data, name="SCI", tile_shape=(9, 33)),
+        fits.CompImageHDU(cube, name="CUBE", tile_shape=(2, 7, 40)),
+    ]
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+    for options in ({}, {"do_not_scale_image_data": True}):
+        with fits.open(path, **options) as file:
+            for hdu in file[1:]:
+                expected = hdu.data.copy()
+                found = spool.read_image(hdu)
+                assert found.dtype == expected.dtype
+                np.testing.assert_array_equal(found, expected)
+                assert isinstance(found, np.memmap) == on_disk
+                # It can be changed, as one in memory can.
+                found[0, 0] = 5
+                assert (found[0, 0] == 5).all()
+
+
+def test_a_full_disk_is_an_error(tmp_path, ccd, on_disk, monkeypatch):
+    """And none that kills the process, as writing through a mapping would be."""
+    path = tmp_path / "a.fits"
+    hdu = fits.CompImageHDU(ccd.data, name="SCI")
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: open("/dev/full", "wb", 0))
+    with fits.open(path) as hdus:
+        if not on_disk:
+            np.testing.assert_array_equal(spool.read_image(hdus[1]), hdus[1].data)
+            return
+        with pytest.raises(OSError, match="No space"):
+            spool.read_image(hdus[1])
+
+
 @pytest.mark.parametrize("kind", ["RICE_1", "GZIP_1", "GZIP_2"])
 @pytest.mark.parametrize("dtype", ["i2", "u2", "i4"])
+@pytest.mark.usefixtures("on_disk")
 def test_compressed_integers_stay_compressed(tmp_path, ccd, kind, dtype):
     path = tmp_path / "a.fits"
     image = fits.CompImageHDU(
@@ -271,6 +323,7 @@ def test_compressed_integers_stay_compressed(tmp_path, ccd, kind, dtype):
         assert (raw[1].header["ZTILE2"], raw[1].header["ZTILE1"]) == (8, ccd.shape[1])
 
 
+@pytest.mark.usefixtures("on_disk")
 def test_compressed_floats_do_not_move(tmp_path, ccd):
     path = tmp_path / "a.fits"
     image = fits.CompImageHDU(ccd.data, name="SCI", compression_type="RICE_1")
