@@ -31,8 +31,8 @@ from real_frames import STIS, lowell_frames, stis_frames
 from scipy import ndimage
 
 from deepcr_ccd.evaluation.scores import RocCurve
-from deepcr_ccd.filling import fill_pixels
-from deepcr_ccd.model import ModelCard
+from deepcr_ccd.fills import Fill, fill_frame
+from deepcr_ccd.model import Model, ModelCard
 from deepcr_ccd.sky import measure_noise
 from deepcr_ccd.training.dataset import Labels, SimulatedFrames
 from deepcr_ccd.training.fill_frames import FillWindows
@@ -277,11 +277,14 @@ def fill_validation(folder, libraries, data, psfs):  # noqa: ARG001
             errors = np.zeros(2)
             for item in observations:
                 # Faint ends of tracks, and their full pixels, are of no use to either.
-                bad = item.ignore
-                window, _ = fill_pixels(item.frame, item.truth, bad, "median")
-                network = model.fill(item.frame, item.truth, bad=bad)
+                fills = [
+                    fill_frame(
+                        item.frame, item.truth, item.ignore, fill, struck=item.truth
+                    )
+                    for fill in (Fill("network", model), Fill("median"))
+                ]
                 target = item.quiet[item.truth]
-                errors += [np.sum((f - target) ** 2.0) for f in (network, window)]
+                errors += [np.sum((fill - target) ** 2.0) for fill, _ in fills]
             scores[f"{kind} mse/median"] = errors[0] / errors[1]
         return scores
 
@@ -300,6 +303,7 @@ def main():
     parser.add_argument("--width", type=int, nargs="+")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--start", type=Path, help="weights of a run to go on from")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     bank = scenes(
@@ -320,7 +324,6 @@ def main():
         rate=options.rate,
         batch=BATCH,
         checkpoint_every=1000,
-        bend=4.0,
     )
     libraries = deposits(options.data, options.seed, "train")
     length = recipe.steps * recipe.batch
@@ -337,6 +340,8 @@ def main():
             radius=card.arguments["radius"],
         )
     known = {}
+    if options.start:
+        known["start"] = Model.load(options.start, device="cpu", precision="float32")
     if options.task == "fast":
         teacher = load_model("universal", device="cpu", precision="float32")
         frames = (dataset[number]["frame"] for number in range(64))

@@ -21,6 +21,7 @@ from .fills import Fill, fill_frame
 from .frame import POWERS, Frame, sigma_scale
 from .model import Model
 from .plane import Plane, to_float32
+from .windows import BLOCK
 
 __all__ = ["check_fill", "clean", "examine", "rebuild"]
 
@@ -187,6 +188,7 @@ def check_fill(plan: Plan, asked: str | None) -> Plan:
 
 def _fill_chunks(plane, crmask, bad, fill: Fill, dtype: np.dtype):
     """Return the plane with struck pixels filled, and the one-sigma of the fills."""
+    # A network that fills from windows is told of the stars of the block they are in.
     both = map_chunks(
         _fill_chunk,
         [plane, crmask, bad],
@@ -196,6 +198,7 @@ def _fill_chunks(plane, crmask, bad, fill: Fill, dtype: np.dtype):
         dtype,
         torch.get_num_threads(),
         planes=2,
+        block=BLOCK if fill.method == "network" else 1,
     )
     return both[0], both[1]
 
@@ -281,6 +284,11 @@ def _fill_chunk(
     if targets.any():
         with one_thread(threads):
             cleaned[targets], sigma[targets] = fill_frame(
-                piece, targets, bad | (crmask & ~targets), fill, struck=crmask
+                piece,
+                targets,
+                bad | (crmask & ~targets),
+                fill,
+                struck=crmask,
+                origin=origin,
             )
     return np.stack([cleaned[core], sigma[core]])

@@ -58,7 +58,13 @@ class Rows:
 
 
 def map_chunks(
-    function: Callable, arrays: list, margin: int, dtype, *arguments, planes: int = 0
+    function: Callable,
+    arrays: list,
+    margin: int,
+    dtype,
+    *arguments,
+    planes: int = 0,
+    block: int = 1,
 ):
     """Map a function over the chunks of arrays, each read with a margin around it.
 
@@ -76,6 +82,8 @@ def map_chunks(
         For the function; each is sent to a worker once.
     planes : int
         Planes that the function returns, ``(planes, ny, nx)``; 0 for ``(ny, nx)``.
+    block : int
+        Blocks of the array, of so many px, are read whole where a chunk has a part.
 
     Returns
     -------
@@ -96,7 +104,8 @@ def map_chunks(
         region, bounds, near = [], [], []
         for place, edges, size in zip(index, ends, shape, strict=True):
             start, stop = int(edges[place]), int(edges[place + 1])
-            low, high = max(start - margin, 0), min(stop + margin, size)
+            low = max(min(start - margin, start // block * block), 0)
+            high = min(max(stop + margin, -(-stop // block) * block), size)
             region.append((start, stop))
             bounds.append((low, high))
             first = int(np.searchsorted(edges, low, side="right")) - 1

@@ -89,7 +89,7 @@ def build_engine(
     -------
     callable
         Takes float32 ``(channels, ny, nx)`` and returns float32 ``(ny, nx)``; for
-        networks of windows, ``(n, window)`` and ``(n,)``. Threads may share it.
+        networks of windows, ``(n, window)`` and ``(n, 2)``. Threads may share it.
     """
     if engine == "openvino":
         return OpenVINOEngine(network, precision, wide_input=wide_input, ranges=ranges)
@@ -113,9 +113,10 @@ class TorchEngine:
         wide_input: bool,
     ):
         self.device = device
-        self.dtype = torch.float32 if wide_input else PRECISIONS[precision]
-        self.probability = task == "mask"
         self.windowed = network.windowed
+        wide = wide_input or self.windowed
+        self.dtype = torch.float32 if wide else PRECISIONS[precision]
+        self.probability = task == "mask"
         if precision != "float32":
             network = reduce_precision(
                 network,
@@ -166,7 +167,7 @@ class TorchEngine:
     def _forward(self, tensor: torch.Tensor) -> torch.Tensor:
         if self.windowed:
             windows = tensor.flatten(0, 1).to(self.device, self.dtype)
-            result = self.network(windows)[:, 0].unflatten(0, tensor.shape[:2])
+            result = self.network(windows).unflatten(0, tensor.shape[:2])
         else:
             result = self.network(
                 tensor.to(self.device, self.dtype, memory_format=torch.channels_last)

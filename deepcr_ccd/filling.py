@@ -120,7 +120,11 @@ def fill_pixels(
 
 
 def keep_within_reach(
-    data: np.ndarray, targets: np.ndarray, bad: np.ndarray | None, fill: np.ndarray
+    data: np.ndarray,
+    targets: np.ndarray,
+    bad: np.ndarray | None,
+    fill: np.ndarray,
+    least: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Limit fills that come from elsewhere, such as a network, and give their sigma.
 
@@ -135,6 +139,9 @@ def keep_within_reach(
         As for `fill_pixels`.
     fill : `~numpy.ndarray`
         The fills, one a target; NaN where there is none, which gets the median.
+    least : `~numpy.ndarray`, optional
+        What the fill is at least with near certainty, one a target: fills may be as
+        high as this, however far out.
 
     Returns
     -------
@@ -147,7 +154,10 @@ def keep_within_reach(
         low = np.where(good, values, np.inf).min(axis=1)
         high = np.where(good, values, -np.inf).max(axis=1)
         width = high - low
-        limited = np.clip(fill[row], low - width / 2, high + width)
+        highest = high + width
+        if least is not None:
+            highest = np.fmax(highest, least[row])
+        limited = np.clip(fill[row], low - width / 2, highest)
         unknown = np.isnan(limited)
         if unknown.any():
             limited[unknown] = _median(*window)[0][unknown]

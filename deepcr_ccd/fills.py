@@ -102,6 +102,7 @@ def fill_frame(
     fill: Fill,
     *,
     struck: np.ndarray | None = None,
+    origin: tuple[int, int] = (0, 0),
     tile_size: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute fills for struck pixels.
@@ -118,7 +119,11 @@ def fill_frame(
         From `choose_fill`.
     struck : `~numpy.ndarray`, optional
         bool, ``(ny, nx)``, True where the plane holds what was there and more, as
-        where a cosmic ray struck: there a network's fill is kept below that.
+        where a cosmic ray struck: there a network's fill is kept below that, and the
+        network may be told.
+    origin : tuple of int, optional
+        If the plane is a piece of a frame: where in it the piece begins. It holds
+        whole the blocks of `~deepcr_ccd.windows.BLOCK` px where targets are.
     tile_size : int, optional
         Core of a tile, in px.
 
@@ -133,8 +138,10 @@ def fill_frame(
     if fill.method != "network":
         return fill_pixels(plane, targets, bad, fill.method)
     seen = Plane(plane, fill.factor, finite=False)
-    values = fill.network.fill(seen, targets, bad=bad, tile_size=tile_size)
-    values /= fill.factor
+    values, least = fill.network.fill(
+        seen, targets, bad=bad, struck=struck, origin=origin, tile_size=tile_size
+    )
+    values, least = values / fill.factor, least / fill.factor
     if struck is not None:
         values = keep_below(plane, targets, bad, values, struck)
-    return keep_within_reach(plane, targets, bad, values)
+    return keep_within_reach(plane, targets, bad, values, least)

@@ -20,7 +20,7 @@ from .plane import Plane
 from .tiling import Tile
 from .transforms import TRANSFORMS
 from .weights import read_weights, write_weights
-from .windows import ENOUGH, PART, map_windows
+from .windows import ENOUGH, GOOD, HELD, PART, good_pixels, map_windows
 
 __all__ = ["Model", "ModelCard"]
 
@@ -198,9 +198,11 @@ class Model:
         mask: np.ndarray,
         *,
         bad: np.ndarray | None = None,
+        struck: np.ndarray | None = None,
+        origin: tuple[int, int] = (0, 0),
         tile_size: int | None = None,
         progress: bool = False,
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return what the network predicts at masked pixels.
 
         Parameters
@@ -212,6 +214,11 @@ class Model:
         bad : `~numpy.ndarray`, optional
             bool, ``(ny, nx)``, True where the frame is not to be used either; all that
             is not finite must be in it, or in ``mask``.
+        struck : `~numpy.ndarray`, optional
+            bool, ``(ny, nx)``, True where the frame holds what was there and more; for
+            networks that work on windows.
+        origin : tuple of int, optional
+            Where in its frame this one begins, if it is a piece; likewise.
         tile_size : int, optional
             Core of a tile, in px; for networks that work on tiles.
         progress : bool
@@ -219,16 +226,22 @@ class Model:
 
         Returns
         -------
-        `~numpy.ndarray`
+        fill, least : `~numpy.ndarray`
             float32, one value a masked pixel, in the order of ``frame[mask]``; NaN
-            where there is too little for a window network to go by.
+            where there is too little for a window network to go by. Of the latter it
+            is sure that there was so much or more; minus infinity where it is sure of
+            nothing.
         """
         self.require("inpaint")
         frame = _as_plane(frame)
+        if self.network.windowed:
+            kinds = good_pixels(mask, bad).view(np.uint8)
+            kinds *= GOOD
+            if struck is not None:
+                kinds[struck] = HELD
+            return self._fill_windows(frame, mask, kinds, origin)
         hidden = mask if bad is None else mask | bad
         apply = self.prepare(frame, hidden)
-        if self.network.windowed:
-            return self._fill_windows(apply, frame, mask, ~hidden)
 
         def function(
             tile: Tile, values: np.ndarray, targets: np.ndarray, hidden: np.ndarray
@@ -243,22 +256,41 @@ class Model:
             filled[targets] = apply.invert(filled, tile, targets)
             return filled
 
-        return self._map(
+        filled = self._map(
             function, [frame, mask, hidden], tile_size=tile_size, progress=progress
         )[mask]
+        return filled, np.full_like(filled, -np.inf)
 
     def _fill_windows(
-        self, apply: Callable, frame: Plane, mask: np.ndarray, good: np.ndarray
-    ) -> np.ndarray:
-        def function(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
-            numbers, mean, spread = apply(values, usable)
-            filled = mean + spread * self._run(numbers)
-            filled[usable.sum(axis=1) < ENOUGH] = np.nan
+        self,
+        frame: Plane,
+        mask: np.ndarray,
+        kinds: np.ndarray,
+        origin: tuple[int, int],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        apply = self.prepare(frame)
+
+        def function(
+            values: np.ndarray, kinds: np.ndarray, profile: np.ndarray
+        ) -> np.ndarray:
+            numbers, mean, spread = apply(values, kinds, profile)
+            filled = mean[:, None] + spread[:, None] * self._run(numbers)
+            filled[(kinds == GOOD).sum(axis=1) < ENOUGH] = np.nan
             return filled
 
         count = np.count_nonzero(mask)
         with tile_threads(self.device, mask.size, -(-count // PART)) as mapped:
-            return map_windows(function, frame, good, mask, self.network.radius, mapped)
+            found = map_windows(
+                function,
+                frame,
+                kinds,
+                mask,
+                self.network.radius,
+                self.network.numbers,
+                mapped,
+                origin,
+            )
+        return found[:, 0], found[:, 1]
 
     def save(self, path: str | os.PathLike) -> None:
         """Write network and card to one safetensors file.

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from .window_network import WindowNetwork
+
 __all__ = [
     "ARCHITECTURES",
     "UNet",
-    "WindowNetwork",
     "add_norm",
     "build_network",
     "fold_norm",
@@ -158,39 +159,6 @@ class UNet(nn.Module):
             x = self.merge[level](joined)
         x = self.out(x)
         return nn.functional.pixel_shuffle(x, self.stem) if self.stem > 1 else x
-
-
-class WindowNetwork(nn.Module):
-    """A multilayer perceptron on the window around a pixel.
-
-    It works where it is asked to and nowhere else, which makes it far cheaper than a
-    convolutional network if few pixels are wanted.
-
-    Parameters
-    ----------
-    radius : int
-        Half of the window's width, in px: it is ``2 * radius + 1`` px wide.
-    width : list of int
-        Neurons of each hidden layer.
-    """
-
-    windowed = True
-    stride = 1
-
-    def __init__(self, radius: int = 6, width: list[int] | None = None):
-        super().__init__()
-        self.radius = radius
-        width = [256, 128] if width is None else list(width)
-        entries = [2 * (2 * radius + 1) ** 2, *width]
-        layers: list[nn.Module] = []
-        for n_in, n_out in zip(entries, width, strict=False):
-            layers += [nn.Linear(n_in, n_out), nn.ReLU(inplace=True)]
-        self.layers = nn.Sequential(*layers, nn.Linear(entries[-1], 1))
-        self.ends = ("layers.0", f"layers.{len(layers)}")
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map ``(n, ..., 2 * k * k)``, `window_units`, to ``(n, 1, ...)``."""
-        return self.layers(x).movedim(-1, 1)
 
 
 def fold_norm(network: UNet, arguments: dict) -> UNet:

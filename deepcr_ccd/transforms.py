@@ -14,7 +14,7 @@ import numpy as np
 
 from .sky import CELL, NoiseMap, measure_noise
 from .tiling import Tile, read_tile, row_blocks
-from .windows import window_units
+from .windows import describe_windows
 
 __all__ = ["TRANSFORMS", "Transform"]
 
@@ -198,7 +198,7 @@ def in_window_units(
     frame: np.ndarray,  # noqa: ARG001
     bad: np.ndarray | None,  # noqa: ARG001
 ) -> Callable:
-    """Return `~deepcr_ccd.windows.window_units`: each window has units of its own.
+    """Return `~deepcr_ccd.windows.describe_windows`: windows have units of their own.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def in_window_units(
     bad : `~numpy.ndarray` or None
         Pixels that are not used.
     """
-    return window_units
+    return describe_windows
 
 
 #: Transforms a model card can name.

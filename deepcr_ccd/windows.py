@@ -8,8 +8,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from .stars import PROFILE, star_profile
+
 __all__ = [
+    "BLOCK",
+    "GOOD",
+    "HELD",
+    "TOLD",
     "Windows",
+    "describe_windows",
     "good_pixels",
     "map_windows",
     "places",
@@ -27,7 +34,17 @@ SPARSE = 1.0
 #: Good pixels that a window must hold to be used.
 ENOUGH = 8
 #: Places that a thread works on at a time.
-PART = 8192
+PART = 4096
+#: Kinds of pixels: those that may be filled from; and those that are struck, and hold
+#: what was there and more.
+GOOD, HELD = 2, 1
+#: Width in px of the blocks of a frame in which stars look alike.
+BLOCK = 1024
+#: Half-width in px of what is told of struck pixels, too; how many numbers are told
+#: beside `window_units`; and how large they may be.
+MIDDLE = 2
+TOLD = (2 * MIDDLE + 1) ** 2 + 1 + PROFILE
+HIGHEST = 1e5
 #: Scale length in px of the weights by which a window's own units are measured.
 KERNEL = 2.0
 
@@ -36,6 +53,7 @@ class Windows(NamedTuple):
     """Windows of ``k * k`` pixels around ``n`` places.
 
     ``values`` and ``good`` are ``(n, k * k)``, by rows; values that are not good are 0.
+    ``good`` is of the kind that was given.
     ``which`` are the places, as an index into those that were asked for.
     """
 
@@ -104,8 +122,9 @@ def read_windows(
     data : `~numpy.ndarray`
         ``(ny, nx)``, any real dtype; read some rows at a time.
     good : `~numpy.ndarray`
-        bool, ``(ny, nx)``, True where ``data`` may be used. Pixels that are not finite,
-        and what lies beyond the frame, are never good.
+        bool, ``(ny, nx)``, True where ``data`` may be used; or uint8, kinds of pixels,
+        0 where it may not. Pixels that are not finite, and what lies beyond the frame,
+        are never good.
     rows, columns : `~numpy.ndarray`
         int, ``(n,)``, the places.
     radius : int
@@ -146,15 +165,15 @@ def _gather(
     inside &= (columns >= radius) & (columns < nx - radius)
     inside &= isinstance(data, np.ndarray) or hasattr(data, "cut")
     shape = (rows.size, width, width)
-    kept = np.empty(shape, dtype=bool)
+    kept = np.empty(shape, dtype=good.dtype)
     values = None
     for which, take in ((inside, _cut), (~inside, _pick)):
         if not which.any():
             continue
         part, usable = take(data, good, rows[which], columns[which], radius)
         part = part.astype(working_type(part.dtype), copy=False)
-        usable &= np.isfinite(part)
-        part[~usable] = 0
+        usable = usable * np.isfinite(part)
+        part[usable == 0] = 0
         if values is None:
             values = np.empty(shape, dtype=part.dtype)
         values[which], kept[which] = part, usable
@@ -183,7 +202,7 @@ def _pick(
     ny, nx = data.shape
     inside = ((y >= 0) & (y < ny))[:, :, None] & ((x >= 0) & (x < nx))[:, None, :]
     at = y.clip(0, ny - 1)[:, :, None], x.clip(0, nx - 1)[:, None, :]
-    return data[at], good[at] & inside
+    return data[at], good[at] * inside
 
 
 def _slice(
@@ -194,7 +213,7 @@ def _slice(
     inside = slice(max(low, 0), high)
     slab = data[inside]
     slab = slab.astype(working_type(slab.dtype), copy=False)
-    usable = good[inside] & np.isfinite(slab)
+    usable = good[inside] * np.isfinite(slab)
     border = ((inside.start - low, high - inside.start - len(slab)), (radius,) * 2)
     slab = np.pad(np.where(usable, slab, 0), border)
     usable = np.pad(usable, border)
@@ -206,44 +225,117 @@ def _slice(
 
 
 def map_windows(
-    function: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    function: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     data: np.ndarray,
-    good: np.ndarray,
+    kinds: np.ndarray,
     targets: np.ndarray,
     radius: int,
+    numbers: int,
     mapped: Callable = map,
+    origin: tuple[int, int] = (0, 0),
 ) -> np.ndarray:
     """Apply a function to the windows around pixels.
 
     Parameters
     ----------
     function : callable
-        Takes ``values`` and ``good`` of `Windows`; returns a number for each.
-    data, good, radius
+        Takes ``values`` and ``good`` of `Windows`, and the
+        `~deepcr_ccd.stars.star_profile` of the block of `BLOCK` px where they are;
+        returns some numbers for each.
+    data, radius
         As for `read_windows`.
+    kinds : `~numpy.ndarray`
+        uint8, ``(ny, nx)``: `GOOD`, `HELD` or 0.
     targets : `~numpy.ndarray`
         bool, ``(ny, nx)``, the pixels.
+    numbers : int
+        How many numbers the function returns for each.
     mapped : callable, optional
         From `~deepcr_ccd.devices.tile_threads`, to work on parts side by side.
+    origin : tuple of int, optional
+        If ``data`` is a piece of a frame: where in it the piece begins. It holds the
+        blocks of its targets whole.
 
     Returns
     -------
     `~numpy.ndarray`
-        float32, one a target, in the order of ``data[targets]``.
+        float32, ``(n, numbers)``, one row a target, in the order of ``data[targets]``.
     """
     rows, columns = places(targets)
-    out = np.empty(rows.size, dtype=np.float32)
+    out = np.empty((rows.size, numbers), dtype=np.float32)
+    parts = list(_parts(rows + origin[0], columns + origin[1]))
 
-    def work(start: int) -> None:
-        part = slice(start, start + PART)
-        found = read_windows(data, good, rows[part], columns[part], radius)
-        for values, usable, which in found:
-            out[part][which] = function(values, usable)
+    def profile(block: tuple[int, int]) -> np.ndarray:
+        where = tuple(
+            slice(max(BLOCK * place - start, 0), BLOCK * (place + 1) - start)
+            for place, start in zip(block, origin, strict=True)
+        )
+        return star_profile(data[where], kinds[where] != GOOD)
 
-    starts = range(0, rows.size, PART)
-    for _ in mapped(work, starts):
+    blocks = list(dict.fromkeys(block for block, _ in parts))
+    profiles = dict(zip(blocks, mapped(profile, blocks), strict=True))
+
+    def work(part: tuple) -> None:
+        block, these = part
+        found = read_windows(data, kinds, rows[these], columns[these], radius)
+        for values, kind, which in found:
+            out[these[which]] = function(values, kind, profiles[block])
+
+    for _ in mapped(work, parts):
         pass
     return out
+
+
+def _parts(
+    rows: np.ndarray, columns: np.ndarray
+) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """Yield blocks, and which places to work on at a time there."""
+    blocks = rows // BLOCK, columns // BLOCK
+    order = np.lexsort(blocks[::-1])
+    here = np.stack([block[order] for block in blocks])
+    changes = np.flatnonzero((np.diff(here) != 0).any(axis=0)) + 1
+    for these in np.split(order, changes):
+        for start in range(0, these.size, PART):
+            part = these[start : start + PART]
+            yield tuple(int(block[part[0]]) for block in blocks), part
+
+
+def describe_windows(
+    values: np.ndarray, kinds: np.ndarray, profile: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Say of windows what a network that fills is told.
+
+    Parameters
+    ----------
+    values, kinds : `~numpy.ndarray`
+        ``(n, k * k)``, from `read_windows`.
+    profile : `~numpy.ndarray`
+        `~deepcr_ccd.stars.star_profile` of where they are.
+
+    Returns
+    -------
+    numbers : `~numpy.ndarray`
+        float32, ``(n, 2 * k * k + TOLD)``: `window_units` of the good pixels; what all
+        pixels in the middle hold, in these units, 0 where that is not known; whether
+        the one in the middle is among these; and the profile.
+    mean, spread : `~numpy.ndarray`
+        As from `window_units`.
+    """
+    size = values.shape[1]
+    half = int(np.sqrt(size)) // 2
+    good = kinds == GOOD
+    numbers = np.empty((len(values), 2 * size + TOLD), dtype=np.float32)
+    own, mean, spread = window_units(np.where(good, values, 0), good)
+    numbers[:, : 2 * size] = own
+    middle = slice(half - MIDDLE, half + MIDDLE + 1)
+    shape = (-1, 2 * half + 1, 2 * half + 1)
+    held = values.reshape(shape)[:, middle, middle].reshape(len(values), -1)
+    known = kinds.reshape(shape)[:, middle, middle].reshape(len(values), -1) > 0
+    held = np.where(known, (held - mean[:, None]) / spread[:, None], 0)
+    numbers[:, 2 * size : 2 * size + held.shape[1]] = held.clip(-HIGHEST, HIGHEST)
+    numbers[:, 2 * size + held.shape[1]] = kinds[:, size // 2] == HELD
+    numbers[:, -PROFILE:] = profile
+    return numbers, mean, spread
 
 
 def window_units(

@@ -11,11 +11,13 @@ from astropy.nddata import CCDData, StdDevUncertainty, VarianceUncertainty
 from conftest import random_model
 
 from deepcr_ccd import (
+    chunked,
     chunks,
     cosmicray_deepcr,
     cosmicray_probability,
     load_model,
     sky,
+    windows,
 )
 from deepcr_ccd.demo import simulate
 
@@ -69,6 +71,19 @@ def test_chunks_give_what_the_frame_gives(frame, universal, chunks, what):
     assert cleaned.unit == u.adu
     assert cleaned.header["CRMODEL"] == "universal"
     assert "CRNPIX" not in cleaned.header
+
+
+def test_chunks_know_the_stars_of_their_blocks(frame, universal, monkeypatch):
+    """Also where blocks are wider than chunks, and across their edges."""
+    for module in (windows, chunked):
+        monkeypatch.setattr(module, "BLOCK", 120)
+    data, mask = frame
+    expected = cosmicray_deepcr(CCDData(data, mask=mask, unit="adu"), model=universal)
+    for sizes in ((100, 90), (37, 301)):
+        lazy = CCDData(da.from_array(data, sizes), mask=mask, unit="adu")
+        cleaned = cosmicray_deepcr(lazy, model=universal)
+        np.testing.assert_array_equal(cleaned.mask.compute(), expected.mask)
+        np.testing.assert_allclose(cleaned.data.compute(), expected.data, rtol=2e-5)
 
 
 @pytest.mark.parametrize("name", ["ACS-WFC", "WFC3-UVIS"])

@@ -171,6 +171,12 @@ def test_fills_from_elsewhere_are_kept_within_reach():
     above, wide = keep_within_reach(frame, targets, bad, np.array([1e6]))
     assert above == pytest.approx([2 * high - low])
     assert wide[0] > 3 * spread[0]
+    # But as high as it is sure to be; and where nothing is known, as before.
+    for least, expected in ((3e4, 3e4), (high, above[0]), (np.nan, above[0])):
+        sure, _ = keep_within_reach(
+            frame, targets, bad, np.array([1e6]), np.array([least])
+        )
+        assert sure == pytest.approx([expected])
     below, _ = keep_within_reach(frame, targets, bad, np.array([-1e6]))
     assert below == pytest.approx([low - (high - low) / 2])
 

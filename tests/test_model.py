@@ -14,6 +14,7 @@ from deepcr_ccd.devices import resolve_device, resolve_precision
 from deepcr_ccd.fusing import fuse
 from deepcr_ccd.model import Model, ModelCard
 from deepcr_ccd.networks import build_network, reduce_precision
+from deepcr_ccd.windows import TOLD
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 
@@ -98,13 +99,13 @@ def test_input_of_the_inpainting_network_hides_masked_pixels(rng):
     frame = rng.normal(100, 5, (30, 30)).astype(np.float32)
     mask = rng.random(frame.shape) < 0.1
     other = np.where(mask, 1e6, frame).astype(np.float32)
-    first, second = model.fill(frame, mask), model.fill(other, mask)
+    first, second = model.fill(frame, mask)[0], model.fill(other, mask)[0]
     np.testing.assert_array_equal(first, second)
     hidden = np.zeros_like(mask)
     hidden[12:15, 12:15] = True
     # What is bad is hidden from the network as well.
-    third = model.fill(np.where(hidden, np.nan, frame), mask & ~hidden, bad=hidden)
-    both = model.fill(frame, mask | hidden)
+    third, _ = model.fill(np.where(hidden, np.nan, frame), mask & ~hidden, bad=hidden)
+    both, _ = model.fill(frame, mask | hidden)
     np.testing.assert_array_equal(third, both[~hidden[mask | hidden]])
     planes = np.stack([np.where(mask, 0, frame / 100), mask]).astype(np.float32)
     with torch.inference_mode():
@@ -175,7 +176,7 @@ def test_several_arrays_are_computed_as_one_by_one(task, rng):
         models.append(window_model())
     for model in models:
         if model.network.windowed:
-            shape = (3, 20, 2 * 7 * 7)
+            shape = (3, 20, 2 * 7 * 7 + TOLD)
         arrays = rng.normal(size=shape).astype(np.float32)
         together = model._run.compute(arrays)
         for array, result in zip(arrays, together, strict=True):
@@ -206,7 +207,7 @@ def test_cuda_fills_as_the_cpu(rng):
     mask = rng.random(frame.shape) < 0.2
     there = model.to("cuda", precision="float32")
     np.testing.assert_allclose(
-        there.fill(frame, mask), model.fill(frame, mask), rtol=1e-3, atol=0.1
+        there.fill(frame, mask)[0], model.fill(frame, mask)[0], rtol=1e-3, atol=0.1
     )
 
 
@@ -349,22 +350,23 @@ def test_window_networks_see_the_good_pixels_near_and_no_others(rng, tmp_path):
     mask[20, 20] = mask[39, 49] = True
     bad = np.zeros_like(mask)
     bad[20, 22] = True
-    filled = model.fill(frame, mask, bad=bad)
+    filled, least = model.fill(frame, mask, bad=bad)
+    assert (least < filled).all()
     changed = np.where(mask | bad, np.nan, frame)
     changed[20, 24] = changed[16, 20] = 1e5
-    np.testing.assert_array_equal(model.fill(changed, mask, bad=bad), filled)
+    np.testing.assert_array_equal(model.fill(changed, mask, bad=bad)[0], filled)
     changed[20, 23] += 1
-    first, last = model.fill(changed, mask, bad=bad) != filled
+    first, last = model.fill(changed, mask, bad=bad)[0] != filled
     assert first
     assert not last
     # In any unit, by any route.
     np.testing.assert_allclose(
-        model.fill(0.01 * frame - 3, mask, bad=bad), 0.01 * filled - 3, rtol=1e-3
+        model.fill(0.01 * frame - 3, mask, bad=bad)[0], 0.01 * filled - 3, rtol=1e-3
     )
     model.save(tmp_path / "w.safetensors")
     again = Model.load(tmp_path / "w.safetensors", device="cpu", precision="float32")
-    np.testing.assert_array_equal(again.fill(frame, mask, bad=bad), filled)
-    reduced = model.to(precision="bfloat16").fill(frame, mask, bad=bad)
+    np.testing.assert_array_equal(again.fill(frame, mask, bad=bad)[0], filled)
+    reduced, _ = model.to(precision="bfloat16").fill(frame, mask, bad=bad)
     np.testing.assert_allclose(reduced, filled, atol=0.5)
 
 
@@ -372,7 +374,7 @@ def test_window_networks_say_where_they_know_too_little():
     frame = np.ones((30, 30), dtype=np.float32)
     mask = np.zeros(frame.shape, dtype=bool)
     mask[5:20, 5:20] = True
-    filled = window_model().fill(frame, mask)
+    filled, _ = window_model().fill(frame, mask)
     known = np.zeros_like(mask)
     known[mask] = np.isfinite(filled)
     assert not known[8:17, 8:17].any()

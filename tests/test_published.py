@@ -65,7 +65,7 @@ def test_inpainting_network_is_that_of_deepcr(levels, rng):
     mask = rng.random(frame.shape) < 0.02
     name = f"ACS-WFC-F606W-{levels}-32"
     model = load_model(name, task="inpaint", device="cpu", precision="float32")
-    ours = model.fill(frame, mask)
+    ours, _ = model.fill(frame, mask)
     their_class = {2: batch.UNet2BatchNorm, 3: batch.UNet3BatchNorm}[levels]
     net = batch.WrappedModel(their_class(2, 1, 32)).eval()
     state = torch.load(

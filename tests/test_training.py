@@ -28,6 +28,7 @@ from deepcr_ccd.training.tracks import (
     read_lsst_darks,
     simulate_deposit,
 )
+from deepcr_ccd.windows import TOLD
 
 ARGUMENTS = {"in_channels": 1, "width": [8, 8], "levels": 2, "stem": 2}
 
@@ -481,7 +482,7 @@ def test_network_that_fills(data, tmp_path):
     target = np.zeros(frame.shape, dtype=bool)
     target[20:23, 20:23] = True
     frame[target] = 9000
-    filled = model.fill(frame, target)
+    filled, _ = model.fill(frame, target)
     assert np.abs(filled - 200).max() < 15
 
 
@@ -489,12 +490,17 @@ def test_windows_are_of_struck_pixels(data):
     known = {"length": 4000, "size": 48, "seed": 3, "radius": 4, "number": 50}
     items = FillWindows(data.scenes, data.deposits, **known)
     item = next(item for item in items if item["mask"].all())
-    assert item["frame"].shape == (50, 2 * 81)
-    numbers, good = item["frame"][:, :81], item["frame"][:, 81:]
+    assert item["frame"].shape == (50, 2 * 81 + TOLD)
+    numbers, good = item["frame"][:, :81], item["frame"][:, 81 : 2 * 81]
     # The pixel itself is hidden, and nothing that is hidden is told.
     assert (good[:, 40] == 0).all()
     assert (numbers[good == 0] == 0).all()
     assert (good.mean(1) > 0.1).all()
+    # What it holds is told beside, but not in each item.
+    middle, told = item["frame"][:, 2 * 81 + 12], item["frame"][:, 2 * 81 + 25]
+    assert (told == told[0]).all()
+    assert (middle[told == 1] > -5).all()
+    assert {items[i]["frame"][0, 2 * 81 + 25].item() for i in range(40)} == {0, 1}
     again = items[0]
     for key, value in items[0].items():
         assert torch.equal(value, again[key])
@@ -508,7 +514,7 @@ def test_window_networks_learn_to_fill(data, tmp_path):
     scenes = 30 * np.stack([make_scene(rng, 64, "cluster") for _ in range(8)])
     items = FillWindows(scenes, data.deposits, **known)
     recipe = Recipe(
-        steps=300, batch=8, rate=5e-3, warmup=5, workers=0, checkpoint_every=10, bend=4
+        steps=300, batch=8, rate=5e-3, warmup=5, workers=0, checkpoint_every=10
     )
     filling = ModelCard(
         name="filler",

@@ -256,3 +256,49 @@ def test_fills_are_nearer_the_truth_than_medians(kind, gain):
             squares[i] += np.sum((value - item.quiet[item.truth]) ** 2.0)
             assert (sigma > 0).all()
     assert gain * squares[0] < squares[1], squares
+
+
+@pytest.fixture(scope="module")
+def sharp_stars():
+    """A frame of sharp stars, with rays on the cores of some and on sky; its truth."""
+    rng = np.random.default_rng(5)
+    y, x = np.indices((400, 400))
+    truth = np.full(y.shape, 60.0)
+    rows, columns = (g.ravel() for g in np.mgrid[20:390:22, 20:390:22])
+    for row, column in zip(rows, columns, strict=True):
+        place = row + rng.uniform(-0.5, 0.5), column + rng.uniform(-0.5, 0.5)
+        square = (y - place[0]) ** 2 + (x - place[1]) ** 2
+        height = 10 ** rng.uniform(3, 4.5)
+        truth += height * (1 + square / 1.1) ** -2.6
+    struck = np.zeros(y.shape, dtype=bool)
+    charge = np.zeros(y.shape)
+    cores = rng.choice(rows.size, 40, replace=False)
+    for i, (row, column) in enumerate(zip(rows[cores], columns[cores], strict=True)):
+        row, column = row + 11 * (i % 2), column + 11 * (i % 2)
+        for step in range(-2, 3):
+            place = row + step, column + (step if i % 3 else 0)
+            struck[place], charge[place] = True, rng.uniform(300, 3000)
+    frame = rng.poisson(truth + charge) + rng.normal(0, 5, y.shape)
+    return frame.astype(np.float32), truth, struck
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_cores_of_sharp_stars_come_back(sharp_stars, told):
+    """Other stars tell how high they rise, and what is held limits it."""
+    frame, truth, struck = sharp_stars
+    network = load_model("universal-inpaint", device="cpu")
+    held = struck if told else None
+    target = truth[struck]
+    errors = [
+        fill_frame(frame, struck, None, fill, struck=held)[0] - target
+        for fill in (Fill("network", network), Fill("median"))
+    ]
+    core = target > 300
+    assert core.sum() > 30
+    share = np.sum(errors[0][core] ** 2) / np.sum(errors[1][core] ** 2)
+    assert share < (0.2 if told else 0.45)
+    # On sky nothing is left of a ray.
+    sky = target < 75
+    assert sky.sum() > 50
+    assert np.abs(np.median(errors[0][sky])) < 3
+    assert np.sqrt(np.mean(errors[0][sky] ** 2)) < 12

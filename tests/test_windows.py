@@ -5,7 +5,15 @@ import pytest
 
 from deepcr_ccd import windows
 from deepcr_ccd.plane import Plane
-from deepcr_ccd.windows import map_windows, read_windows, window_units
+from deepcr_ccd.stars import PROFILE
+from deepcr_ccd.windows import (
+    GOOD,
+    HELD,
+    describe_windows,
+    map_windows,
+    read_windows,
+    window_units,
+)
 
 
 def one_by_one(data, good, rows, columns, radius):
@@ -41,6 +49,21 @@ def test_windows_are_what_lies_around(rng, dtype, bound, sparse, monkeypatch):
         np.testing.assert_array_equal(usable, expected[1][which])
         seen[which] += 1
     assert (seen == 1).all()
+
+
+def test_kinds_of_pixels_are_kept(rng):
+    data = rng.normal(size=(20, 300)).astype(np.float32)
+    data[3, 4] = np.nan
+    kinds = rng.integers(0, 3, data.shape).astype(np.uint8)
+    for columns in (np.arange(290), np.array([1, 4, 299])):
+        rows = np.full(columns.size, 2)
+        for values, found, which in read_windows(data, kinds, rows, columns, 2):
+            expected, _ = one_by_one(data, kinds > 0, rows, columns, 2)
+            np.testing.assert_array_equal(values, expected[which])
+            around = np.pad(kinds * np.isfinite(data), 2)
+            for kind, column in zip(found, columns[which], strict=True):
+                window = around[2:7, column : column + 5]
+                np.testing.assert_array_equal(kind, window.ravel())
 
 
 @pytest.mark.parametrize("dtype", [">i2", np.float32, np.float64])
@@ -98,19 +121,89 @@ def test_units_of_windows_without_spread_or_pixels():
 
 
 @pytest.mark.parametrize("threads", [0, 3])
-def test_map_windows_keeps_the_order(rng, threads, monkeypatch):
+@pytest.mark.parametrize("block", [17, 1024])
+def test_map_windows_keeps_the_order(rng, threads, block, monkeypatch):
     monkeypatch.setattr(windows, "PART", 50)
+    monkeypatch.setattr(windows, "BLOCK", block)
     data = rng.normal(size=(60, 50)).astype(np.float32)
     targets = rng.random(data.shape) < 0.1
-    every = np.ones(data.shape, dtype=bool)
+    every = np.full(data.shape, GOOD, dtype=np.uint8)
 
-    def centre(values, usable):
-        assert usable.any()
-        return values[:, values.shape[1] // 2]
+    def centre(values, kinds, profile):
+        assert (kinds == GOOD).any()
+        assert profile.shape == (PROFILE,)
+        middle = values[:, values.shape[1] // 2]
+        return np.stack([middle, -middle], axis=1)
 
+    known = centre, data, every, targets, 2, 2
     if threads:
         with ThreadPoolExecutor(threads) as pool:
-            out = map_windows(centre, data, every, targets, 2, pool.map)
+            out = map_windows(*known, pool.map)
     else:
-        out = map_windows(centre, data, every, targets, 2)
-    np.testing.assert_array_equal(out, data[targets])
+        out = map_windows(*known)
+    np.testing.assert_array_equal(out, np.stack([data[targets], -data[targets]], 1))
+
+
+def test_stars_are_those_of_the_block(monkeypatch):
+    """A piece of a frame that holds a block tells what the frame tells."""
+    monkeypatch.setattr(windows, "BLOCK", 40)
+    data = make_stars((130, 90), fwhm=2)
+    data[:, 40:] = make_stars((130, 90), fwhm=4)[:, 40:]
+    kinds = np.full(data.shape, GOOD, dtype=np.uint8)
+    targets = np.zeros(data.shape, dtype=bool)
+    targets[[20, 60, 60, 100], [20, 20, 60, 85]] = True
+    kinds[targets] = HELD
+
+    def told(values, _, profile):
+        return np.tile(profile[:2], (len(values), 1))
+
+    whole = map_windows(told, data, kinds, targets, 2, 2)
+    assert len(np.unique(whole[:, 0])) == 4
+    piece = np.s_[40:, 40:]
+    part = map_windows(
+        told, data[piece], kinds[piece], targets[piece], 2, 2, origin=(40, 40)
+    )
+    np.testing.assert_array_equal(part, whole[2:])
+
+
+def make_stars(shape, fwhm):
+    """Stars of one shape on a sky of 100, with some noise."""
+    rng = np.random.default_rng(4)
+    frame = rng.normal(100, 1, shape).astype(np.float32)
+    y, x = np.indices(shape)
+    for row in range(8, shape[0] - 8, 13):
+        for column in range(8, shape[1] - 8, 13):
+            square = (y - row - rng.uniform(-0.4, 0.4)) ** 2 + (x - column) ** 2
+            frame += rng.uniform(500, 5000) * np.exp(-4 * np.log(2) * square / fwhm**2)
+    return frame
+
+
+def test_windows_say_what_is_held(rng):
+    """Struck pixels are hidden from the window, and told apart from it."""
+    values = rng.normal(50, 4, (3, 49))
+    kinds = np.full(values.shape, GOOD, dtype=np.uint8)
+    kinds[0, [24, 25]] = HELD
+    kinds[1, [24, 17]] = 0, HELD
+    values[0, 24:26] = 900
+    values[1, 17], values[1, 24] = 700, 0
+    profile = rng.normal(size=PROFILE).astype(np.float32)
+    numbers, mean, spread = describe_windows(values, kinds, profile)
+    own, expected, _ = window_units(np.where(kinds == GOOD, values, 0), kinds == GOOD)
+    np.testing.assert_array_equal(numbers[:, :98], own)
+    np.testing.assert_array_equal(mean, expected)
+    held = numbers[:, 98 : 98 + 25].reshape(3, 5, 5)
+    back = mean[:, None, None] + spread[:, None, None] * held
+    expected = values.reshape(3, 7, 7)[:, 1:6, 1:6]
+    known = kinds.reshape(3, 7, 7)[:, 1:6, 1:6] > 0
+    np.testing.assert_allclose(back[known], expected[known], rtol=1e-4)
+    assert held[1, 2, 2] == 0
+    np.testing.assert_array_equal(numbers[:, 98 + 25], [1, 0, 0])
+    np.testing.assert_array_equal(numbers[:, -PROFILE:], np.tile(profile, (3, 1)))
+
+
+def test_a_hidden_pixel_has_no_effect(rng):
+    values = np.where(np.arange(49) == 24, 0, rng.normal(50, 4, (1, 49)))
+    kinds = np.full(values.shape, GOOD, dtype=np.uint8)
+    kinds[0, 24] = 0
+    numbers, _, _ = describe_windows(values, kinds, np.zeros(PROFILE))
+    assert numbers[0, 24] == numbers[0, 98 + 12] == 0

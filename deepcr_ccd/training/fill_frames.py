@@ -6,17 +6,20 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from ..windows import ENOUGH, read_windows
+from ..stars import star_profile
+from ..windows import ENOUGH, GOOD, HELD, TOLD, read_windows
 from .dataset import Observation, SimulatedFrames
 from .groups import EIGHT
 
 __all__ = ["FillFrames", "FillWindows"]
 
-#: The core of a sharp star whose core is hidden stands so far out, in units of what is
-#: left of its surroundings, that nothing tells how far. Beyond this it is left out.
-FORESEEABLE = 20.0
-#: How often a window is drawn goes with its structure, within these limits.
+#: Pixels that stand farther out than this, in units of what is left of their
+#: surroundings, are left out.
+FORESEEABLE = 3000.0
+#: How often a window is drawn goes with the root of its structure, within these limits.
 STRUCTURE = (0.15, 3.0)
+#: How often a network is not told what struck pixels hold.
+UNTOLD = 0.15
 
 
 class FillFrames(SimulatedFrames):
@@ -58,8 +61,8 @@ class FillWindows(SimulatedFrames):
 
     Notes
     -----
-    An item is a dictionary: ``frame``, float32 ``(number, 2 * k * k)``, see
-    `~deepcr_ccd.windows.window_units`; ``target``, float32 ``(number,)``, the pixel
+    An item is a dictionary: ``frame``, float32 ``(number, 2 * k * k + TOLD)``, see
+    `~deepcr_ccd.windows.describe_windows`; ``target``, float32 ``(number,)``, the pixel
     without cosmic rays and noise in the window's units; and ``mask``, bool
     ``(number,)``, False where a window holds too little to go by, or the pixel is
     out of all proportion to it.
@@ -77,21 +80,22 @@ class FillWindows(SimulatedFrames):
         if not hidden.any():
             hidden[self.size // 2, self.size // 2] = True
         rows, columns = np.nonzero(hidden)
-        share = np.clip(_structure(seen)[hidden], *STRUCTURE)
+        share = np.sqrt(np.clip(_structure(seen)[hidden], *STRUCTURE))
         drawn = rng.choice(rows.size, self.number, p=share / share.sum())
         rows, columns = rows[drawn], columns[drawn]
-        units = self.transform.prepare(seen.frame, hidden)
-        numbers = np.empty(
-            (self.number, 2 * (2 * self.radius + 1) ** 2), dtype=np.float32
-        )
+        kinds = np.where(hidden, HELD * (rng.random() > UNTOLD), GOOD).astype(np.uint8)
+        profile = star_profile(seen.frame, hidden)
+        describe = self.transform.prepare(seen.frame, hidden)
+        size = (2 * self.radius + 1) ** 2
+        numbers = np.empty((self.number, 2 * size + TOLD), dtype=np.float32)
         target = np.empty(self.number, dtype=np.float32)
-        for values, good, which in read_windows(
-            seen.frame, ~hidden, rows, columns, self.radius
+        for values, kind, which in read_windows(
+            seen.frame, kinds, rows, columns, self.radius
         ):
-            numbers[which], mean, spread = units(values, good)
+            numbers[which], mean, spread = describe(values, kind, profile)
             quiet = seen.quiet[rows[which], columns[which]]
             target[which] = (quiet - mean) / spread
-        known = numbers[:, numbers.shape[1] // 2 :].sum(axis=1) >= ENOUGH
+        known = numbers[:, size : 2 * size].sum(axis=1) >= ENOUGH
         known &= np.abs(target) <= FORESEEABLE
         return {
             "frame": torch.from_numpy(numbers),

@@ -18,6 +18,7 @@ from ..atomic import atomic_path
 from ..devices import resolve_device
 from ..model import Model, ModelCard
 from ..networks import ARCHITECTURES, add_norm, build_network, fold_norm
+from ..window_network import unlikeliness
 from .pictures import draw_items
 
 __all__ = ["Recipe", "train_model"]
@@ -75,11 +76,18 @@ def _mask_loss(output: torch.Tensor, batch: dict, recipe: Recipe) -> torch.Tenso
 
 
 def _fill_loss(output: torch.Tensor, batch: dict, recipe: Recipe) -> torch.Tensor:
-    """Return the mean error of masked pixels: squared where small, plain beyond."""
-    loss = nn.functional.huber_loss(
-        output, batch["target"], reduction="none", delta=recipe.bend
-    )
-    kept = batch["mask"]
+    """Return how far off masked pixels are.
+
+    The mean error, squared where small, plain beyond; of a mixture, how unlikely they
+    are.
+    """
+    target, kept = batch["target"], batch["mask"]
+    if output.ndim > target.ndim:
+        loss = unlikeliness(output, target.where(kept, 0))
+    else:
+        loss = nn.functional.huber_loss(
+            output, target, reduction="none", delta=recipe.bend
+        )
     return (loss * kept).sum() / kept.sum().clamp(min=1)
 
 
@@ -87,10 +95,10 @@ LOSSES = {"mask": _mask_loss, "inpaint": _fill_loss}
 
 
 def _run(network: nn.Module, frame: torch.Tensor) -> torch.Tensor:
-    if not network.windowed:
-        frame = frame.to(memory_format=torch.channels_last)
     with torch.autocast(frame.device.type, torch.bfloat16):
-        return network(frame)[:, 0].float()
+        if network.windowed:
+            return network.mixture(frame).float()
+        return network(frame.to(memory_format=torch.channels_last))[:, 0].float()
 
 
 def train_model(

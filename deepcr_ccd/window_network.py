@@ -1,0 +1,170 @@
+"""The network that fills struck pixels: which values are likely, given a window."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .stars import PROFILE
+from .windows import MIDDLE, TOLD
+
+__all__ = ["WindowNetwork", "quantiles", "unlikeliness"]
+
+#: How many pixels in the middle of a window are told with what they hold.
+HELD_PIXELS = (2 * MIDDLE + 1) ** 2
+#: Where training begins, for each distribution of the mixture: logarithms of odds and
+#: of widths; and which are near to what the pixel holds, and mean nothing where that
+#: is not told.
+ODDS = (1.0, 0.0, -1.0, -2.0, -2.0)
+SCALES = (-1.0, 1.0, 1.0, 0.0, -1.0)
+OF_HELD = (False, False, False, True, True)
+#: Limits of the logarithms of widths.
+SHARPNESS = (-4.5, 8.0)
+#: What lies above this share of what the surroundings alone leave open is not believed
+#: to be a star that a ray fell on.
+ALLOWED = 0.95
+#: How often what may lie in between is halved, to find a quantile.
+HALVINGS = 26
+
+
+class WindowNetwork(nn.Module):
+    """A multilayer perceptron on the window around a pixel.
+
+    It works where it is asked to and nowhere else, which makes it far cheaper than a
+    convolutional network if few pixels are wanted. It says how likely which values are,
+    as a mixture of Student's distributions (a mixture density network: Bishop 1994,
+    Aston University NCRG/94/004). Some of these are near to what the pixel itself
+    holds: a struck pixel holds what was there and more.
+
+    Parameters
+    ----------
+    radius : int
+        Half of the window's width, in px: it is ``2 * radius + 1`` px wide.
+    width : list of int
+        Neurons of each hidden layer.
+    """
+
+    windowed = True
+    stride = 1
+    #: How many numbers `forward` gives of a window.
+    numbers = 2
+
+    def __init__(self, radius: int = 6, width: list[int] | None = None):
+        super().__init__()
+        self.radius = radius
+        self.size = 2 * (2 * radius + 1) ** 2
+        width = [256, 128] if width is None else list(width)
+        entries = [self.size + TOLD, *width]
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip(entries, width, strict=False):
+            layers += [nn.Linear(n_in, n_out), nn.ReLU(inplace=True)]
+        self.inner = nn.Sequential(*layers)
+        self.out = nn.Linear(entries[-1], len(ODDS) + len(SCALES) + 4)
+        self.ends = ("inner.0", "out")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``(n, 2 * k * k + TOLD)``, `describe_windows`, to ``(n, 2)``.
+
+        The median of the mixture: above and below it lie equal odds; and what was there
+        or more with nine odds in ten. What a pixel holds is believed as far as its
+        surroundings leave it open: neither is above what these alone would allow.
+        """
+        found = quantiles(self.mixture(x), (0.5, 0.1))
+        told = x[..., self.size + HELD_PIXELS, None] > 0
+        if not told.any():
+            return found
+        highest = quantiles(self.mixture(self._hide(x)), (ALLOWED,))
+        return torch.where(told, torch.minimum(found, highest), found)
+
+    def _hide(self, x: torch.Tensor) -> torch.Tensor:
+        """Return windows as they are if nothing is told of what struck pixels hold."""
+        near, middle, told, profile = x.split([self.size, HELD_PIXELS, 1, PROFILE], -1)
+        width = 2 * self.radius + 1
+        inner = slice(self.radius - MIDDLE, self.radius + MIDDLE + 1)
+        good = near[..., self.size // 2 :].unflatten(-1, (width, width))
+        middle = middle * good[..., inner, inner].flatten(-2)
+        return torch.cat([near, middle, torch.zeros_like(told), profile], dim=-1)
+
+    def mixture(self, x: torch.Tensor) -> torch.Tensor:
+        """Map windows to a mixture.
+
+        Parameters
+        ----------
+        x : `torch.Tensor`
+            float32, ``(..., 2 * k * k + TOLD)``, from
+            `~deepcr_ccd.windows.describe_windows`.
+
+        Returns
+        -------
+        `torch.Tensor`
+            float32, ``(..., n, 3)``: logarithms of odds, centres, logarithms of widths.
+        """
+        near, middle, rest = x.split([self.size, HELD_PIXELS, TOLD - HELD_PIXELS], -1)
+        seen = torch.cat([near, middle.asinh(), rest], dim=-1)
+        found = self.inner(seen.to(self.inner[0].weight.dtype))
+        with torch.autocast(x.device.type, enabled=False):
+            out = self.out(found.float())
+        odds, scales, places = out.split([len(ODDS), len(SCALES), 4], dim=-1)
+        held, told = middle[..., HELD_PIXELS // 2], rest[..., 0] > 0
+        first = places[..., 0]
+        excess = places[..., 3].clamp(-8, 8)
+        centres = [
+            first,
+            *(first + places[..., i].clamp(-8, 8).sinh() for i in (1, 2)),
+            held - excess.exp(),
+            held,
+        ]
+        odds = odds + torch.tensor(ODDS, device=x.device)
+        hidden = torch.tensor(OF_HELD, device=x.device) & ~told[..., None]
+        odds = odds.masked_fill(hidden, -30).log_softmax(dim=-1)
+        scales = scales + torch.tensor(SCALES, device=x.device)
+        scales[..., 3] += torch.logaddexp(excess, excess.new_tensor(-3.5))
+        scales = scales.clamp(*SHARPNESS)
+        return torch.stack([odds, torch.stack(centres, dim=-1), scales], dim=-1)
+
+
+def unlikeliness(mixture: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Return minus the logarithm of the likelihood of values, but for a constant.
+
+    Parameters
+    ----------
+    mixture : `torch.Tensor`
+        ``(..., n, 3)``, of Student's distributions with 4 degrees of freedom.
+    values : `torch.Tensor`
+        ``(...)``.
+    """
+    odds, centres, scales = mixture.unbind(dim=-1)
+    off = (values[..., None] - centres) * torch.exp(-scales)
+    return -torch.logsumexp(odds - 2.5 * torch.log1p(off.square() / 4) - scales, dim=-1)
+
+
+def quantiles(mixture: torch.Tensor, shares: tuple[float, ...]) -> torch.Tensor:
+    """Return the values below which shares of a mixture lie.
+
+    Parameters
+    ----------
+    mixture : `torch.Tensor`
+        ``(..., n, 3)``. It is taken for one of logistic distributions, whose integral
+        is simple.
+    shares : tuple of float
+        Between 0 and 1.
+
+    Returns
+    -------
+    `torch.Tensor`
+        ``(..., len(shares))``.
+    """
+    odds, centres, scales = (part[..., None, :] for part in mixture.unbind(dim=-1))
+    odds, widths = odds.exp(), 8 * scales.exp()
+    wanted = torch.tensor(shares, device=mixture.device)
+    low = (centres - widths).amin(-1).expand(*mixture.shape[:-2], len(shares))
+    high = (centres + widths).amax(-1).expand_as(low)
+    steepness = 1.7 * 8 / widths
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        below = (odds * torch.sigmoid(steepness * (middle[..., None] - centres))).sum(
+            -1
+        )
+        above = below < wanted
+        low, high = torch.where(above, middle, low), torch.where(above, high, middle)
+    return (low + high) / 2
