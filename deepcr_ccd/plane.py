@@ -70,6 +70,10 @@ class Plane:
         """Return some pixels, float32 and finite, bad ones as they are."""
         return to_float32(self.data[index], self.factor, finite=not self.finite)
 
+    def raw(self, index) -> np.ndarray:
+        """Return some pixels, float32, bad ones as they are and perhaps not finite."""
+        return to_float32(self.data[index], self.factor)
+
     def cut(
         self, rows: np.ndarray, columns: np.ndarray, size: tuple[int, int]
     ) -> np.ndarray:

@@ -264,13 +264,15 @@ def map_windows(
     rows, columns = places(targets)
     out = np.empty((rows.size, numbers), dtype=np.float32)
     parts = list(_parts(rows + origin[0], columns + origin[1]))
+    # What is not finite does not matter to stars, and takes time to make so.
+    read = getattr(data, "raw", data.__getitem__)
 
     def profile(block: tuple[int, int]) -> np.ndarray:
         where = tuple(
             slice(max(BLOCK * place - start, 0), BLOCK * (place + 1) - start)
             for place, start in zip(block, origin, strict=True)
         )
-        return star_profile(data[where], kinds[where] != GOOD)
+        return star_profile(read(where), kinds[where] != GOOD)
 
     blocks = list(dict.fromkeys(block for block, _ in parts))
     profiles = dict(zip(blocks, mapped(profile, blocks), strict=True))

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
-from deepcr_ccd.window_network import WindowNetwork, quantiles, unlikeliness
+from deepcr_ccd.window_network import WindowNetwork, quantile, unlikeliness
 from deepcr_ccd.windows import TOLD
 
 
@@ -27,14 +27,15 @@ def test_unlikeliness_is_that_of_students_distributions():
 
 def test_quantiles_of_one_and_of_two():
     one = mixture([1.0], [70.0], [3.0])[None]
-    middle, low = quantiles(one, (0.5, 0.1))[0].tolist()
-    assert middle == pytest.approx(70, abs=1e-3)
-    assert low == pytest.approx(stats.logistic.ppf(0.1, 70, 3 / 1.7), abs=1e-3)
+    assert quantile(one, 0.5).item() == pytest.approx(70, abs=1e-3)
+    expected = stats.logistic.ppf(0.1, 70, 3 / 1.7)
+    assert quantile(one, 0.1).item() == pytest.approx(expected, abs=1e-3)
     # Far apart, and the one less likely: the middle is inside the other.
     two = mixture([0.3, 0.7], [1e4, 0.0], [1.0, 2.0])[None]
-    middle, high = quantiles(two, (0.5, 0.9))[0].tolist()
-    assert middle == pytest.approx(stats.logistic.ppf(0.5 / 0.7, 0, 2 / 1.7), abs=0.01)
-    assert high == pytest.approx(stats.logistic.ppf(2 / 3, 1e4, 1 / 1.7), abs=0.01)
+    expected = stats.logistic.ppf(0.5 / 0.7, 0, 2 / 1.7)
+    assert quantile(two, 0.5).item() == pytest.approx(expected, abs=0.01)
+    expected = stats.logistic.ppf(2 / 3, 1e4, 1 / 1.7)
+    assert quantile(two, 0.9).item() == pytest.approx(expected, abs=0.01)
 
 
 def test_what_is_held_says_nothing_where_it_is_not_told():
@@ -54,35 +55,33 @@ def test_what_is_held_says_nothing_where_it_is_not_told():
     assert (made[:, 3, 1] < held).all()
 
 
-def test_forward_gives_quantiles_of_the_mixture():
-    torch.manual_seed(0)
-    network = WindowNetwork(2, [12, 8])
-    numbers = torch.randn(7, 50 + TOLD)
-    numbers[:, 50 + 25] = 0
-    found = network(numbers)
-    torch.testing.assert_close(found, quantiles(network.mixture(numbers), (0.5, 0.1)))
-    assert (found[:, 1] < found[:, 0]).all()
-    assert found.shape == (7, network.numbers)
-
-
-def test_what_is_held_is_believed_as_far_as_the_surroundings_allow():
+@pytest.mark.parametrize("told", [False, True])
+def test_what_is_held_is_believed_as_far_as_the_surroundings_allow(told):
     torch.manual_seed(1)
     network = WindowNetwork(3, [12, 8])
     with torch.no_grad():
-        network.out.weight *= 20
-    numbers = torch.randn(40, 98 + TOLD)
-    good = (torch.rand(40, 49) < 0.7).float()
+        network.out.weight *= 30
+    numbers = torch.randn(60, 98 + TOLD)
+    good = (torch.rand(60, 49) < 0.7).float()
     good[:, 24] = 0
     numbers[:, 49:98] = good
     middle = slice(98, 98 + 25)
     numbers[:, middle] += 4
-    numbers[:, 98 + 25] = 1
+    numbers[:, 98 + 25] = float(told)
     alone = numbers.clone()
     alone[:, 98 + 25] = 0
-    alone[:, middle] *= good.reshape(40, 7, 7)[:, 1:6, 1:6].flatten(1)
-    found = network(numbers)
-    free = quantiles(network.mixture(numbers), (0.5, 0.1))
-    highest = quantiles(network.mixture(alone), (0.95,))
-    torch.testing.assert_close(found, torch.minimum(free, highest))
-    # Both happen.
-    assert 0 < (found[:, 0] < free[:, 0]).float().mean() < 1
+    alone[:, middle] *= good.reshape(60, 7, 7)[:, 1:6, 1:6].flatten(1)
+    found, least = network(numbers).T
+    free = quantile(network.mixture(numbers), 0.5)
+    sure = quantile(network.mixture(numbers), 0.1)
+    high = free > 1
+    assert 2 < high.sum() < 58
+    torch.testing.assert_close(found[~high], free[~high])
+    assert (least[~high] == -torch.inf).all()
+    if told:
+        highest = quantile(network.mixture(alone), 0.95)
+        assert 0 < (free > highest)[high].float().mean() < 1
+        free, sure = torch.minimum(free, highest), torch.minimum(sure, highest)
+    torch.testing.assert_close(found[high], free[high])
+    torch.testing.assert_close(least[high], sure[high])
+    assert network(numbers).shape == (60, network.numbers)
