@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import tempfile
 from typing import BinaryIO
 
@@ -33,17 +34,16 @@ def read_image(hdu) -> np.ndarray:
     """
     if not isinstance(hdu, fits.CompImageHDU):
         return hdu.data
-    shape = hdu.shape
-    # How wide its numbers are is for the first of them to say.
-    first = hdu.section[(slice(0, 1),) * len(shape)]
-    if np.prod(shape) * first.itemsize <= LARGE:
+    # Not HDU.size, which in Astropy 6.1 is that of what is compressed.
+    if math.prod(hdu.shape) * abs(hdu.header["BITPIX"]) // 8 <= LARGE:
         return hdu.data
     step = hdu.tile_shape[0]
     with tempfile.TemporaryFile() as file:
-        for start in range(0, shape[0], step):
-            file.write(hdu.section[start : start + step].tobytes())
+        for start in range(0, hdu.shape[0], step):
+            rows = hdu.section[start : start + step]
+            file.write(rows.tobytes())
         file.flush()
-        return np.memmap(file, dtype=first.dtype, mode="c", shape=shape)
+        return np.memmap(file, dtype=rows.dtype, mode="c", shape=hdu.shape)
 
 
 def new_stream(size: int) -> BinaryIO:
