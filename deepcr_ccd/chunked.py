@@ -17,11 +17,11 @@ from astropy.nddata import NDUncertainty
 from . import detection
 from .chunks import Region, Rows, core_of, map_chunks, one_thread
 from .cleaning import Plan
+from .descriptions import BLOCK
 from .fills import Fill, fill_frame
 from .frame import POWERS, Frame, sigma_scale
 from .model import Model
 from .plane import Plane, to_float32
-from .windows import BLOCK
 
 __all__ = ["check_fill", "clean", "examine", "rebuild"]
 

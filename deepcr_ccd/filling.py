@@ -13,7 +13,14 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from .windows import ENOUGH, good_pixels, places, read_windows, working_type
+from .windows import (
+    ENOUGH,
+    good_pixels,
+    neighbours_noise,
+    places,
+    read_windows,
+    working_type,
+)
 
 __all__ = ["FILLS", "fill_pixels", "keep_below", "keep_within_reach", "median5"]
 
@@ -25,8 +32,6 @@ KERNEL = 1.25
 #: far, in units of it, a fill may rise above what the pixel holds.
 NEAR = 6
 MARGIN = 2
-#: The lower quartile of the size of differences of two numbers of noise 1.
-QUARTILE = 0.4506
 
 Window = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -201,26 +206,9 @@ def keep_below(
     at = rows[above], columns[above]
     for values, good, which in read_windows(data, good_pixels(targets, bad), *at, NEAR):
         these = above[which]
-        highest = held[these] + MARGIN * _neighbours_noise(values, good)
+        highest = held[these] + MARGIN * neighbours_noise(values, good)
         fill[these] = np.minimum(fill[these], highest)
     return fill
-
-
-def _neighbours_noise(values: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """Return the noise in windows, from the quartile of differences; 0 of too few."""
-    width = int(np.sqrt(values.shape[1]))
-    shape = (-1, width, width)
-    values, good = values.reshape(shape), good.reshape(shape)
-    pairs = ((np.s_[:, :, 1:], np.s_[:, :, :-1]), (np.s_[:, 1:], np.s_[:, :-1]))
-    steps = [
-        np.where(good[a] & good[b], np.abs(values[a] - values[b]), np.inf)
-        for a, b in pairs
-    ]
-    steps = np.concatenate([step.reshape(len(values), -1) for step in steps], axis=1)
-    steps.sort(axis=1)
-    number = np.isfinite(steps).sum(axis=1)
-    quartile = np.take_along_axis(steps, number[:, None] // 4, axis=1)[:, 0]
-    return np.where(number >= ENOUGH, quartile / QUARTILE, 0)
 
 
 def median5(data: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -123,7 +123,7 @@ def fill_frame(
         network may be told.
     origin : tuple of int, optional
         If the plane is a piece of a frame: where in it the piece begins. It holds
-        whole the blocks of `~deepcr_ccd.windows.BLOCK` px where targets are.
+        whole the blocks of `~deepcr_ccd.descriptions.BLOCK` px where targets are.
     tile_size : int, optional
         Core of a tile, in px.
 

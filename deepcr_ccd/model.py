@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .card import ModelCard
+from .descriptions import GOOD, HELD, PART, map_windows
 from .devices import resolve_device, resolve_precision, tile_threads
 from .engines import build_engine, resolve_engine
 from .execution import run_over_tiles
@@ -20,7 +21,7 @@ from .plane import Plane
 from .tiling import Tile
 from .transforms import TRANSFORMS
 from .weights import read_weights, write_weights
-from .windows import ENOUGH, GOOD, HELD, PART, good_pixels, map_windows
+from .windows import ENOUGH, good_pixels
 
 __all__ = ["Model", "ModelCard"]
 

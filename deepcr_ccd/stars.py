@@ -10,15 +10,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from .windows import neighbours_noise
+
 __all__ = ["PROFILE", "star_profile"]
 
 #: Half-width in px of the stamp in which a star is looked at, of what is told of it,
 #: and of the part whose scatter from star to star is told as well.
 REACH = 5
-TOLD = 3
+SHOWN = 3
 SCATTERED = 1
 #: How many numbers `star_profile` gives.
-PROFILE = (2 * TOLD + 1) ** 2 + (2 * SCATTERED + 1) ** 2 + 1
+PROFILE = (2 * SHOWN + 1) ** 2 + (2 * SCATTERED + 1) ** 2 + 1
 #: A star is looked for in each cell of so many px, in the cells of the largest range.
 CELL = 8
 CANDIDATES = 256
@@ -29,8 +31,6 @@ STARS = 64
 #: share of that: hot pixels have none there.
 SIGNIFICANT = 30.0
 SHARPEST = 0.05
-#: The lower quartile of the size of differences of two numbers of noise 1.
-QUARTILE = 0.4506
 
 
 def star_profile(data: np.ndarray, hidden: np.ndarray) -> np.ndarray:
@@ -54,7 +54,7 @@ def star_profile(data: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     stamps = _stars(_candidates(data, hidden))
     if not len(stamps):
         return profile
-    told, inner = (slice(REACH - r, REACH + r + 1) for r in (TOLD, SCATTERED))
+    told, inner = (slice(REACH - r, REACH + r + 1) for r in (SHOWN, SCATTERED))
     numbers = (
         np.median(stamps[:, told, told], axis=0).ravel(),
         stamps[:, inner, inner].std(axis=0).ravel(),
@@ -107,10 +107,8 @@ def _stars(stamps: np.ndarray) -> np.ndarray:
     stamps = stamps - np.median(stamps, axis=(1, 2), keepdims=True)
     near = stamps[:, REACH - 1 : REACH + 2, REACH - 1 : REACH + 2].reshape(-1, 9)
     peaks = near[:, 4]
-    steps = [
-        np.abs(np.diff(stamps, axis=axis)).reshape(len(stamps), -1) for axis in (1, 2)
-    ]
-    noise = np.quantile(np.concatenate(steps, axis=1), 0.25, axis=1) / QUARTILE
+    flat = stamps.reshape(len(stamps), -1)
+    noise = neighbours_noise(flat, np.ones(flat.shape, dtype=bool))
     kept = (np.delete(near, 4, axis=1) < peaks[:, None]).all(axis=1)
     kept &= near[:, 1::2].mean(axis=1) > SHARPEST * peaks
     kept &= peaks > SIGNIFICANT * noise

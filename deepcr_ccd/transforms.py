@@ -12,9 +12,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from .descriptions import describe_windows
 from .sky import CELL, NoiseMap, measure_noise
 from .tiling import Tile, read_tile, row_blocks
-from .windows import describe_windows
 
 __all__ = ["TRANSFORMS", "Transform"]
 
@@ -198,7 +198,7 @@ def in_window_units(
     frame: np.ndarray,  # noqa: ARG001
     bad: np.ndarray | None,  # noqa: ARG001
 ) -> Callable:
-    """Return `~deepcr_ccd.windows.describe_windows`: windows have units of their own.
+    """Return `~deepcr_ccd.descriptions.describe_windows`: each has its own units.
 
     Parameters
     ----------

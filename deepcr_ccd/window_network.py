@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from .descriptions import MIDDLE, TOLD
 from .stars import PROFILE
-from .windows import MIDDLE, TOLD
 
 __all__ = ["WindowNetwork", "quantile", "unlikeliness"]
 
@@ -103,7 +103,7 @@ class WindowNetwork(nn.Module):
         ----------
         x : `torch.Tensor`
             float32, ``(..., 2 * k * k + TOLD)``, from
-            `~deepcr_ccd.windows.describe_windows`.
+            `~deepcr_ccd.descriptions.describe_windows`.
 
         Returns
         -------

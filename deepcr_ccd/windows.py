@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .stars import PROFILE, star_profile
-
 __all__ = [
-    "BLOCK",
-    "GOOD",
-    "HELD",
-    "TOLD",
     "Windows",
-    "describe_windows",
     "good_pixels",
-    "map_windows",
+    "neighbours_noise",
     "places",
     "read_windows",
-    "window_units",
     "working_type",
 ]
 
@@ -33,20 +25,8 @@ PIXELS = 4_000_000
 SPARSE = 1.0
 #: Good pixels that a window must hold to be used.
 ENOUGH = 8
-#: Places that a thread works on at a time.
-PART = 4096
-#: Kinds of pixels: those that may be filled from; and those that are struck, and hold
-#: what was there and more.
-GOOD, HELD = 2, 1
-#: Width in px of the blocks of a frame in which stars look alike.
-BLOCK = 1024
-#: Half-width in px of what is told of struck pixels, too; how many numbers are told
-#: beside `window_units`; and how large they may be.
-MIDDLE = 2
-TOLD = (2 * MIDDLE + 1) ** 2 + 1 + PROFILE
-HIGHEST = 1e5
-#: Scale length in px of the weights by which a window's own units are measured.
-KERNEL = 2.0
+#: The lower quartile of the size of differences of two numbers of noise 1.
+QUARTILE = 0.4506
 
 
 class Windows(NamedTuple):
@@ -224,129 +204,10 @@ def _slice(
     )
 
 
-def map_windows(
-    function: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
-    data: np.ndarray,
-    kinds: np.ndarray,
-    targets: np.ndarray,
-    radius: int,
-    numbers: int,
-    mapped: Callable = map,
-    origin: tuple[int, int] = (0, 0),
-) -> np.ndarray:
-    """Apply a function to the windows around pixels.
+def neighbours_noise(values: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Return the noise in windows, from the smaller differences between neighbours.
 
-    Parameters
-    ----------
-    function : callable
-        Takes ``values`` and ``good`` of `Windows`, and the
-        `~deepcr_ccd.stars.star_profile` of the block of `BLOCK` px where they are;
-        returns some numbers for each.
-    data, radius
-        As for `read_windows`.
-    kinds : `~numpy.ndarray`
-        uint8, ``(ny, nx)``: `GOOD`, `HELD` or 0.
-    targets : `~numpy.ndarray`
-        bool, ``(ny, nx)``, the pixels.
-    numbers : int
-        How many numbers the function returns for each.
-    mapped : callable, optional
-        From `~deepcr_ccd.devices.tile_threads`, to work on parts side by side.
-    origin : tuple of int, optional
-        If ``data`` is a piece of a frame: where in it the piece begins. It holds the
-        blocks of its targets whole.
-
-    Returns
-    -------
-    `~numpy.ndarray`
-        float32, ``(n, numbers)``, one row a target, in the order of ``data[targets]``.
-    """
-    rows, columns = places(targets)
-    out = np.empty((rows.size, numbers), dtype=np.float32)
-    parts = list(_parts(rows + origin[0], columns + origin[1]))
-    # What is not finite does not matter to stars, and takes time to make so.
-    read = getattr(data, "raw", data.__getitem__)
-
-    def profile(block: tuple[int, int]) -> np.ndarray:
-        where = tuple(
-            slice(max(BLOCK * place - start, 0), BLOCK * (place + 1) - start)
-            for place, start in zip(block, origin, strict=True)
-        )
-        return star_profile(read(where), kinds[where] != GOOD)
-
-    blocks = list(dict.fromkeys(block for block, _ in parts))
-    profiles = dict(zip(blocks, mapped(profile, blocks), strict=True))
-
-    def work(part: tuple) -> None:
-        block, these = part
-        found = read_windows(data, kinds, rows[these], columns[these], radius)
-        for values, kind, which in found:
-            out[these[which]] = function(values, kind, profiles[block])
-
-    for _ in mapped(work, parts):
-        pass
-    return out
-
-
-def _parts(
-    rows: np.ndarray, columns: np.ndarray
-) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """Yield blocks, and which places to work on at a time there."""
-    blocks = rows // BLOCK, columns // BLOCK
-    order = np.lexsort(blocks[::-1])
-    here = np.stack([block[order] for block in blocks])
-    changes = np.flatnonzero((np.diff(here) != 0).any(axis=0)) + 1
-    for these in np.split(order, changes):
-        for start in range(0, these.size, PART):
-            part = these[start : start + PART]
-            yield tuple(int(block[part[0]]) for block in blocks), part
-
-
-def describe_windows(
-    values: np.ndarray, kinds: np.ndarray, profile: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Say of windows what a network that fills is told.
-
-    Parameters
-    ----------
-    values, kinds : `~numpy.ndarray`
-        ``(n, k * k)``, from `read_windows`.
-    profile : `~numpy.ndarray`
-        `~deepcr_ccd.stars.star_profile` of where they are.
-
-    Returns
-    -------
-    numbers : `~numpy.ndarray`
-        float32, ``(n, 2 * k * k + TOLD)``: `window_units` of the good pixels; what all
-        pixels in the middle hold, in these units, 0 where that is not known; whether
-        the one in the middle is among these; and the profile.
-    mean, spread : `~numpy.ndarray`
-        As from `window_units`.
-    """
-    size = values.shape[1]
-    half = int(np.sqrt(size)) // 2
-    good = kinds == GOOD
-    numbers = np.empty((len(values), 2 * size + TOLD), dtype=np.float32)
-    own, mean, spread = window_units(np.where(good, values, 0), good)
-    numbers[:, : 2 * size] = own
-    middle = slice(half - MIDDLE, half + MIDDLE + 1)
-    shape = (-1, 2 * half + 1, 2 * half + 1)
-    held = values.reshape(shape)[:, middle, middle].reshape(len(values), -1)
-    known = kinds.reshape(shape)[:, middle, middle].reshape(len(values), -1) > 0
-    held = np.where(known, (held - mean[:, None]) / spread[:, None], 0)
-    numbers[:, 2 * size : 2 * size + held.shape[1]] = held.clip(-HIGHEST, HIGHEST)
-    numbers[:, 2 * size + held.shape[1]] = kinds[:, size // 2] == HELD
-    numbers[:, -PROFILE:] = profile
-    return numbers, mean, spread
-
-
-def window_units(
-    values: np.ndarray, good: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Take windows over their own mean, in units of their own spread.
-
-    So a network sees the same in any unit, on any sky, in faint stars and in bright
-    ones. Mean and spread are weighted towards the centre of the window.
+    These are the noise's even beside a star.
 
     Parameters
     ----------
@@ -355,30 +216,19 @@ def window_units(
 
     Returns
     -------
-    numbers : `~numpy.ndarray`
-        float32, ``(n, 2 * k * k)``: the inverse hyperbolic sine of the values in these
-        units, 0 where not good; and which are good, as 0 and 1.
-    mean, spread : `~numpy.ndarray`
-        ``(n,)``, in the unit of ``values``; the spread is 1 where there is none.
+    `~numpy.ndarray`
+        ``(n,)``, in the unit of ``values``; 0 where too few are good.
     """
-    size = values.shape[1]
-    half = int(np.sqrt(size)) // 2
-    line = np.arange(-half, half + 1) ** 2
-    kernel = np.exp(-(line[:, None] + line) / (2 * KERNEL**2)).ravel()
-    numbers = np.empty((len(values), 2, size), dtype=np.float32)
-    scaled, known = numbers[:, 0], numbers[:, 1]
-    known[:] = good
-    # Not by matrix products, whose own threads would get in the way of those of others.
-    weights = known * kernel.astype(values.dtype)
-    total = weights.sum(axis=1)
-    total[total == 0] = 1
-    mean = np.einsum("nw,nw->n", values, weights) / total
-    over = values - mean[:, None]
-    spread = np.sqrt(np.einsum("nw,nw,nw->n", over, over, weights) / total)
-    # What rounding leaves of equal values is no spread.
-    rounding = 4 * np.finfo(spread.dtype).eps * np.abs(mean)
-    spread[~(spread > rounding)] = 1
-    over /= spread[:, None]
-    np.arcsinh(over, out=scaled, casting="same_kind")
-    scaled *= known
-    return numbers.reshape(len(values), -1), mean, spread
+    width = int(np.sqrt(values.shape[1]))
+    shape = (-1, width, width)
+    values, good = values.reshape(shape), good.reshape(shape)
+    pairs = ((np.s_[:, :, 1:], np.s_[:, :, :-1]), (np.s_[:, 1:], np.s_[:, :-1]))
+    steps = [
+        np.where(good[a] & good[b], np.abs(values[a] - values[b]), np.inf)
+        for a, b in pairs
+    ]
+    steps = np.concatenate([step.reshape(len(values), -1) for step in steps], axis=1)
+    steps.sort(axis=1)
+    number = np.isfinite(steps).sum(axis=1)
+    quartile = np.take_along_axis(steps, number[:, None] // 4, axis=1)[:, 0]
+    return np.where(number >= ENOUGH, quartile / QUARTILE, 0)

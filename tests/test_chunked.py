@@ -15,9 +15,9 @@ from deepcr_ccd import (
     chunks,
     cosmicray_deepcr,
     cosmicray_probability,
+    descriptions,
     load_model,
     sky,
-    windows,
 )
 from deepcr_ccd.demo import simulate
 
@@ -75,7 +75,7 @@ def test_chunks_give_what_the_frame_gives(frame, universal, chunks, what):
 
 def test_chunks_know_the_stars_of_their_blocks(frame, universal, monkeypatch):
     """Also where blocks are wider than chunks, and across their edges."""
-    for module in (windows, chunked):
+    for module in (descriptions, chunked):
         monkeypatch.setattr(module, "BLOCK", 120)
     data, mask = frame
     expected = cosmicray_deepcr(CCDData(data, mask=mask, unit="adu"), model=universal)

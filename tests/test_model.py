@@ -10,11 +10,11 @@ from astropy.utils.exceptions import AstropyUserWarning
 from conftest import random_model
 
 from deepcr_ccd import cosmicray_deepcr, devices, load_model
+from deepcr_ccd.descriptions import TOLD
 from deepcr_ccd.devices import resolve_device, resolve_precision
 from deepcr_ccd.fusing import fuse
 from deepcr_ccd.model import Model, ModelCard
 from deepcr_ccd.networks import build_network, reduce_precision
-from deepcr_ccd.windows import TOLD
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 

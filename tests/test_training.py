@@ -8,6 +8,7 @@ from astropy.table import Table
 from scipy import ndimage
 
 from deepcr_ccd import cosmicray_probability, load_model
+from deepcr_ccd.descriptions import TOLD
 from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.model import Model, ModelCard
 from deepcr_ccd.networks import UNet, fold_norm
@@ -28,7 +29,6 @@ from deepcr_ccd.training.tracks import (
     read_lsst_darks,
     simulate_deposit,
 )
-from deepcr_ccd.windows import TOLD
 
 ARGUMENTS = {"in_channels": 1, "width": [8, 8], "levels": 2, "stem": 2}
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy import stats
 
+from deepcr_ccd.descriptions import TOLD
 from deepcr_ccd.window_network import WindowNetwork, quantile, unlikeliness
-from deepcr_ccd.windows import TOLD
 
 
 def mixture(odds, centres, widths):

@@ -3,17 +3,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from deepcr_ccd import windows
-from deepcr_ccd.plane import Plane
-from deepcr_ccd.stars import PROFILE
-from deepcr_ccd.windows import (
+from deepcr_ccd import descriptions, windows
+from deepcr_ccd.descriptions import (
     GOOD,
     HELD,
     describe_windows,
     map_windows,
-    read_windows,
     window_units,
 )
+from deepcr_ccd.plane import Plane
+from deepcr_ccd.stars import PROFILE
+from deepcr_ccd.windows import read_windows
 
 
 def one_by_one(data, good, rows, columns, radius):
@@ -123,8 +123,8 @@ def test_units_of_windows_without_spread_or_pixels():
 @pytest.mark.parametrize("threads", [0, 3])
 @pytest.mark.parametrize("block", [17, 1024])
 def test_map_windows_keeps_the_order(rng, threads, block, monkeypatch):
-    monkeypatch.setattr(windows, "PART", 50)
-    monkeypatch.setattr(windows, "BLOCK", block)
+    monkeypatch.setattr(descriptions, "PART", 50)
+    monkeypatch.setattr(descriptions, "BLOCK", block)
     data = rng.normal(size=(60, 50)).astype(np.float32)
     targets = rng.random(data.shape) < 0.1
     every = np.full(data.shape, GOOD, dtype=np.uint8)
@@ -146,7 +146,7 @@ def test_map_windows_keeps_the_order(rng, threads, block, monkeypatch):
 
 def test_stars_are_those_of_the_block(monkeypatch):
     """A piece of a frame that holds a block tells what the frame tells."""
-    monkeypatch.setattr(windows, "BLOCK", 40)
+    monkeypatch.setattr(descriptions, "BLOCK", 40)
     data = make_stars((130, 90), fwhm=2)
     data[:, 40:] = make_stars((130, 90), fwhm=4)[:, 40:]
     kinds = np.full(data.shape, GOOD, dtype=np.uint8)

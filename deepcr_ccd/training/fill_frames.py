@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from ..descriptions import GOOD, HELD, TOLD
 from ..stars import star_profile
-from ..windows import ENOUGH, GOOD, HELD, TOLD, read_windows
+from ..windows import ENOUGH, read_windows
 from .dataset import Observation, SimulatedFrames
 from .groups import EIGHT
 
@@ -62,8 +63,8 @@ class FillWindows(SimulatedFrames):
     Notes
     -----
     An item is a dictionary: ``frame``, float32 ``(number, 2 * k * k + TOLD)``, see
-    `~deepcr_ccd.windows.describe_windows`; ``target``, float32 ``(number,)``, the pixel
-    without cosmic rays and noise in the window's units; and ``mask``, bool
+    `~deepcr_ccd.descriptions.describe_windows`; ``target``, float32 ``(number,)``, the
+    pixel without cosmic rays and noise in the window's units; and ``mask``, bool
     ``(number,)``, False where a window holds too little to go by, or the pixel is
     out of all proportion to it.
     """
