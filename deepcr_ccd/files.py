@@ -9,12 +9,11 @@ for, so that a mosaic of many chips needs the memory of one.
 from __future__ import annotations
 
 import contextlib
-import io
+import functools
 import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from astropy import units as u
@@ -22,8 +21,9 @@ from astropy.io import fits
 
 from .atomic import atomic_path
 from .images import Cleaned, Image, full_shape, parse_unit
-from .layout import open_fits, read_gzipped, read_layout
+from .layout import open_fits, read_layout
 from .rewriting import Change, add_image, rewrite
+from .spool import Source
 
 __all__ = ["FitsFile", "write_masks"]
 
@@ -68,13 +68,13 @@ class FitsFile:
         if dq_bit < 1 or dq_bit & (dq_bit - 1):
             raise ValueError(f"dq_bit={dq_bit!r} must be a power of two, such as 4096")
         self.dq_bit = dq_bit
-        self._content = read_gzipped(self.path)
+        self._source = Source(self.path)
         self._unit = unit
         self._bad_bits = bad_bits
         try:
             with (
                 _padding_may_be_missing(),
-                self._stream() as stream,
+                self._source.open() as stream,
                 open_fits(stream, disable_image_compression=True) as hdus,
             ):
                 self._layout = read_layout(stream, hdus)
@@ -84,21 +84,8 @@ class FitsFile:
         except OSError as error:
             raise OSError(f"{self.path}: {error}") from error
         if packed:
-            with self.open() as hdus:
+            with _open(self._source) as hdus:
                 self.images = self._find_images(hdus)
-
-    @contextlib.contextmanager
-    def open(self) -> Iterator[fits.HDUList]:
-        """Open the file, to be read.
-
-        Yields
-        ------
-        `~astropy.io.fits.HDUList`
-            Data that were read stay readable afterwards.
-        """
-        source = self.path if self._content is None else io.BytesIO(self._content)
-        with _padding_may_be_missing(), open_fits(source) as hdus:
-            yield hdus
 
     def _find_images(self, hdus: fits.HDUList) -> list[Image]:
         found = [
@@ -134,8 +121,10 @@ class FitsFile:
         if bits is None:
             hst = header.get("TELESCOP") == "HST"
             bits = HST_BAD_BITS if hst else ~self.dq_bit
+        # It knows the source and not this object, which would keep both alive.
+        opened = functools.partial(_open, self._source)
         return Image(
-            self.open, name, extver, shape, unit, header, index, bad_bits=bits, **places
+            opened, name, extver, shape, unit, header, index, bad_bits=bits, **places
         )
 
     def write(
@@ -182,12 +171,14 @@ class FitsFile:
             else:
                 added.append((_mask_header(image, "MASK"), Change(struck, bit=1)))
         with atomic_path(Path(path), overwrite=overwrite) as partial:
-            rewrite(self._stream, partial, self._layout, changes, added)
+            rewrite(self._source.open, partial, self._layout, changes, added)
 
-    def _stream(self) -> BinaryIO:
-        if self._content is not None:
-            return io.BytesIO(self._content)
-        return open(self.path, "rb")
+
+@contextlib.contextmanager
+def _open(source: Source) -> Iterator[fits.HDUList]:
+    """Open a file, to be read; data that were read stay readable afterwards."""
+    with _padding_may_be_missing(), open_fits(source.path or source.open()) as hdus:
+        yield hdus
 
 
 def _is_image(hdu) -> bool:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import io
 import os
 import threading
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from astropy.io import fits
 
-__all__ = ["Segment", "check_whole", "open_fits", "read_gzipped", "read_layout"]
+from .spool import Source
 
-GZIP_MAGIC = b"\x1f\x8b"
+__all__ = ["Segment", "check_whole", "open_fits", "read_layout"]
+
 #: While astropy reads headers: that of 6.1 keeps in a variable of its module whether
 #: compressed images are to be seen as such, which threads would set for each other.
 _READING = threading.Lock()
@@ -75,9 +74,9 @@ def check_whole(path: str | os.PathLike) -> None:
     OSError
         If it is truncated.
     """
-    content = read_gzipped(Path(path))
+    source = Source(Path(path))
     with (
-        open(path, "rb") if content is None else io.BytesIO(content) as stream,
+        source.open() as stream,
         open_fits(stream, disable_image_compression=True) as hdus,
     ):
         read_layout(stream, hdus)
@@ -115,26 +114,3 @@ def read_layout(stream: BinaryIO, hdus: fits.HDUList) -> list[Segment]:
     if stream.read(8) == b"XTENSION":
         raise OSError(f"is truncated in the header of HDU {len(layout)}")
     return layout
-
-
-def read_gzipped(path: Path) -> bytes | None:
-    """Return the content of a gzipped file, None of any other.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-
-    Raises
-    ------
-    OSError
-        If it is gzipped and not whole.
-    """
-    with open(path, "rb") as file:
-        if file.read(2) != GZIP_MAGIC:
-            return None
-    try:
-        with gzip.open(path) as file:
-            return file.read()
-    except (EOFError, zlib.error) as error:
-        raise OSError(f"{path} is truncated or corrupt: {error}") from error

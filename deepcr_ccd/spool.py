@@ -1,19 +1,74 @@
-"""Large images of compressed files: kept on disk, and mapped into memory."""
+"""What is large and compressed: kept on disk, and mapped into memory."""
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import io
 import math
+import shutil
 import tempfile
+import zlib
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from astropy.io import fits
 
-__all__ = ["LARGE", "new_stream", "read_image"]
+__all__ = ["LARGE", "Source", "new_stream", "read_image"]
 
 #: What takes more bytes than this goes to disk, into the folder for temporary files.
 LARGE = 1 << 28
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+class Source:
+    """A file to read; one that is gzipped is uncompressed once.
+
+    What is large goes into a temporary file, which goes when this object goes.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Raises
+    ------
+    OSError
+        If it is gzipped and not whole, or the disk is full.
+    """
+
+    def __init__(self, path: Path):
+        #: Where its bytes are, uncompressed; None if they are in memory.
+        self.path: Path | None = path
+        self._content = b""
+        with open(path, "rb") as file:
+            if file.read(2) != GZIP_MAGIC:
+                return
+        try:
+            with gzip.open(path) as file:
+                self._content = file.read(LARGE)
+                rest = file.read(1)
+                if not rest:
+                    self.path = None
+                    return
+                with contextlib.ExitStack() as stack:
+                    spooled = tempfile.NamedTemporaryFile(suffix=".fits")
+                    stack.enter_context(spooled)
+                    spooled.write(self._content + rest)
+                    shutil.copyfileobj(file, spooled)
+                    spooled.flush()
+                    # It stays for as long as it is known here.
+                    self._file, _ = spooled, stack.pop_all()
+        except (EOFError, zlib.error) as error:
+            raise OSError(f"{path} is truncated or corrupt: {error}") from error
+        self.path, self._content = Path(spooled.name), b""
+
+    def open(self) -> BinaryIO:
+        """Return a new stream of its bytes, uncompressed."""
+        if self.path is None:
+            return io.BytesIO(self._content)
+        return self.path.open("rb")
 
 
 def read_image(hdu) -> np.ndarray:

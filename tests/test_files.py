@@ -1,4 +1,5 @@
 import gzip
+import mmap
 import os
 import sys
 import tempfile
@@ -123,7 +124,20 @@ def test_unknown_unit():
         parse_unit("furlongs")
 
 
+@pytest.fixture(params=[False, True], ids=["in memory", "on disk"])
+def on_disk(request, monkeypatch):
+    """Whether compressed images count as large; nothing is left of those on disk."""
+    if not request.param:
+        yield False
+        return
+    monkeypatch.setattr(spool, "LARGE", 1000)
+    before = sorted(Path(tempfile.gettempdir()).iterdir())
+    yield True
+    assert sorted(Path(tempfile.gettempdir()).iterdir()) == before
+
+
 @pytest.mark.parametrize("suffix", [".fits", ".fits.gz"])
+@pytest.mark.usefixtures("on_disk")
 def test_only_struck_pixels_change(tmp_path, ccd, suffix):
     path = hst_like(tmp_path / f"a{suffix}", ccd)
     file, results = clean(path, tmp_path / f"b{suffix}")
@@ -243,18 +257,6 @@ def test_scaled_data(tmp_path, ccd):
     )
 
 
-@pytest.fixture(params=[False, True], ids=["in memory", "on disk"])
-def on_disk(request, monkeypatch):
-    """Whether compressed images count as large; nothing is left of those on disk."""
-    if not request.param:
-        yield False
-        return
-    monkeypatch.setattr(spool, "LARGE", 1000)
-    before = sorted(Path(tempfile.gettempdir()).iterdir())
-    yield True
-    assert sorted(Path(tempfile.gettempdir()).iterdir()) == before
-
-
 def test_large_compressed_images_are_mapped(tmp_path, ccd, on_disk):
     """Tiles that are no whole rows, and fewer at the end; scaled, or as stored."""
     path = tmp_path / "a.fits"
@@ -278,6 +280,17 @@ def test_large_compressed_images_are_mapped(tmp_path, ccd, on_disk):
                 assert (found[0, 0] == 5).all()
 
 
+def test_large_gzipped_files_are_mapped(tmp_path, ccd, on_disk):
+    path = hst_like(tmp_path / "a.fits.gz", ccd)
+    file = FitsFile(path)
+    image = file.images[1].read().data
+    backed = image
+    while backed.base is not None and not isinstance(backed.base, mmap.mmap):
+        backed = backed.base
+    assert isinstance(backed.base, mmap.mmap) == on_disk
+    np.testing.assert_array_equal(image, fits.getdata(path, ("SCI", 2)))
+
+
 def test_a_full_disk_is_an_error(tmp_path, ccd, on_disk, monkeypatch):
     """And none that kills the process, as writing through a mapping would be."""
     path = tmp_path / "a.fits"
@@ -290,6 +303,12 @@ def test_a_full_disk_is_an_error(tmp_path, ccd, on_disk, monkeypatch):
             return
         with pytest.raises(OSError, match="No space"):
             spool.read_image(hdus[1])
+    packed = tmp_path / "a.fits.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    full = partial(open, "/dev/full", "wb", 0)
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", lambda **_: full())
+    with pytest.raises(OSError, match="No space"):
+        FitsFile(packed)
 
 
 @pytest.mark.parametrize("kind", ["RICE_1", "GZIP_1", "GZIP_2"])

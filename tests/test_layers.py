@@ -11,13 +11,13 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 
 #: Modules by floor; each may import from floors below its own.
 FLOORS = [
+    {"spool"},
     {
         "chunks",
         "devices",
         "keywords",
         "layout",
         "noise",
-        "spool",
         "tiling",
         "atomic",
         "frame",
@@ -26,6 +26,7 @@ FLOORS = [
     },
     {"windows"},
     {"stars"},
+    {"star_fits"},
     {"descriptions"},
     {"window_network"},
     {"networks"},
