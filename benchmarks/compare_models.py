@@ -1,7 +1,8 @@
 """Compare ``universal`` with the published models and with L.A.Cosmic.
 
     python benchmarks/compare_models.py FOLDER [--model FILE] [--data ../shared/data]
-        [--psfs DRIZZLEPAC/pars/psfs] [--limits STRUCK PEAK] [--border PX]
+        [--psfs DRIZZLEPAC/pars/psfs] [--frames NUMBER] [--limits STRUCK PEAK]
+        [--border PX]
 
 FOLDER is where train_universal.py put its held-out scenes. Frames are simulated scenes
 of every kind with held-out cosmic rays (with --psfs also some through Tiny Tim's point
@@ -70,6 +71,7 @@ def main():
     parser.add_argument("--model", type=Path, help="in place of the one that ships")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--psfs", type=Path)
+    parser.add_argument("--frames", type=int, help="simulated frames of each kind")
     parser.add_argument("--limits", type=float, nargs=2, metavar=("STRUCK", "PEAK"))
     parser.add_argument("--border", type=int, metavar="PX")
     parser.add_argument("--output", type=Path, help="folder for table and figure")
@@ -89,7 +91,7 @@ def main():
         known = dict(zip(("struck", "peak"), options.limits, strict=True))
         limits = Labels(**known)
     frames = held_out_frames(
-        options.folder, libraries, psfs=options.psfs, limits=limits
+        options.folder, libraries, options.frames, psfs=options.psfs, limits=limits
     )
     # By default, labels from repeated exposures have limits of their own.
     real = not options.border

@@ -125,13 +125,16 @@ def main():
     parser.add_argument("--task", choices=list(TASKS), default="mask")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--psfs", type=Path)
+    parser.add_argument("--frames", type=int, help="simulated frames of each kind")
     parser.add_argument("--threshold", type=float, default=0.55)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--note", default="", help="what else there is to say of it")
     parser.add_argument("--output", type=Path, default=DATA)
     options = parser.parse_args()
     libraries = deposits(options.data, 4242, "held out")
-    frames = held_out_frames(options.folder, libraries, psfs=options.psfs)
+    frames = held_out_frames(
+        options.folder, libraries, options.frames, psfs=options.psfs
+    )
     folder = options.folder / SUBFOLDERS[options.task]
     name = TASKS[options.task][0].name
     model = Model.load(folder / f"{name}.safetensors", precision="float32")

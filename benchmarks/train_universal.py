@@ -224,23 +224,34 @@ def mixture(data, bank, libraries, length, seed):
     return MixedFrames(list(sets.values()), shares, length=length, seed=seed)
 
 
-def held_out_frames(folder, libraries, number=12, psfs=None, limits=SCORED):
+def held_out_frames(folder, libraries, number=None, psfs=None, limits=SCORED):
     """Return observations of every kind of scene, none of which is trained on.
 
-    Those through held-out point spread functions come with a folder of them; limits
-    say which pixels count as struck.
+    By default there are 12 of each kind, of 10 scenes; otherwise one a scene. Those
+    through held-out point spread functions come with a folder of them; limits say which
+    pixels count as struck.
     """
     frames = {}
     through = read_psfs(psfs, "held out")
     kinds = [*KINDS, *(f"hubble {kind}" for kind in HUBBLE if through)]
     for place, kind in enumerate(kinds):
-        path = folder / f"held_out_{kind.replace(' ', '_')}.npy"
+        name = kind.replace(" ", "_") + (f"_{number}" if number else "")
         scene = kind.rpartition(" ")[2]
         seen = through if scene != kind else ()
-        bank = scenes(path, 10, 90_000 + place, scene, seen, share=1)
-        data = SimulatedFrames(bank, libraries, length=0, size=SIZE, labels=limits)
+        bank = scenes(
+            folder / f"held_out_{name}.npy",
+            number or 10,
+            90_000 + place,
+            scene,
+            seen,
+            share=1,
+        )
+        every = [slice(i, i + 1) for i in range(number)] if number else [slice(10)] * 12
         frames[kind] = [
-            data.observe(np.random.default_rng([99, place, i])) for i in range(number)
+            SimulatedFrames(
+                bank[which], libraries, length=0, size=SIZE, labels=limits
+            ).observe(np.random.default_rng([99, place, i]))
+            for i, which in enumerate(every)
         ]
     return frames
 
