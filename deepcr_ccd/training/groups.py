@@ -29,7 +29,7 @@ def group_peaks(values: np.ndarray, where: np.ndarray) -> np.ndarray:
     groups, number = ndimage.label(where, EIGHT)
     peaks = np.zeros(number + 1)
     if number:
-        # Among the pixels of groups, which are few: ndimage.maximum would sort them all.
+        # The pixels of groups are few: ndimage.maximum would sort all there are.
         where = groups > 0
         peaks[1:] = -np.inf
         np.maximum.at(peaks, groups[where], values[where])
