@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .stars import PROFILE, star_profile
+from .star_fits import FITS
+from .stars import PROFILE, Stars, find_stars
 from .windows import places, read_windows
 
 __all__ = [
@@ -29,14 +30,14 @@ BLOCK = 1024
 #: Half-width in px of what is told of struck pixels, too; how many numbers are told
 #: beside `window_units`; and how large they may be.
 MIDDLE = 2
-TOLD = (2 * MIDDLE + 1) ** 2 + 1 + PROFILE
+TOLD = (2 * MIDDLE + 1) ** 2 + 1 + PROFILE + FITS
 HIGHEST = 1e5
 #: Scale length in px of the weights by which a window's own units are measured.
 KERNEL = 2.0
 
 
 def map_windows(
-    function: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    function: Callable[[np.ndarray, np.ndarray, Stars], np.ndarray],
     data: np.ndarray,
     kinds: np.ndarray,
     targets: np.ndarray,
@@ -50,9 +51,8 @@ def map_windows(
     Parameters
     ----------
     function : callable
-        Takes ``values`` and ``good`` of `Windows`, and the
-        `~deepcr_ccd.stars.star_profile` of the block of `BLOCK` px where they are;
-        returns some numbers for each.
+        Takes ``values`` and ``good`` of `Windows`, and the stars of the block of
+        `BLOCK` px where they are; returns some numbers for each.
     data, radius
         As for `read_windows`.
     kinds : `~numpy.ndarray`
@@ -78,21 +78,21 @@ def map_windows(
     # What is not finite does not matter to stars, and takes time to make so.
     read = getattr(data, "raw", data.__getitem__)
 
-    def profile(block: tuple[int, int]) -> np.ndarray:
+    def look(block: tuple[int, int]) -> Stars:
         where = tuple(
             slice(max(BLOCK * place - start, 0), BLOCK * (place + 1) - start)
             for place, start in zip(block, origin, strict=True)
         )
-        return star_profile(read(where), kinds[where] != GOOD)
+        return find_stars(read(where), kinds[where] != GOOD)
 
     blocks = list(dict.fromkeys(block for block, _ in parts))
-    profiles = dict(zip(blocks, mapped(profile, blocks), strict=True))
+    stars = dict(zip(blocks, mapped(look, blocks), strict=True))
 
     def work(part: tuple) -> None:
         block, these = part
         found = read_windows(data, kinds, rows[these], columns[these], radius)
         for values, kind, which in found:
-            out[these[which]] = function(values, kind, profiles[block])
+            out[these[which]] = function(values, kind, stars[block])
 
     for _ in mapped(work, parts):
         pass
@@ -114,30 +114,31 @@ def _parts(
 
 
 def describe_windows(
-    values: np.ndarray, kinds: np.ndarray, profile: np.ndarray
+    values: np.ndarray, kinds: np.ndarray, stars: Stars
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Say of windows what a network that fills is told.
+    """Say of windows what a network that fills is told, but for comparisons with stars.
 
     Parameters
     ----------
     values, kinds : `~numpy.ndarray`
         ``(n, k * k)``, from `read_windows`.
-    profile : `~numpy.ndarray`
-        `~deepcr_ccd.stars.star_profile` of where they are.
+    stars : `~deepcr_ccd.stars.Stars`
+        Of where they are.
 
     Returns
     -------
     numbers : `~numpy.ndarray`
         float32, ``(n, 2 * k * k + TOLD)``: `window_units` of the good pixels; what all
         pixels in the middle hold, in these units, 0 where that is not known; whether
-        the one in the middle is among these; and the profile.
+        the one in the middle is among these; the profile of the stars; and zeros, where
+        `~deepcr_ccd.star_fits.fit_stars` goes if it is asked for.
     mean, spread : `~numpy.ndarray`
         As from `window_units`.
     """
     size = values.shape[1]
     half = int(np.sqrt(size)) // 2
     good = kinds == GOOD
-    numbers = np.empty((len(values), 2 * size + TOLD), dtype=np.float32)
+    numbers = np.zeros((len(values), 2 * size + TOLD), dtype=np.float32)
     own, mean, spread = window_units(np.where(good, values, 0), good)
     numbers[:, : 2 * size] = own
     middle = slice(half - MIDDLE, half + MIDDLE + 1)
@@ -147,7 +148,7 @@ def describe_windows(
     held = np.where(known, (held - mean[:, None]) / spread[:, None], 0)
     numbers[:, 2 * size : 2 * size + held.shape[1]] = held.clip(-HIGHEST, HIGHEST)
     numbers[:, 2 * size + held.shape[1]] = kinds[:, size // 2] == HELD
-    numbers[:, -PROFILE:] = profile
+    numbers[:, -PROFILE - FITS : -FITS] = stars.profile
     return numbers, mean, spread
 
 

@@ -18,9 +18,12 @@ from .engines import build_engine, resolve_engine
 from .execution import run_over_tiles
 from .networks import build_network
 from .plane import Plane
+from .star_fits import FITS, fit_stars
+from .stars import Stars
 from .tiling import Tile
 from .transforms import TRANSFORMS
 from .weights import read_weights, write_weights
+from .window_network import UNSURE
 from .windows import ENOUGH, good_pixels
 
 __all__ = ["Model", "ModelCard"]
@@ -271,11 +274,15 @@ class Model:
     ) -> tuple[np.ndarray, np.ndarray]:
         apply = self.prepare(frame)
 
-        def function(
-            values: np.ndarray, kinds: np.ndarray, profile: np.ndarray
-        ) -> np.ndarray:
-            numbers, mean, spread = apply(values, kinds, profile)
-            filled = mean[:, None] + spread[:, None] * self._run(numbers)
+        def function(values: np.ndarray, kinds: np.ndarray, stars: Stars) -> np.ndarray:
+            numbers, mean, spread = apply(values, kinds, stars)
+            found = self._run(numbers)
+            unsure = np.flatnonzero(found[:, 2] > UNSURE)
+            if unsure.size and len(stars.shapes):
+                these = (plane[unsure] for plane in (values, kinds, mean, spread))
+                numbers[unsure, -FITS:] = fit_stars(*these, stars)
+                found[unsure] = self._run(numbers[unsure])
+            filled = mean[:, None] + spread[:, None] * found[:, :2]
             filled[(kinds == GOOD).sum(axis=1) < ENOUGH] = np.nan
             return filled
 
@@ -287,7 +294,7 @@ class Model:
                 kinds,
                 mask,
                 self.network.radius,
-                self.network.numbers,
+                2,
                 mapped,
                 origin,
             )

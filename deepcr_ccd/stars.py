@@ -7,19 +7,21 @@ through the same point spread function.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .windows import neighbours_noise
 
-__all__ = ["PROFILE", "star_profile"]
+__all__ = ["PROFILE", "Stars", "find_stars"]
 
 #: Half-width in px of the stamp in which a star is looked at, of what is told of it,
 #: and of the part whose scatter from star to star is told as well.
 REACH = 5
 SHOWN = 3
 SCATTERED = 1
-#: How many numbers `star_profile` gives.
+#: How many numbers a profile has.
 PROFILE = (2 * SHOWN + 1) ** 2 + (2 * SCATTERED + 1) ** 2 + 1
 #: A star is looked for in each cell of so many px, in the cells of the largest range.
 CELL = 8
@@ -27,13 +29,33 @@ CANDIDATES = 256
 #: Stars that are used at most: evenly from the brightest to the faintest, as the
 #: brightest may be saturated.
 STARS = 64
+#: Stars that are kept one by one, likewise.
+SHAPES = 16
+#: The share of stamps that show the noise as it is.
+QUIETEST = 0.1
 #: A star rises by so many times the noise, and the pixels beside its peak by such a
 #: share of that: hot pixels have none there.
 SIGNIFICANT = 30.0
 SHARPEST = 0.05
 
 
-def star_profile(data: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+class Stars(NamedTuple):
+    """What the stars of a part of a frame look like.
+
+    ``profile`` is float32, ``(PROFILE,)``: the median of the stars over their
+    surroundings, in units of their peaks, around these; its scatter in the middle; and
+    the logarithm of one more than their number. Zeros if there are none.
+    ``shapes`` are some of them, float32, ``(n, 2 * SHOWN + 1, 2 * SHOWN + 1)``, in the
+    same units.
+    ``noise`` is that around them, in the unit of the frame.
+    """
+
+    profile: np.ndarray
+    shapes: np.ndarray
+    noise: float
+
+
+def find_stars(data: np.ndarray, hidden: np.ndarray) -> Stars:
     """Measure what stars look like.
 
     Parameters
@@ -45,23 +67,20 @@ def star_profile(data: np.ndarray, hidden: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    `~numpy.ndarray`
-        float32, ``(PROFILE,)``: the median of the stars over their surroundings, in
-        units of their peaks, around these; its scatter in the middle; and the
-        logarithm of one more than their number. Zeros if there are none.
+    Stars
     """
     profile = np.zeros(PROFILE, dtype=np.float32)
-    stamps = _stars(_candidates(data, hidden))
-    if not len(stamps):
-        return profile
+    stamps, noise = _stars(_candidates(data, hidden))
     told, inner = (slice(REACH - r, REACH + r + 1) for r in (SHOWN, SCATTERED))
-    numbers = (
-        np.median(stamps[:, told, told], axis=0).ravel(),
-        stamps[:, inner, inner].std(axis=0).ravel(),
-        [np.log1p(len(stamps))],
-    )
-    profile[:] = np.concatenate(numbers)
-    return profile
+    shown = stamps[:, told, told]
+    if len(stamps):
+        numbers = (
+            np.median(shown, axis=0).ravel(),
+            stamps[:, inner, inner].std(axis=0).ravel(),
+            [np.log1p(len(stamps))],
+        )
+        profile[:] = np.concatenate(numbers)
+    return Stars(profile, shown[_evenly(len(shown), SHAPES)].astype(np.float32), noise)
 
 
 def _candidates(data: np.ndarray, hidden: np.ndarray) -> np.ndarray:
@@ -100,10 +119,10 @@ def _by_cells(function: np.ufunc, plane: np.ndarray, step: int = 1) -> np.ndarra
     return function.reduce(rows.reshape(ny // CELL, nx // CELL, CELL), axis=2)
 
 
-def _stars(stamps: np.ndarray) -> np.ndarray:
-    """Return the stamps that show stars, over their medians, in units of the peaks."""
+def _stars(stamps: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return stamps that show stars, over medians, in units of peaks; and the noise."""
     if not len(stamps):
-        return stamps
+        return stamps, 0.0
     stamps = stamps - np.median(stamps, axis=(1, 2), keepdims=True)
     near = stamps[:, REACH - 1 : REACH + 2, REACH - 1 : REACH + 2].reshape(-1, 9)
     peaks = near[:, 4]
@@ -114,6 +133,12 @@ def _stars(stamps: np.ndarray) -> np.ndarray:
     kept &= peaks > SIGNIFICANT * noise
     which = np.flatnonzero(kept)
     which = which[np.argsort(-peaks[which], kind="stable")]
-    if which.size > STARS:
-        which = which[np.linspace(0, which.size - 1, STARS).astype(int)]
-    return stamps[which] / peaks[which, None, None]
+    which = which[_evenly(which.size, STARS)]
+    # Where the wings of stars are in the way, there is more of it.
+    around = float(np.quantile(noise, QUIETEST))
+    return stamps[which] / peaks[which, None, None], around
+
+
+def _evenly(number: int, most: int) -> np.ndarray:
+    """Return some of so many places, from the first to the last."""
+    return np.linspace(0, number - 1, min(number, most)).astype(int)

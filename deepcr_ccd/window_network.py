@@ -6,18 +6,19 @@ import torch
 from torch import nn
 
 from .descriptions import MIDDLE, TOLD
+from .star_fits import FITS
 from .stars import PROFILE
 
-__all__ = ["WindowNetwork", "quantile", "unlikeliness"]
+__all__ = ["UNSURE", "WindowNetwork", "below", "quantile", "unlikeliness"]
 
 #: How many pixels in the middle of a window are told with what they hold.
 HELD_PIXELS = (2 * MIDDLE + 1) ** 2
 #: Where training begins, for each distribution of the mixture: logarithms of odds and
-#: of widths; and which are near to what the pixel holds, and mean nothing where that
-#: is not told.
-ODDS = (1.0, 0.0, -1.0, -2.0, -2.0)
-SCALES = (-1.0, 1.0, 1.0, 0.0, -1.0)
-OF_HELD = (False, False, False, True, True)
+#: of widths. The fourth and the fifth are near to what the pixel holds, the last two to
+#: what the stars of the frame say, and all these mean nothing where that is not told.
+ODDS = (1.0, 0.0, -1.0, -2.0, -2.0, -2.0, -2.0)
+SCALES = (-1.0, 1.0, 1.0, 0.0, -1.0, 0.0, 0.0)
+FREE = 3
 #: Limits of the logarithms of widths.
 SHARPNESS = (-4.5, 8.0)
 #: What is farther above the mean of a window than this, in units of its spread, and
@@ -25,6 +26,10 @@ SHARPNESS = (-4.5, 8.0)
 #: star that a ray fell on.
 HIGH = 1.0
 ALLOWED = 0.95
+#: What is this much above the median, in units of the window's spread, is far from it.
+FAR = 1.0
+#: Windows with such odds of that are compared with the stars of the frame.
+UNSURE = 0.03
 #: Into how many parts what is left is parted to find a quantile, and how often.
 PARTS = 4
 ROUNDS = 12
@@ -49,8 +54,6 @@ class WindowNetwork(nn.Module):
 
     windowed = True
     stride = 1
-    #: How many numbers `forward` gives of a window.
-    numbers = 2
 
     def __init__(self, radius: int = 6, width: list[int] | None = None):
         super().__init__()
@@ -66,15 +69,17 @@ class WindowNetwork(nn.Module):
         self.ends = ("inner.0", "out")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map ``(n, 2 * k * k + TOLD)``, `describe_windows`, to ``(n, 2)``.
+        """Map ``(n, 2 * k * k + TOLD)``, `describe_windows`, to ``(n, 3)``.
 
-        The median of the mixture: above and below it lie equal odds; and what was there
-        or more with nine odds in ten. What a pixel holds is believed as far as its
-        surroundings leave it open: where the median is far above these, neither is
-        above what they alone would allow. Elsewhere the second is minus infinity.
+        The median of the mixture: above and below it lie equal odds; what was there
+        or more with nine odds in ten; and the odds that it was far more than the
+        median. What a pixel holds is believed as far as its surroundings leave it
+        open: where the median is far above these, neither is above what they alone
+        would allow. Elsewhere the second is minus infinity.
         """
         mixture = self.mixture(x)
         middle = quantile(mixture, 0.5)
+        more = 1 - below(mixture, middle + FAR)
         least = torch.full_like(middle, -torch.inf)
         high = torch.nonzero(middle > HIGH)[:, 0]
         if high.numel():
@@ -85,16 +90,23 @@ class WindowNetwork(nn.Module):
             allowed = allowed.where(x[:, self.size + HELD_PIXELS] > 0, torch.inf)
             middle[high] = torch.minimum(middle[high], allowed)
             least[high] = torch.minimum(sure, allowed)
-        return torch.stack([middle, least], dim=1)
+        return torch.stack([middle, least, more], dim=1)
+
+    def _parts(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Part what is told: `window_units`, middle, told or not, profile, two fits."""
+        return x.split(
+            [self.size, HELD_PIXELS, 1, PROFILE, FITS // 2, FITS // 2], dim=-1
+        )
 
     def _hide(self, x: torch.Tensor) -> torch.Tensor:
         """Return windows as they are if nothing is told of what struck pixels hold."""
-        near, middle, told, profile = x.split([self.size, HELD_PIXELS, 1, PROFILE], -1)
+        near, middle, told, profile, fit, other = self._parts(x)
         width = 2 * self.radius + 1
         inner = slice(self.radius - MIDDLE, self.radius + MIDDLE + 1)
         good = near[..., self.size // 2 :].unflatten(-1, (width, width))
         middle = middle * good[..., inner, inner].flatten(-2)
-        return torch.cat([near, middle, torch.zeros_like(told), profile], dim=-1)
+        parts = near, middle, torch.zeros_like(told), profile, fit
+        return torch.cat([*parts, torch.zeros_like(other)], dim=-1)
 
     def mixture(self, x: torch.Tensor) -> torch.Tensor:
         """Map windows to a mixture.
@@ -110,28 +122,34 @@ class WindowNetwork(nn.Module):
         `torch.Tensor`
             float32, ``(..., n, 3)``: logarithms of odds, centres, logarithms of widths.
         """
-        near, middle, rest = x.split([self.size, HELD_PIXELS, TOLD - HELD_PIXELS], -1)
-        seen = torch.cat([near, middle.asinh(), rest], dim=-1)
+        near, middle, told, profile, *fits = self._parts(x)
+        fits = torch.stack(fits, dim=-2)
+        there, values, sharp = fits.split([1, 2, 2], dim=-1)
+        seen = torch.cat([there, values.asinh(), sharp], dim=-1).flatten(-2)
+        seen = torch.cat([near, middle.asinh(), told, profile, seen], dim=-1)
         found = self.inner(seen.to(self.inner[0].weight.dtype))
         with torch.autocast(x.device.type, enabled=False):
             out = self.out(found.float())
         odds, scales, places = out.split([len(ODDS), len(SCALES), 4], dim=-1)
-        held, told = middle[..., HELD_PIXELS // 2], rest[..., 0] > 0
-        first = places[..., 0]
-        excess = places[..., 3].clamp(-8, 8)
-        centres = [
-            first,
-            *(first + places[..., i].clamp(-8, 8).sinh() for i in (1, 2)),
-            held - excess.exp(),
-            held,
-        ]
+        held, told = middle[..., HELD_PIXELS // 2 : HELD_PIXELS // 2 + 1], told > 0
+        first = places[..., :1]
+        excess = places[..., 3:].clamp(-8, 8)
+        # A star is no brighter than what the pixel holds.
+        stars = torch.minimum(values[..., 0], held.where(told, torch.inf))
+        centres = [first, first + places[..., 1:3].clamp(-8, 8).sinh()]
+        centres += [held - excess.exp(), held, stars]
+        usable = torch.ones_like(places[..., :FREE], dtype=torch.bool)
+        usable = torch.cat([usable, told, told, there[..., 0] > 0], dim=-1)
         odds = odds + torch.tensor(ODDS, device=x.device)
-        hidden = torch.tensor(OF_HELD, device=x.device) & ~told[..., None]
-        odds = odds.masked_fill(hidden, -30).log_softmax(dim=-1)
+        odds = odds.masked_fill(~usable, -30).log_softmax(dim=-1)
         scales = scales + torch.tensor(SCALES, device=x.device)
-        scales[..., 3] += torch.logaddexp(excess, excess.new_tensor(-3.5))
-        scales = scales.clamp(*SHARPNESS)
-        return torch.stack([odds, torch.stack(centres, dim=-1), scales], dim=-1)
+        wider = torch.logaddexp(excess, excess.new_tensor(-3.5))
+        none = torch.zeros_like(scales)
+        wider = torch.cat(
+            [none[..., :FREE], wider, none[..., :1], sharp[..., 0]], dim=-1
+        )
+        scales = (scales + wider).clamp(*SHARPNESS)
+        return torch.stack([odds, torch.cat(centres, dim=-1), scales], dim=-1)
 
 
 def unlikeliness(mixture: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -147,6 +165,21 @@ def unlikeliness(mixture: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     odds, centres, scales = mixture.unbind(dim=-1)
     off = (values[..., None] - centres) * torch.exp(-scales)
     return -torch.logsumexp(odds - 2.5 * torch.log1p(off.square() / 4) - scales, dim=-1)
+
+
+def below(mixture: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Return the share of a mixture that lies below values.
+
+    Parameters
+    ----------
+    mixture : `torch.Tensor`
+        ``(..., n, 3)``, as for `quantile`.
+    values : `torch.Tensor`
+        ``(...)``.
+    """
+    odds, centres, scales = mixture.unbind(dim=-1)
+    steps = torch.sigmoid(1.7 * (values[..., None] - centres) * torch.exp(-scales))
+    return (odds.exp() * steps).sum(dim=-1)
 
 
 def quantile(mixture: torch.Tensor, share: float | torch.Tensor) -> torch.Tensor:

@@ -8,13 +8,16 @@ import pytest
 import torch
 from astropy.utils.exceptions import AstropyUserWarning
 from conftest import random_model
+from test_windows import make_stars
 
 from deepcr_ccd import cosmicray_deepcr, devices, load_model
+from deepcr_ccd import model as model_module
 from deepcr_ccd.descriptions import TOLD
 from deepcr_ccd.devices import resolve_device, resolve_precision
 from deepcr_ccd.fusing import fuse
 from deepcr_ccd.model import Model, ModelCard
 from deepcr_ccd.networks import build_network, reduce_precision
+from deepcr_ccd.star_fits import fit_stars
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 
@@ -341,6 +344,31 @@ def window_model(**card):
         device="cpu",
         precision="float32",
     )
+
+
+def test_windows_are_compared_with_stars_where_there_is_doubt(monkeypatch):
+    frame = make_stars((60, 60), 2.5)
+    mask = np.zeros(frame.shape, dtype=bool)
+    mask[20:23, 20:23] = mask[33, 40] = True
+    network = window_model()
+    compared = []
+
+    def fit(values, kinds, mean, spread, stars):
+        compared.append(len(values))
+        return fit_stars(values, kinds, mean, spread, stars)
+
+    monkeypatch.setattr(model_module, "fit_stars", fit)
+    found = []
+    for odds in (-1, 1):
+        monkeypatch.setattr(model_module, "UNSURE", odds)
+        found.append(network.fill(frame, mask, struck=mask)[0])
+    assert compared == [10]
+    assert np.isfinite(found).all()
+    assert (found[0] != found[1]).all()
+    # No stars, nothing to compare with.
+    monkeypatch.setattr(model_module, "UNSURE", -1)
+    network.fill(np.ones_like(frame), mask, struck=mask)
+    assert compared == [10]
 
 
 def test_window_networks_see_the_good_pixels_near_and_no_others(rng, tmp_path):

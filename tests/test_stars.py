@@ -3,7 +3,7 @@ import pytest
 from test_windows import make_stars
 
 from deepcr_ccd import stars
-from deepcr_ccd.stars import PROFILE, star_profile
+from deepcr_ccd.stars import PROFILE, SHAPES, find_stars
 
 CLEAR = np.zeros((120, 130), dtype=bool)
 
@@ -15,7 +15,7 @@ def gaussian(fwhm):
 
 @pytest.mark.parametrize("fwhm", [2.0, 3.0])
 def test_profile_is_that_of_the_stars(fwhm):
-    profile = star_profile(make_stars(CLEAR.shape, fwhm), CLEAR)
+    profile, shapes, noise = find_stars(make_stars(CLEAR.shape, fwhm), CLEAR)
     assert profile.dtype == np.float32
     assert profile.shape == (PROFILE,)
     # Their centres are up to 0.4 px from that of a pixel.
@@ -24,21 +24,26 @@ def test_profile_is_that_of_the_stars(fwhm):
     assert profile[49 + 4] == 0
     assert profile[49 + 1] > 0.02
     assert np.expm1(profile[-1]) > 30
+    assert shapes.dtype == np.float32
+    assert shapes.shape == (SHAPES, 7, 7)
+    np.testing.assert_array_equal(shapes[:, 3, 3], 1)
+    np.testing.assert_allclose(shapes.mean(0), gaussian(fwhm), atol=0.08)
+    assert noise == pytest.approx(1, rel=0.5)
 
 
 def test_profile_knows_no_unit_and_is_not_moved_by_hidden_pixels():
     frame = make_stars(CLEAR.shape, 3)
-    expected = star_profile(frame, CLEAR)
+    expected = find_stars(frame, CLEAR).profile
     np.testing.assert_allclose(
-        star_profile(0.01 * frame - 7, CLEAR), expected, atol=1e-3
+        find_stars(0.01 * frame - 7, CLEAR).profile, expected, atol=1e-3
     )
     hidden = CLEAR.copy()
     hidden[30:32, :] = True
     spoiled = np.where(hidden, np.nan, frame)
-    found = star_profile(spoiled, hidden)
+    found = find_stars(spoiled, hidden).profile
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(
-        found, star_profile(np.where(hidden, 9e9, frame), hidden)
+        found, find_stars(np.where(hidden, 9e9, frame), hidden).profile
     )
     assert 0 < found[-1] < expected[-1]
     np.testing.assert_allclose(found[:49], expected[:49], atol=0.05)
@@ -61,13 +66,15 @@ def test_what_is_no_star(rng, what):
         hidden = np.zeros(frame.shape, dtype=bool)
     elif what == "hidden":
         frame, hidden = make_stars(CLEAR.shape, 3), ~CLEAR
-    np.testing.assert_array_equal(star_profile(frame, hidden), 0)
+    profile, shapes, _ = find_stars(frame, hidden)
+    np.testing.assert_array_equal(profile, 0)
+    assert shapes.shape == (0, 7, 7)
 
 
 def test_stars_of_all_brightnesses_are_used(monkeypatch):
     """The brightest may be saturated: they do not outvote the others."""
     frame = make_stars(CLEAR.shape, 3)
     monkeypatch.setattr(stars, "STARS", 5)
-    found = star_profile(frame, CLEAR)
+    found = find_stars(frame, CLEAR).profile
     assert np.expm1(found[-1]) == pytest.approx(5)
     np.testing.assert_allclose(found[:49].reshape(7, 7), gaussian(3), atol=0.1)

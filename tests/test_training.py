@@ -12,6 +12,7 @@ from deepcr_ccd.descriptions import TOLD
 from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.model import Model, ModelCard
 from deepcr_ccd.networks import UNet, fold_norm
+from deepcr_ccd.star_fits import FITS
 from deepcr_ccd.training.dataset import (
     Labels,
     SimulatedFrames,
@@ -501,6 +502,9 @@ def test_windows_are_of_struck_pixels(data):
     assert (told == told[0]).all()
     assert (middle[told == 1] > -5).all()
     assert {items[i]["frame"][0, 2 * 81 + 25].item() for i in range(40)} == {0, 1}
+    # Some are compared with the stars of the frame, where there are any.
+    shares = [items[i]["frame"][:, -FITS].mean().item() for i in range(40)]
+    assert 0.3 < max(shares) < 0.7
     again = items[0]
     for key, value in items[0].items():
         assert torch.equal(value, again[key])

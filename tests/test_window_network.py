@@ -4,7 +4,8 @@ import torch
 from scipy import stats
 
 from deepcr_ccd.descriptions import TOLD
-from deepcr_ccd.window_network import WindowNetwork, quantile, unlikeliness
+from deepcr_ccd.star_fits import FITS
+from deepcr_ccd.window_network import ODDS, WindowNetwork, below, quantile, unlikeliness
 
 
 def mixture(odds, centres, widths):
@@ -38,29 +39,46 @@ def test_quantiles_of_one_and_of_two():
     assert quantile(two, 0.9).item() == pytest.approx(expected, abs=0.01)
 
 
-def test_what_is_held_says_nothing_where_it_is_not_told():
+def test_below_is_what_quantiles_are_of():
+    made = mixture([0.3, 0.7], [9.0, 0.0], [1.0, 2.0]).repeat(4, 1, 1)
+    shares = torch.tensor([0.02, 0.4, 0.7, 0.99])
+    torch.testing.assert_close(
+        below(made, quantile(made, shares)), shares, atol=1e-4, rtol=0
+    )
+
+
+def test_what_is_not_told_says_nothing():
     torch.manual_seed(0)
     network = WindowNetwork(2, [12, 8])
     numbers = torch.randn(5, 50 + TOLD)
-    numbers[:, 50 + 25] = torch.tensor([1.0, 0, 1, 0, 0])
+    held, told = numbers[:, 50 + 12], numbers[:, 50 + 25]
+    told[:] = torch.tensor([1.0, 0, 1, 0, 0])
+    fits = numbers[:, -FITS:].unflatten(1, (2, FITS // 2))
+    fits[:, 0, 0] = torch.tensor([1.0, 1, 1, 0, 0])
+    fits[:, 1, 0] = torch.tensor([1.0, 0, 0, 0, 0])
+    fits[0, :, 1] = held[0] + torch.tensor([-1.0, 1])
     made = network.mixture(numbers)
-    assert made.shape == (5, 5, 3)
+    assert made.shape == (5, 7, 3)
     odds = made[..., 0].exp()
     torch.testing.assert_close(odds.sum(1), torch.ones(5))
-    assert (odds[[0, 2], 3:] > 1e-3).all()
-    assert (odds[[1, 3, 4], 3:] < 1e-9).all()
-    # A ray only adds: these two are no higher than what the pixel holds.
-    held = numbers[:, 50 + 12]
+    usable = torch.stack([told, told, *fits[:, :, 0].T], dim=1) > 0
+    assert (odds[:, 3:][usable] > 1e-3).all()
+    assert (odds[:, 3:][~usable] < 1e-9).all()
+    # A ray only adds: these are no higher than what the pixel holds.
     torch.testing.assert_close(made[:, 4, 1], held)
     assert (made[:, 3, 1] < held).all()
+    torch.testing.assert_close(made[0, 5:, 1], held[0] - torch.tensor([1.0, 0]))
+    # Elsewhere they are what the fits say.
+    torch.testing.assert_close(made[1, 5, 1], fits[1, 0, 1])
 
 
 @pytest.mark.parametrize("told", [False, True])
 def test_what_is_held_is_believed_as_far_as_the_surroundings_allow(told):
-    torch.manual_seed(1)
+    torch.manual_seed(2)
     network = WindowNetwork(3, [12, 8])
     with torch.no_grad():
         network.out.weight *= 30
+        network.out.bias[2 * len(ODDS)] += 2
     numbers = torch.randn(60, 98 + TOLD)
     good = (torch.rand(60, 49) < 0.7).float()
     good[:, 24] = 0
@@ -68,10 +86,12 @@ def test_what_is_held_is_believed_as_far_as_the_surroundings_allow(told):
     middle = slice(98, 98 + 25)
     numbers[:, middle] += 4
     numbers[:, 98 + 25] = float(told)
+    numbers[:, -FITS // 2] = float(told)
     alone = numbers.clone()
     alone[:, 98 + 25] = 0
+    alone[:, -FITS // 2 :] = 0
     alone[:, middle] *= good.reshape(60, 7, 7)[:, 1:6, 1:6].flatten(1)
-    found, least = network(numbers).T
+    found, least, more = network(numbers).T
     free = quantile(network.mixture(numbers), 0.5)
     sure = quantile(network.mixture(numbers), 0.1)
     high = free > 1
@@ -84,4 +104,5 @@ def test_what_is_held_is_believed_as_far_as_the_surroundings_allow(told):
         free, sure = torch.minimum(free, highest), torch.minimum(sure, highest)
     torch.testing.assert_close(found[high], free[high])
     torch.testing.assert_close(least[high], sure[high])
-    assert network(numbers).shape == (60, network.numbers)
+    far = below(network.mixture(numbers), quantile(network.mixture(numbers), 0.5) + 1)
+    torch.testing.assert_close(more, 1 - far, atol=1e-4, rtol=0)

@@ -7,7 +7,8 @@ import torch
 from scipy import ndimage
 
 from ..descriptions import GOOD, HELD, TOLD
-from ..stars import star_profile
+from ..star_fits import FITS, fit_stars
+from ..stars import find_stars
 from ..windows import ENOUGH, read_windows
 from .dataset import Observation, SimulatedFrames
 from .groups import EIGHT
@@ -21,6 +22,8 @@ FORESEEABLE = 3000.0
 STRUCTURE = (0.15, 3.0)
 #: How often a network is not told what struck pixels hold.
 UNTOLD = 0.15
+#: How many windows are compared with stars.
+COMPARED = 0.5
 
 
 class FillFrames(SimulatedFrames):
@@ -85,7 +88,7 @@ class FillWindows(SimulatedFrames):
         drawn = rng.choice(rows.size, self.number, p=share / share.sum())
         rows, columns = rows[drawn], columns[drawn]
         kinds = np.where(hidden, HELD * (rng.random() > UNTOLD), GOOD).astype(np.uint8)
-        profile = star_profile(seen.frame, hidden)
+        stars = find_stars(seen.frame, hidden)
         describe = self.transform.prepare(seen.frame, hidden)
         size = (2 * self.radius + 1) ** 2
         numbers = np.empty((self.number, 2 * size + TOLD), dtype=np.float32)
@@ -93,7 +96,11 @@ class FillWindows(SimulatedFrames):
         for values, kind, which in read_windows(
             seen.frame, kinds, rows, columns, self.radius
         ):
-            numbers[which], mean, spread = describe(values, kind, profile)
+            told, mean, spread = describe(values, kind, stars)
+            some = rng.random(len(which)) < COMPARED
+            these = (plane[some] for plane in (values, kind, mean, spread))
+            told[some, -FITS:] = fit_stars(*these, stars)
+            numbers[which] = told
             quiet = seen.quiet[rows[which], columns[which]]
             target[which] = (quiet - mean) / spread
         known = numbers[:, size : 2 * size].sum(axis=1) >= ENOUGH
