@@ -1,8 +1,8 @@
 """Windows beside the stars of their frame: which star could go on behind a mask.
 
 A star whose core is hidden shows its wings, and so do the other stars of the frame:
-those that fit the wings tell what the core holds. This is how crowded fields are
-measured (Stetson 1987, PASP 99, 191), with stars themselves in place of a model of them.
+those that fit the wings tell what the core holds. So crowded fields are measured
+(Stetson 1987, PASP 99, 191), here with stars in place of a model of them.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ PIXELS = 10.0
 NEEDED = 3.0
 #: Windows at a time: what is computed of them stays in a core's own memory.
 PART = 256
-#: Limits of what is told.
+#: Limits of what is told, and of what is computed with.
 LEAST, HIGHEST = 1e-6, 1e5
+LARGEST = 1e15
 
 
 @torch.inference_mode()
@@ -71,11 +72,12 @@ def fit_stars(
     found = np.zeros((len(values), 2, FITS // 2), dtype=np.float32)
     if not len(stars.shapes):
         return found.reshape(len(values), FITS)
-    over = (values - mean[:, None]) / spread[:, None]
-    over, kind = (
-        torch.from_numpy(_middle(plane).astype(np.float32)) for plane in (over, kinds)
+    over = (_middle(values) - mean[:, None]) / spread[:, None]
+    over, noise = (
+        torch.from_numpy(plane.clip(-LARGEST, LARGEST).astype(np.float32))
+        for plane in (over, stars.noise / spread[:, None])
     )
-    noise = torch.from_numpy((stars.noise / spread).astype(np.float32))[:, None]
+    kind = torch.from_numpy(_middle(kinds))
     shapes = torch.from_numpy(stars.shapes)
     templates = _templates(shapes)
     for start in range(0, len(over), PART):

@@ -134,8 +134,10 @@ def _stars(stamps: np.ndarray) -> tuple[np.ndarray, float]:
     which = np.flatnonzero(kept)
     which = which[np.argsort(-peaks[which], kind="stable")]
     which = which[_evenly(which.size, STARS)]
-    # Where the wings of stars are in the way, there is more of it.
-    around = float(np.quantile(noise, QUIETEST))
+    # Where the wings of stars are in the way, there is more of it; and none where not
+    # all is finite.
+    measured = noise[noise > 0]
+    around = float(np.quantile(measured, QUIETEST)) if measured.size else 0.0
     return stamps[which] / peaks[which, None, None], around
 
 

@@ -96,6 +96,17 @@ def test_small_windows_are_fitted_as_far_as_they_go(field, radius):
     assert fit[1] == pytest.approx((frame[60, 60] - 100) / 10, rel=0.25)
 
 
+@pytest.mark.parametrize("value", [0.0, -1e300, 1e300])
+def test_pixels_that_are_far_off_make_finite_fits(field, value):
+    frame, kinds = field
+    frame = frame.astype(np.float64)
+    kinds[59:62, 59:62] = HELD
+    frame[61, 60] = value
+    for found in fits(frame, kinds):
+        assert np.isfinite(found).all()
+        assert (found[:, 0] == 1).all()
+
+
 def test_without_stars_or_pixels_there_is_no_fit(field):
     frame, kinds = field
     kinds[56:65, 56:65] = 0

@@ -46,6 +46,9 @@ def test_profile_knows_no_unit_and_is_not_moved_by_hidden_pixels():
         found, find_stars(np.where(hidden, 9e9, frame), hidden).profile
     )
     assert 0 < found[-1] < expected[-1]
+    seen = find_stars(spoiled, CLEAR)
+    assert 0.5 < seen.noise < 10
+    assert np.isfinite(seen.shapes).all()
     np.testing.assert_allclose(found[:49], expected[:49], atol=0.05)
 
 
