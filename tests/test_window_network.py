@@ -5,7 +5,14 @@ from scipy import stats
 
 from deepcr_ccd.descriptions import TOLD
 from deepcr_ccd.star_fits import FITS
-from deepcr_ccd.window_network import ODDS, WindowNetwork, below, quantile, unlikeliness
+from deepcr_ccd.window_network import (
+    ODDS,
+    WindowNetwork,
+    _asinh,
+    below,
+    quantile,
+    unlikeliness,
+)
 
 
 def mixture(odds, centres, widths):
@@ -106,3 +113,10 @@ def test_what_is_held_is_believed_as_far_as_the_surroundings_allow(told):
     torch.testing.assert_close(least[high], sure[high])
     far = below(network.mixture(numbers), quantile(network.mixture(numbers), 0.5) + 1)
     torch.testing.assert_close(more, 1 - far, atol=1e-4, rtol=0)
+
+
+def test_asinh_is_the_inverse_hyperbolic_sine():
+    values = torch.tensor([-1e5, -3.0, -1e-3, 0.0, 0.5, 1e5])
+    torch.testing.assert_close(
+        _asinh(values), values.double().asinh().float(), rtol=1e-6, atol=2e-7
+    )

@@ -66,7 +66,8 @@ class FillWindows(SimulatedFrames):
     Notes
     -----
     An item is a dictionary: ``frame``, float32 ``(number, 2 * k * k + TOLD)``, see
-    `~deepcr_ccd.descriptions.describe_windows`; ``target``, float32 ``(number,)``, the
+    `~deepcr_ccd.descriptions.describe_windows`, half of them with
+    `~deepcr_ccd.star_fits.fit_stars`; ``target``, float32 ``(number,)``, the
     pixel without cosmic rays and noise in the window's units; and ``mask``, bool
     ``(number,)``, False where a window holds too little to go by, or the pixel is
     out of all proportion to it.
