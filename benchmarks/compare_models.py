@@ -7,11 +7,12 @@
 FOLDER is where train_universal.py put its held-out scenes. Frames are simulated scenes
 of every kind with held-out cosmic rays (with --psfs also some through Tiny Tim's point
 spread functions of HST, of filters that were held out), the held-out CR-SPLIT pair of
-HST/STIS, and the held-out half of the Lowell Hall series. Prints true positive rates,
-in percent, at false positive rates of 0.01, 0.05, 0.1 and 0.5 %. With --limits those of
-pixels above STRUCK sigma, of rays with one above PEAK sigma, on simulated frames alone;
-fainter pixels of rays count nowhere. With --border those of pixels that are not more
-than PX from an edge of a simulated frame.
+HST/STIS, and the held-out half of the Lowell Hall series. With --frames there are so
+many simulated ones of each kind, each of a scene of its own. Prints true positive
+rates, in percent, at false positive rates of 0.01, 0.05, 0.1 and 0.5 %. With --limits
+those of pixels above STRUCK sigma, of rays with one above PEAK sigma, on simulated
+frames alone; fainter pixels of rays count nowhere. With --border those of pixels that
+are not more than PX from an edge of a simulated frame.
 """
 
 import argparse

@@ -3,10 +3,12 @@
     python benchmarks/finish_universal.py FOLDER [--threshold 0.55] [--seed 2]
         [--psfs DRIZZLEPAC/pars/psfs]
     python benchmarks/finish_universal.py FOLDER --task inpaint [--seed 3]
+        [--frames NUMBER]
     python benchmarks/finish_universal.py FOLDER --task fast [--threshold 0.6]
 
 FOLDER is where train_universal.py wrote weights and held-out scenes; the seed and
---psfs are what it was given. Calibration and scores are measured here, on held-out
+--psfs are what it was given, and --frames how many frames of each kind there are to be,
+each of a scene of its own. Calibration and scores are measured here, on held-out
 frames.
 """
 
@@ -14,7 +16,6 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 from astropy.table import Table
 from train_universal import (
     BATCH,
@@ -24,13 +25,13 @@ from train_universal import (
     SUBFOLDERS,
     TASKS,
     deposits,
+    fill_error,
     held_out_frames,
     mixture,
     scenes,
 )
 
 from deepcr_ccd.evaluation.scores import RocCurve
-from deepcr_ccd.fills import Fill, fill_frame
 from deepcr_ccd.model import Model
 from deepcr_ccd.training.ranges import measure_ranges
 
@@ -103,16 +104,7 @@ def finish_mask(model, frames, options):
 
 def finish_fill(model, frames, options):  # noqa: ARG001
     """Return what the card of a model that fills is to say."""
-    scores = {}
-    for kind, items in frames.items():
-        errors = np.zeros(2)
-        for item in items:
-            for i, fill in enumerate((Fill("network", model), Fill("median"))):
-                value, _ = fill_frame(
-                    item.frame, item.truth, item.ignore, fill, struck=item.truth
-                )
-                errors[i] += np.sum((value - item.quiet[item.truth]) ** 2.0)
-        scores[kind] = f"{errors[0] / errors[1]:.2f}"
+    scores = {kind: f"{fill_error(model, items):.2f}" for kind, items in frames.items()}
     return {
         "scores": {"mean squared error over that of medians, struck pixels": scores}
     }

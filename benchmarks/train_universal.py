@@ -278,26 +278,29 @@ def validation(folder, libraries, data, psfs):
     return validate
 
 
+def fill_error(model, observations):
+    """Return the mean squared error of fills over that of medians."""
+    errors = np.zeros(2)
+    for item in observations:
+        # Faint ends of tracks, and their full pixels, are of no use to either.
+        fills = [
+            fill_frame(item.frame, item.truth, item.ignore, fill, struck=item.truth)
+            for fill in (Fill("network", model), Fill("median"))
+        ]
+        target = item.quiet[item.truth]
+        errors += [np.sum((fill - target) ** 2.0) for fill, _ in fills]
+    return errors[0] / errors[1]
+
+
 def fill_validation(folder, libraries, data, psfs):  # noqa: ARG001
     """Return a function that scores fills: mean squared error over that of medians."""
     frames = held_out_frames(folder, libraries, psfs=psfs)
 
     def validate(model):
-        scores = {}
-        for kind, observations in frames.items():
-            errors = np.zeros(2)
-            for item in observations:
-                # Faint ends of tracks, and their full pixels, are of no use to either.
-                fills = [
-                    fill_frame(
-                        item.frame, item.truth, item.ignore, fill, struck=item.truth
-                    )
-                    for fill in (Fill("network", model), Fill("median"))
-                ]
-                target = item.quiet[item.truth]
-                errors += [np.sum((fill - target) ** 2.0) for fill, _ in fills]
-            scores[f"{kind} mse/median"] = errors[0] / errors[1]
-        return scores
+        return {
+            f"{kind} mse/median": fill_error(model, observations)
+            for kind, observations in frames.items()
+        }
 
     return validate
 

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .star_fits import FITS
+from .star_fits import FITS, HIGHEST, fit_stars
 from .stars import PROFILE, Stars, find_stars
-from .windows import places, read_windows
+from .windows import GOOD, HELD, gaussian, middle_of, places, read_windows
 
 __all__ = [
     "BLOCK",
-    "GOOD",
-    "HELD",
     "TOLD",
+    "compare_windows",
     "describe_windows",
     "map_windows",
     "window_units",
@@ -22,16 +21,12 @@ __all__ = [
 
 #: Places that a thread works on at a time.
 PART = 4096
-#: Kinds of pixels: those that may be filled from; and those that are struck, and hold
-#: what was there and more.
-GOOD, HELD = 2, 1
 #: Width in px of the blocks of a frame in which stars look alike.
 BLOCK = 1024
 #: Half-width in px of what is told of struck pixels, too; how many numbers are told
-#: beside `window_units`; and how large they may be.
+#: beside `window_units`.
 MIDDLE = 2
 TOLD = (2 * MIDDLE + 1) ** 2 + 1 + PROFILE + FITS
-HIGHEST = 1e5
 #: Scale length in px of the weights by which a window's own units are measured.
 KERNEL = 2.0
 
@@ -131,25 +126,45 @@ def describe_windows(
         float32, ``(n, 2 * k * k + TOLD)``: `window_units` of the good pixels; what all
         pixels in the middle hold, in these units, 0 where that is not known; whether
         the one in the middle is among these; the profile of the stars; and zeros, where
-        `~deepcr_ccd.star_fits.fit_stars` goes if it is asked for.
+        `compare_windows` puts more.
     mean, spread : `~numpy.ndarray`
         As from `window_units`.
     """
     size = values.shape[1]
-    half = int(np.sqrt(size)) // 2
     good = kinds == GOOD
     numbers = np.zeros((len(values), 2 * size + TOLD), dtype=np.float32)
     own, mean, spread = window_units(np.where(good, values, 0), good)
     numbers[:, : 2 * size] = own
-    middle = slice(half - MIDDLE, half + MIDDLE + 1)
-    shape = (-1, 2 * half + 1, 2 * half + 1)
-    held = values.reshape(shape)[:, middle, middle].reshape(len(values), -1)
-    known = kinds.reshape(shape)[:, middle, middle].reshape(len(values), -1) > 0
-    held = np.where(known, (held - mean[:, None]) / spread[:, None], 0)
+    held = (middle_of(values, MIDDLE) - mean[:, None]) / spread[:, None]
+    held = np.where(middle_of(kinds, MIDDLE) > 0, held, 0)
     numbers[:, 2 * size : 2 * size + held.shape[1]] = held.clip(-HIGHEST, HIGHEST)
     numbers[:, 2 * size + held.shape[1]] = kinds[:, size // 2] == HELD
     numbers[:, -PROFILE - FITS : -FITS] = stars.profile
     return numbers, mean, spread
+
+
+def compare_windows(
+    numbers: np.ndarray,
+    which: np.ndarray,
+    values: np.ndarray,
+    kinds: np.ndarray,
+    mean: np.ndarray,
+    spread: np.ndarray,
+    stars: Stars,
+) -> None:
+    """Add to what is said of some windows how they compare with stars.
+
+    Parameters
+    ----------
+    numbers : `~numpy.ndarray`
+        From `describe_windows`; `~deepcr_ccd.star_fits.fit_stars` is put into them.
+    which : `~numpy.ndarray`
+        Index of the windows.
+    values, kinds, mean, spread, stars
+        What `describe_windows` took and gave, of all windows.
+    """
+    these = (plane[which] for plane in (values, kinds, mean, spread))
+    numbers[which, -FITS:] = fit_stars(*these, stars)
 
 
 def window_units(
@@ -175,8 +190,7 @@ def window_units(
     """
     size = values.shape[1]
     half = int(np.sqrt(size)) // 2
-    line = np.arange(-half, half + 1) ** 2
-    kernel = np.exp(-(line[:, None] + line) / (2 * KERNEL**2)).ravel()
+    kernel = gaussian(half, KERNEL).ravel()
     numbers = np.empty((len(values), 2, size), dtype=np.float32)
     scaled, known = numbers[:, 0], numbers[:, 1]
     known[:] = good

@@ -12,19 +12,18 @@ import numpy as np
 import torch
 
 from .card import ModelCard
-from .descriptions import GOOD, HELD, PART, map_windows
+from .descriptions import PART, compare_windows, map_windows
 from .devices import resolve_device, resolve_precision, tile_threads
 from .engines import build_engine, resolve_engine
 from .execution import run_over_tiles
 from .networks import build_network
 from .plane import Plane
-from .star_fits import FITS, fit_stars
 from .stars import Stars
 from .tiling import Tile
 from .transforms import TRANSFORMS
 from .weights import read_weights, write_weights
 from .window_network import UNSURE
-from .windows import ENOUGH, good_pixels
+from .windows import ENOUGH, GOOD, HELD, good_pixels
 
 __all__ = ["Model", "ModelCard"]
 
@@ -279,8 +278,7 @@ class Model:
             found = self._run(numbers)
             unsure = np.flatnonzero(found[:, 2] > UNSURE)
             if unsure.size and len(stars.shapes):
-                these = (plane[unsure] for plane in (values, kinds, mean, spread))
-                numbers[unsure, -FITS:] = fit_stars(*these, stars)
+                compare_windows(numbers, unsure, values, kinds, mean, spread, stars)
                 found[unsure] = self._run(numbers[unsure])
             filled = mean[:, None] + spread[:, None] * found[:, :2]
             filled[(kinds == GOOD).sum(axis=1) < ENOUGH] = np.nan

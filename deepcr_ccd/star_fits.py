@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from .stars import SHOWN, Stars
+from .windows import GOOD, HELD, gaussian, middle_of
 
-__all__ = ["FITS", "fit_stars"]
+__all__ = ["FITS", "HIGHEST", "fit_stars"]
 
 #: How many numbers `fit_stars` gives.
 FITS = 10
@@ -54,8 +55,8 @@ def fit_stars(
     Parameters
     ----------
     values, kinds : `~numpy.ndarray`
-        ``(n, k * k)``, from `~deepcr_ccd.windows.read_windows`: kinds are 2 where
-        pixels are good, 1 where they are struck, and 0.
+        ``(n, k * k)``, from `~deepcr_ccd.windows.read_windows`; kinds are
+        `~deepcr_ccd.windows.GOOD`, `~deepcr_ccd.windows.HELD` or 0.
     mean, spread : `~numpy.ndarray`
         ``(n,)``, the units of each window.
     stars : `~deepcr_ccd.stars.Stars`
@@ -72,41 +73,32 @@ def fit_stars(
     found = np.zeros((len(values), 2, FITS // 2), dtype=np.float32)
     if not len(stars.shapes):
         return found.reshape(len(values), FITS)
-    over = (_middle(values) - mean[:, None]) / spread[:, None]
+    over = (middle_of(values, HALF) - mean[:, None]) / spread[:, None]
     over, noise = (
         torch.from_numpy(plane.clip(-LARGEST, LARGEST).astype(np.float32))
         for plane in (over, stars.noise / spread[:, None])
     )
-    kind = torch.from_numpy(_middle(kinds))
+    kind = torch.from_numpy(middle_of(kinds, HALF))
     shapes = torch.from_numpy(stars.shapes)
     templates = _templates(shapes)
     for start in range(0, len(over), PART):
         part = slice(start, start + PART)
-        good, known = kind[part] > 1, kind[part] > 0
+        good, struck = kind[part] == GOOD, kind[part] == HELD
+        known = good | struck
         low = over[part].where(good, torch.inf).amin(1, keepdim=True)
         low = low.where(torch.isfinite(low), 0)
         above = (over[part] - low).where(known, 0).clamp_(-HIGHEST, HIGHEST)
         variance = noise[part].square() + (UNLIKE * above).square()
         weights = known / variance.clamp_(min=LEAST)
         # The second would be the first, where nothing is told of struck pixels.
-        struck = (known & ~good).any(1)
-        used = (weights * good, True), (weights * torch.where(good, 1, STRUCK), struck)
+        every = weights * torch.where(good, 1, STRUCK)
+        used = (weights * good, True), (every, struck.any(1))
         for place, (weight, told) in enumerate(used):
             some, fill, *rest = _fit(above, weight, templates)
             numbers = torch.stack([some, fill + low[:, 0], *rest], dim=1)
             numbers = numbers.clamp_(-HIGHEST, HIGHEST) * (some * told)[:, None]
             found[part, place] = numbers.numpy()
     return found.reshape(len(values), FITS)
-
-
-def _middle(windows: np.ndarray) -> np.ndarray:
-    """Return the middle of windows, ``(n, (2 * HALF + 1) ** 2)``; zeros beyond them."""
-    width = int(np.sqrt(windows.shape[1]))
-    windows = windows.reshape(-1, width, width)
-    beyond = max(0, HALF - width // 2)
-    windows = np.pad(windows, ((0, 0), (beyond, beyond), (beyond, beyond)))
-    inner = slice(width // 2 + beyond - HALF, width // 2 + beyond + HALF + 1)
-    return windows[:, inner, inner].reshape(len(windows), -1)
 
 
 def _fit(
@@ -158,8 +150,7 @@ def _templates(shapes: torch.Tensor) -> tuple[torch.Tensor, ...]:
     ``(places, stars)``.
     """
     width, side, places = 2 * HALF + 1, 2 * SHOWN + 1, (2 * OFF + 1) ** 2
-    line = torch.arange(-SHOWN, SHOWN + 1).square()
-    kernel = torch.exp(-(line[:, None] + line) / (2 * KERNEL**2))
+    kernel = torch.from_numpy(gaussian(SHOWN, KERNEL)).to(shapes.dtype)
     planes = torch.stack([torch.ones_like(shapes[0]), *shapes, *shapes.square()])
     placed = torch.zeros(width, width, places, len(planes))
     for place in range(places):

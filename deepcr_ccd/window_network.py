@@ -30,6 +30,8 @@ ALLOWED = 0.95
 FAR = 1.0
 #: Windows with such odds of that are compared with the stars of the frame.
 UNSURE = 0.03
+#: A logistic distribution is as steep as a Student's of width 1 if this is its own.
+STEEPNESS = 1.7
 #: Into how many parts what is left is parted to find a quantile, and how often.
 PARTS = 4
 ROUNDS = 12
@@ -187,8 +189,8 @@ def below(mixture: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         ``(...)``.
     """
     odds, centres, scales = mixture.unbind(dim=-1)
-    steps = torch.sigmoid(1.7 * (values[..., None] - centres) * torch.exp(-scales))
-    return (odds.exp() * steps).sum(dim=-1)
+    off = (values[..., None] - centres) * torch.exp(-scales)
+    return (odds.exp() * torch.sigmoid(STEEPNESS * off)).sum(dim=-1)
 
 
 def quantile(mixture: torch.Tensor, share: float | torch.Tensor) -> torch.Tensor:
@@ -212,15 +214,15 @@ def quantile(mixture: torch.Tensor, share: float | torch.Tensor) -> torch.Tensor
     odds, widths = odds.exp(), 8 * scales.exp()
     low = (centres - widths).amin(0)
     step = ((centres + widths).amax(0) - low) / PARTS
-    steepness = 1.7 * 8 / widths
+    steepness = STEEPNESS * 8 / widths
     offset = steepness * centres
     inner = torch.arange(1, PARTS, device=mixture.device, dtype=low.dtype)
     inner = inner.view(-1, *[1] * (low.ndim - 1))
     for _ in range(ROUNDS):
         # Some at once, as calls cost more than numbers do.
         values = torch.addcmul(low, step, inner)
-        below = torch.addcmul(offset, steepness, values, value=-1).neg_().sigmoid_()
-        passed = (below.mul_(odds).sum(0) < share).sum(0, keepdim=True)
+        lower = torch.addcmul(offset, steepness, values, value=-1).neg_().sigmoid_()
+        passed = (lower.mul_(odds).sum(0) < share).sum(0, keepdim=True)
         low = torch.addcmul(low, step, passed.to(low.dtype))
         step = step / PARTS
     return (low + step / 2)[0]

@@ -9,14 +9,21 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 __all__ = [
+    "GOOD",
+    "HELD",
     "Windows",
+    "gaussian",
     "good_pixels",
+    "middle_of",
     "neighbours_noise",
     "places",
     "read_windows",
     "working_type",
 ]
 
+#: Kinds of pixels: those that may be filled from; and those that are struck, and hold
+#: what was there and more. Others are 0.
+GOOD, HELD = 2, 1
 #: Window elements, and pixels of a frame, that are worked on at a time: bounds memory.
 ELEMENTS = 2_000_000
 PIXELS = 4_000_000
@@ -202,6 +209,50 @@ def _slice(
     return tuple(
         sliding_window_view(plane, (width, width))[place] for plane in (slab, usable)
     )
+
+
+def middle_of(windows: np.ndarray, radius: int) -> np.ndarray:
+    """Return the middle of windows; zeros beyond them.
+
+    Parameters
+    ----------
+    windows : `~numpy.ndarray`
+        ``(n, k * k)``, from `read_windows`.
+    radius : int
+        Half of the middle's width, in px.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        ``(n, (2 * radius + 1) ** 2)``, a new array.
+    """
+    width = int(np.sqrt(windows.shape[1]))
+    windows = windows.reshape(-1, width, width)
+    beyond = max(0, radius - width // 2)
+    if beyond:
+        windows = np.pad(windows, ((0, 0), (beyond, beyond), (beyond, beyond)))
+    centre = width // 2 + beyond
+    inner = slice(centre - radius, centre + radius + 1)
+    return windows[:, inner, inner].reshape(len(windows), -1)
+
+
+def gaussian(radius: int, scale: float) -> np.ndarray:
+    """Return weights that fall off from the middle of a window.
+
+    Parameters
+    ----------
+    radius : int
+        Half of its width, in px.
+    scale : float
+        Their scale length, in px.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        ``(2 * radius + 1, 2 * radius + 1)``, 1 in the middle.
+    """
+    line = np.arange(-radius, radius + 1) ** 2
+    return np.exp(-(line[:, None] + line) / (2 * scale**2))
 
 
 def neighbours_noise(values: np.ndarray, good: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from conftest import random_model
 from test_windows import make_stars
 
-from deepcr_ccd import cosmicray_deepcr, devices, load_model
+from deepcr_ccd import cosmicray_deepcr, descriptions, devices, load_model
 from deepcr_ccd import model as model_module
 from deepcr_ccd.descriptions import TOLD
 from deepcr_ccd.devices import resolve_device, resolve_precision
@@ -357,7 +357,7 @@ def test_windows_are_compared_with_stars_where_there_is_doubt(monkeypatch):
         compared.append(len(values))
         return fit_stars(values, kinds, mean, spread, stars)
 
-    monkeypatch.setattr(model_module, "fit_stars", fit)
+    monkeypatch.setattr(descriptions, "fit_stars", fit)
     found = []
     for odds in (-1, 1):
         monkeypatch.setattr(model_module, "UNSURE", odds)

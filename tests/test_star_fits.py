@@ -3,10 +3,9 @@ import pytest
 from test_windows import make_stars
 
 from deepcr_ccd import star_fits
-from deepcr_ccd.descriptions import GOOD, HELD
 from deepcr_ccd.star_fits import FITS, fit_stars
 from deepcr_ccd.stars import find_stars
-from deepcr_ccd.windows import read_windows
+from deepcr_ccd.windows import GOOD, HELD, read_windows
 
 #: The middle of a star of `make_stars`, and the pixel beside it.
 ROWS, COLUMNS = np.array([60, 60]), np.array([60, 61])

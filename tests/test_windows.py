@@ -5,8 +5,6 @@ import pytest
 
 from deepcr_ccd import descriptions, windows
 from deepcr_ccd.descriptions import (
-    GOOD,
-    HELD,
     describe_windows,
     map_windows,
     window_units,
@@ -14,7 +12,7 @@ from deepcr_ccd.descriptions import (
 from deepcr_ccd.plane import Plane
 from deepcr_ccd.star_fits import FITS
 from deepcr_ccd.stars import PROFILE, Stars, find_stars
-from deepcr_ccd.windows import read_windows
+from deepcr_ccd.windows import GOOD, HELD, read_windows
 
 
 def one_by_one(data, good, rows, columns, radius):

@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from ..descriptions import GOOD, HELD, TOLD
-from ..star_fits import FITS, fit_stars
+from ..descriptions import TOLD, compare_windows
 from ..stars import find_stars
-from ..windows import ENOUGH, read_windows
+from ..windows import ENOUGH, GOOD, HELD, read_windows
 from .dataset import Observation, SimulatedFrames
 from .groups import EIGHT
 
@@ -99,8 +98,7 @@ class FillWindows(SimulatedFrames):
         ):
             told, mean, spread = describe(values, kind, stars)
             some = rng.random(len(which)) < COMPARED
-            these = (plane[some] for plane in (values, kind, mean, spread))
-            told[some, -FITS:] = fit_stars(*these, stars)
+            compare_windows(told, some, values, kind, mean, spread, stars)
             numbers[which] = told
             quiet = seen.quiet[rows[which], columns[which]]
             target[which] = (quiet - mean) / spread
