@@ -82,7 +82,8 @@ def main():
     if own[0].card.ranges and own[0].engine == "openvino":
         own.append(own[0].to(precision="int8"))
         models["universal, int8"] = own[1]
-    for name in ("universal-fast", "ACS-WFC", "WFC3-UVIS", "decam"):
+    others = ("universal-fast", "universal-thorough", "ACS-WFC", "WFC3-UVIS", "decam")
+    for name in others:
         models[name] = load_model(name, device="cpu")
     with contextlib.suppress(ImportError):
         models["Cosmic-CoNN ground"] = CosmicConn("ground_imaging")

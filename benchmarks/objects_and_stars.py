@@ -38,7 +38,7 @@ def lacosmic(frame, readnoise):
 def methods():
     """Return functions of a frame and its read noise: cleaned frame and mask."""
     found = {}
-    for name in ("universal", "universal-fast", "ACS-WFC"):
+    for name in ("universal", "universal-thorough", "universal-fast", "ACS-WFC"):
         model = load_model(name, device="cpu")
         found[name] = lambda frame, readnoise, model=model: cosmicray_deepcr(  # noqa: ARG005
             frame, model=model

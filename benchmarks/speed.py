@@ -140,6 +140,7 @@ JOBS = {
     "universal-fast, mask, int8": lambda: job_mask("universal-fast", precision="int8"),
     "universal-fast, file to file": lambda: job_file("universal-fast"),
     "universal-fast, mask and fill": lambda: job_clean("universal-fast", "auto"),
+    "universal-thorough, mask": lambda: job_mask("universal-thorough"),
     "ACS-WFC, mask": job_mask,
     "ACS-WFC, mask, torch": lambda: job_mask(engine="torch"),
     "ACS-WFC, mask, float32": lambda: job_mask(precision="float32"),

@@ -14,6 +14,7 @@ __all__ = ["ModelCard"]
 
 TASKS = ("mask", "inpaint")
 UNITS = ("electron", "adu", None)
+TURNS = (1, 2, 4)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,9 @@ class ModelCard:
         A key of ``deepcr_ccd.transforms.TRANSFORMS``.
     transform_arguments : dict
         Arguments of the transform, such as ``{"scale": 100}``.
+    turns : {1, 2, 4}
+        How many quarter turns of a frame the network looks at; what it finds is the
+        mean. For the task "mask".
     threshold : float
         Probability above which a pixel is a cosmic ray by default.
     calibration : dict
@@ -64,6 +68,7 @@ class ModelCard:
     unit: str | None = "electron"
     transform: str = "scaled"
     transform_arguments: dict = dataclasses.field(default_factory=dict)
+    turns: int = 1
     threshold: float = 0.5
     calibration: dict = dataclasses.field(default_factory=dict)
     ranges: list = dataclasses.field(default_factory=list)
@@ -82,6 +87,7 @@ class ModelCard:
             ("task", TASKS),
             ("unit", UNITS),
             ("transform", tuple(TRANSFORMS)),
+            ("turns", TURNS if self.task == "mask" else TURNS[:1]),
         ):
             value = getattr(self, field)
             if value not in allowed:

@@ -85,6 +85,7 @@ class Model:
             self.card.task,
             wide_input=self.card.transform not in ("noise", "window"),
             ranges=self.card.ranges,
+            turns=self.card.turns,
         )
 
     def __reduce__(self):

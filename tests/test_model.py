@@ -407,3 +407,53 @@ def test_window_networks_say_where_they_know_too_little():
     known[mask] = np.isfinite(filled)
     assert not known[8:17, 8:17].any()
     assert known[5, 5:20].all()
+
+
+def turned(model, turns):
+    return Model(
+        dataclasses.replace(model.card, turns=turns),
+        model.network,
+        device="cpu",
+        precision="float32",
+        engine="torch",
+    )
+
+
+def test_quarter_turns_are_averaged(rng):
+    model = random_model(levels=3)
+    # A side that is a multiple of the stride, so that all turns lie on one grid.
+    frame = rng.normal(0, 5, (64, 96)).astype(np.float32)
+    each = [np.rot90(model.probability(np.rot90(frame, k)), -k) for k in range(4)]
+    assert np.ptp(each, axis=0).max() > 1e-3
+    for turns in (2, 4):
+        got = turned(model, turns).probability(frame)
+        np.testing.assert_allclose(got, np.mean(each[:turns], axis=0), atol=1e-5)
+    again = turned(model, 4).probability(np.ascontiguousarray(np.rot90(frame)))
+    np.testing.assert_allclose(np.rot90(again, -1), got, atol=1e-5)
+
+
+def test_tiles_do_not_matter_to_quarter_turns(rng):
+    model = turned(random_model(levels=3, transform="noise"), 4)
+    frame = rng.normal(0, 5, (203, 130)).astype(np.float32)
+    whole = model.probability(frame, tile_size=256)
+    for tile_size in (16, 60):
+        got = model.probability(frame, tile_size=tile_size)
+        np.testing.assert_allclose(got, whole, atol=1e-5)
+
+
+def test_turns_go_with_the_card(tmp_path, rng):
+    model = turned(random_model(), 2)
+    model.save(tmp_path / "mine.safetensors")
+    loaded = Model.load(
+        tmp_path / "mine.safetensors", device="cpu", precision="float32", engine="torch"
+    )
+    frame = rng.normal(0, 5, (40, 40)).astype(np.float32)
+    expected = model.probability(frame)
+    for other in (loaded, pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(other.probability(frame), expected)
+
+
+@pytest.mark.parametrize(("task", "turns"), [("mask", 3), ("mask", 0), ("inpaint", 2)])
+def test_turns_that_are_not_allowed(task, turns):
+    with pytest.raises(ValueError, match=rf"turns={turns}; allowed are \(1,"):
+        random_model(task, turns=turns)

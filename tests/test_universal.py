@@ -26,8 +26,9 @@ from deepcr_ccd.training.tracks import simulate_deposit
 
 THREE = np.ones((3, 3), dtype=bool)
 
-#: For what must hold of the default and of the fast model alike.
-both = pytest.mark.parametrize("model", ["universal", "universal-fast"])
+SHIPPED = ["universal", "universal-fast", "universal-thorough"]
+#: For what must hold of the default, the fast and the thorough model alike.
+every_model = pytest.mark.parametrize("model", SHIPPED)
 
 
 def observations(kind, number=3, seed=8):
@@ -57,11 +58,12 @@ def test_it_is_the_default_and_needs_no_other_package(ccd, monkeypatch):
         "universal",
         "universal-fast",
         "universal-inpaint",
+        "universal-thorough",
     ]
 
 
 def test_cards_say_where_they_come_from():
-    for name in ("universal", "universal-fast", "universal-inpaint"):
+    for name in (*SHIPPED, "universal-inpaint"):
         card = load_model(name, device="cpu").card
         assert card.instrument == "any"
         assert card.unit is None
@@ -69,7 +71,7 @@ def test_cards_say_where_they_come_from():
             assert getattr(card, field), field
     folder = importlib.resources.files("deepcr_ccd") / "data"
     sizes = [p.stat().st_size for p in folder.iterdir() if p.suffix == ".safetensors"]
-    assert len(sizes) == 3
+    assert len(sizes) == 4
     assert sum(sizes) < 4e6
 
 
@@ -94,13 +96,13 @@ def test_tiles_do_not_matter(ccd):
         np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
-@both
+@every_model
 def test_pure_noise(rng, model):
     frame = rng.normal(100, 10, (1024, 1024)).astype(np.float32)
     assert cosmicray_deepcr(frame, model=model, inpaint=None)[1].sum() <= 3
 
 
-@both
+@every_model
 @pytest.mark.parametrize(
     ("kind", "least"),
     [
@@ -202,7 +204,7 @@ def test_borders_without_data_are_left_alone():
     assert cosmicray_deepcr(frame, inpaint=None)[1].sum() <= 20
 
 
-@both
+@every_model
 def test_the_frame_of_astroscrappys_own_tests(model):
     from astroscrappy.tests import fake_data
 
@@ -214,7 +216,7 @@ def test_the_frame_of_astroscrappys_own_tests(model):
     assert not (crmask & ~ndimage.binary_dilation(struck, THREE)).any()
 
 
-@both
+@every_model
 def test_a_real_spectrum(model):
     folder = importlib.resources.files("astroscrappy") / "tests" / "data"
     frame = fits.getdata(str(folder / "gmos.fits"), "SCI").astype(np.float32)
@@ -227,7 +229,7 @@ def test_a_real_spectrum(model):
     assert cleaned[crmask].max() < frame[crmask].max() / 2
 
 
-@both
+@every_model
 def test_a_real_star_is_left_alone(model):
     ccd, _, origin = example_frame()
     if "simulated" in origin:
@@ -302,3 +304,18 @@ def test_cores_of_sharp_stars_come_back(sharp_stars, told):
     assert sky.sum() > 50
     assert np.abs(np.median(errors[0][sky])) < 3
     assert np.sqrt(np.mean(errors[0][sky] ** 2)) < 12
+
+
+def test_thorough_is_universal_in_four_ways():
+    plain, thorough = (
+        load_model(name, device="cpu", precision="float32") for name in SHIPPED[::2]
+    )
+    assert (plain.card.turns, thorough.card.turns) == (1, 4)
+    assert plain.fingerprint == thorough.fingerprint
+    tpr = []
+    for model in (plain, thorough):
+        roc = RocCurve()
+        for item in observations("resolved", 6):
+            roc.add(model.probability(item.frame), item.truth, item.ignore)
+        tpr.append(roc.tpr_at(5e-4))
+    assert tpr[1] > tpr[0]
