@@ -278,9 +278,9 @@ def validation(folder, libraries, data, psfs):
     return validate
 
 
-def fill_error(model, observations):
-    """Return the mean squared error of fills over that of medians."""
-    errors = np.zeros(2)
+def fill_errors(model, observations):
+    """Return the summed squared errors of fills and of medians, a row a frame."""
+    errors = []
     for item in observations:
         # Faint ends of tracks, and their full pixels, are of no use to either.
         fills = [
@@ -288,8 +288,14 @@ def fill_error(model, observations):
             for fill in (Fill("network", model), Fill("median"))
         ]
         target = item.quiet[item.truth]
-        errors += [np.sum((fill - target) ** 2.0) for fill, _ in fills]
-    return errors[0] / errors[1]
+        errors.append([np.sum((fill - target) ** 2.0) for fill, _ in fills])
+    return np.array(errors)
+
+
+def error_ratio(errors):
+    """Return the mean squared error of fills over that of medians."""
+    fills, medians = errors.sum(axis=-2).T
+    return fills / medians
 
 
 def fill_validation(folder, libraries, data, psfs):  # noqa: ARG001
@@ -298,7 +304,7 @@ def fill_validation(folder, libraries, data, psfs):  # noqa: ARG001
 
     def validate(model):
         return {
-            f"{kind} mse/median": fill_error(model, observations)
+            f"{kind} mse/median": error_ratio(fill_errors(model, observations))
             for kind, observations in frames.items()
         }
 

@@ -13,6 +13,7 @@ from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.model import Model, ModelCard
 from deepcr_ccd.networks import UNet, fold_norm
 from deepcr_ccd.star_fits import FITS
+from deepcr_ccd.training import fit
 from deepcr_ccd.training.dataset import (
     Labels,
     SimulatedFrames,
@@ -455,6 +456,33 @@ def test_a_teacher_says_what_labels_do_not(data, tmp_path):
     linear = dataclasses.replace(smaller, transform="scaled")
     with pytest.raises(ValueError, match="teacher='small' must find cosmic rays, with"):
         train_model(data, linear, tmp_path / "e", recipe=recipe, teacher=teacher)
+
+
+def test_a_teacher_that_looks_at_quarter_turns(data, tmp_path):
+    """Each step asks for one of them; their mean is what the teacher says."""
+    recipe = Recipe(steps=1, batch=2, workers=0)
+    plain = train_model(data, card(), tmp_path / "a", recipe=recipe, device="cpu")
+    turning = Model(dataclasses.replace(plain.card, turns=4), plain.network)
+    frames = torch.stack([data[number]["frame"] for number in range(4)])
+    asked = torch.stack([fit._ask(plain.network, frames, turn) for turn in range(4)])
+    assert asked.std(dim=0).max() > 1e-3
+    run = turning.to(precision="float32", engine="torch")._run
+    expected = np.stack([run(frame.numpy()) for frame in frames])
+    np.testing.assert_allclose(asked.mean(dim=0), expected, atol=0.02)
+    steps, seen = 6, []
+    told = Recipe(steps=steps, batch=1, workers=0)
+    ask = fit._ask
+
+    def listen(network, frame, turn):
+        seen.append(turn)
+        return ask(network, frame, turn)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "_ask", listen)
+        for folder, teacher in (("b", plain), ("c", turning)):
+            options = {"recipe": told, "teacher": teacher, "device": "cpu"}
+            train_model(data, card(), tmp_path / folder, **options)
+    assert seen == [0] * steps + [1, 2, 3, 0, 1, 2]
 
 
 def test_network_that_fills(data, tmp_path):

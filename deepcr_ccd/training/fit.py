@@ -101,6 +101,13 @@ def _run(network: nn.Module, frame: torch.Tensor) -> torch.Tensor:
         return network(frame.to(memory_format=torch.channels_last))[:, 0].float()
 
 
+@torch.no_grad()
+def _ask(network: nn.Module, frame: torch.Tensor, turn: int) -> torch.Tensor:
+    """Return the probabilities that a network sees in frames after quarter turns."""
+    found = _run(network, torch.rot90(frame, turn, dims=(-2, -1)))
+    return torch.rot90(found.sigmoid(), -turn, dims=(-2, -1))
+
+
 def train_model(
     dataset: torch.utils.data.Dataset,
     card: ModelCard,
@@ -141,7 +148,8 @@ def train_model(
         For the task "mask": a model, perhaps a slower one, with the card's transform,
         whose probabilities are mixed with the truth, and stand for it where items are
         ignored (knowledge distillation: Hinton, Vinyals & Dean 2015,
-        arXiv:1503.02531).
+        arXiv:1503.02531). One that looks at quarter turns is asked of one of them at
+        each step.
     device : str or torch.device, optional
         Where to train.
     validate : callable, optional
@@ -215,8 +223,8 @@ def train_model(
         batch = {key: value.to(device) for key, value in batch.items()}
         output = _run(network, batch["frame"])
         if other is not None:
-            with torch.no_grad():
-                batch["told"] = _run(other, batch["frame"]).sigmoid()
+            turns = teacher.card.turns if teacher is not None else 1
+            batch["told"] = _ask(other, batch["frame"], step % turns)
             batch["taught"] = teacher is not None
         loss = LOSSES[card.task](output, batch, recipe)
         optimizer.zero_grad(set_to_none=True)
