@@ -3,11 +3,13 @@
 Both are measured in square cells, robustly, and interpolated between them. The sky is
 a mode estimated from clipped median and mean (as SExtractor does: Bertin & Arnouts
 1996, A&AS 117, 393). The noise is the scatter of second differences between neighbours,
-in which smooth structure cancels, along the axis where it is smallest.
+in which smooth structure cancels, along the axis where it is smallest. Where parts of a
+cell are dark (vignetting, a field stop, an overscan), the sky goes down there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,18 +35,24 @@ SAMPLES = 24
 BAND = 300_000
 #: The fraction of a cell that must be good.
 ENOUGH = 0.3
+#: Parts of a cell, along each axis, in which the sky may be lower; and how far below
+#: the sky of the cells, in units of the noise, the median of a part is let be.
+PARTS = 4
+DARK = 2.0
 
 
 class NoiseMap(NamedTuple):
     """Sky and one-sigma noise at the centres of cells.
 
     ``sky`` and ``sigma`` are ``(n, m)``, in the frame's unit; ``shape`` is that of the
-    frame.
+    frame. ``dip`` is ``(PARTS * n, PARTS * m)``: what is to be added to the sky in
+    parts of cells, zero or less; or None if there is nothing.
     """
 
     sky: np.ndarray
     sigma: np.ndarray
     shape: tuple[int, int]
+    dip: np.ndarray | None = None
 
     def at(self, tile: Tile | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Interpolate to the pixels of a tile, or of the frame.
@@ -60,15 +68,31 @@ class NoiseMap(NamedTuple):
             float32, of the shape of the tile's read.
         """
         read = tile.read if tile else tuple((0, size) for size in self.shape)
-        (rows, left), (columns, right) = (
-            _weights(reflect_indices(*span, size), size, cells)
-            for span, size, cells in zip(read, self.shape, self.sky.shape, strict=True)
-        )
-        # Not by numpy, whose own threads would get in the way of those of the tiles.
-        return tuple(
-            (left @ (torch.from_numpy(values[rows, columns]) @ right.T)).numpy()
-            for values in (self.sky, self.sigma)
-        )
+        pixels = [
+            reflect_indices(*span, size)
+            for span, size in zip(read, self.shape, strict=True)
+        ]
+        sky, sigma = _interpolate((self.sky, self.sigma), pixels, self.shape)
+        if self.dip is not None:
+            sky += _interpolate((self.dip,), pixels, self.shape)[0]
+        return sky, sigma
+
+
+def _interpolate(
+    maps: tuple[np.ndarray, ...],
+    pixels: Sequence[np.ndarray],
+    shape: tuple[int, int],
+) -> list[np.ndarray]:
+    """Interpolate maps of cells to rows and columns of pixels of a frame."""
+    (rows, left), (columns, right) = (
+        _weights(places, size, cells)
+        for places, size, cells in zip(pixels, shape, maps[0].shape, strict=True)
+    )
+    # Not by numpy, whose own threads would get in the way of those of the tiles.
+    return [
+        (left @ (torch.from_numpy(values[rows, columns]) @ right.T)).numpy()
+        for values in maps
+    ]
 
 
 def _weights(pixels: np.ndarray, size: int, cells: int) -> tuple[slice, torch.Tensor]:
@@ -112,14 +136,14 @@ def measure_noise(
     step = max(1, BAND // (counts[1] * rows.shape[1] * columns.shape[1]))
     bands = [rows[start : start + step] for start in range(0, counts[0], step)]
 
-    def measure(band: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def measure(band: np.ndarray) -> tuple[np.ndarray, ...]:
         return _measure_cells(frame, bad, band, columns)
 
     in_turn = any(getattr(part, "in_turn", False) for part in (frame, bad))
     samples = 0 if in_turn else rows.size * columns.size
     with tile_threads(torch.device("cpu"), samples, len(bands)) as mapped:
         measured = list(mapped(measure, bands))
-    sky, sigma = (np.concatenate(part) for part in zip(*measured, strict=True))
+    sky, sigma, parts = (np.concatenate(part) for part in zip(*measured, strict=True))
     # A frame of equal numbers has no noise; any positive scale will do.
     if np.isfinite(sky).any():
         level = np.nanmedian(sky)
@@ -129,19 +153,35 @@ def measure_noise(
     sigma = _complete(sigma, max(abs(level), 1.0) * 1e-3)
     # Cells that a bright star spoils follow their neighbours.
     size = [min(3, count) for count in counts]
-    return NoiseMap(
-        ndimage.median_filter(sky, size).astype(np.float32),
-        np.maximum(ndimage.median_filter(sigma, size), SMALLEST).astype(np.float32),
-        frame.shape,
-    )
+    sky = ndimage.median_filter(sky, size).astype(np.float32)
+    sigma = np.maximum(ndimage.median_filter(sigma, size), SMALLEST).astype(np.float32)
+    return NoiseMap(sky, sigma, frame.shape, _dip(sky, sigma, parts, frame.shape))
+
+
+def _dip(
+    sky: np.ndarray, sigma: np.ndarray, parts: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray | None:
+    """Return how far the sky of parts of cells is below that of the cells.
+
+    ``parts`` are the medians of these, ``(PARTS * n, PARTS * m)``.
+    """
+    centres = [
+        (np.arange(number) + 0.5) * size / number - 0.5
+        for number, size in zip(parts.shape, shape, strict=True)
+    ]
+    level, noise = _interpolate((sky, sigma), centres, shape)
+    dip = np.minimum(parts - level + DARK * noise, 0)
+    dip[~np.isfinite(dip)] = 0
+    return dip.astype(np.float32) if dip.any() else None
 
 
 def _measure_cells(
     frame: np.ndarray, bad: np.ndarray | None, rows: np.ndarray, columns: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Measure sky and noise of cells, given the places of their samples.
 
     Both are NaN where a cell has too few good pixels, the noise where it is zero too.
+    The third are the medians of the parts of the cells, `_measure_parts`.
     """
     ny, nx = frame.shape
 
@@ -183,7 +223,33 @@ def _measure_cells(
         poor = good.mean(axis=-1) < ENOUGH
         sky[poor] = sigma[poor] = np.nan
     sigma[~(sigma > 0)] = np.nan
-    return sky, sigma
+    samples = rows.shape[1], columns.shape[1]
+    return sky, sigma, _measure_parts(values, good, samples)
+
+
+def _measure_parts(
+    values: np.ndarray, good: np.ndarray | None, samples: tuple[int, int]
+) -> np.ndarray:
+    """Return the medians of the parts of cells, ``(PARTS * ncells, PARTS * mcells)``.
+
+    They are NaN where too few samples are good, or a cell has too few for parts.
+    """
+    cells = values.shape[:2]
+    if min(samples) < SAMPLES:
+        return np.full([PARTS * number for number in cells], np.nan)
+    inner = SAMPLES // PARTS
+
+    def part(plane: np.ndarray) -> np.ndarray:
+        parted = plane.reshape(*cells, PARTS, inner, PARTS, inner)
+        parted = parted.transpose(0, 2, 1, 4, 3, 5)
+        return parted.reshape(PARTS * cells[0], PARTS * cells[1], inner**2)
+
+    if good is None:
+        return _median(part(values), None)
+    good = part(good)
+    medians = _median(part(values), good)
+    medians[good.mean(axis=-1) < ENOUGH] = np.nan
+    return medians
 
 
 def _all(*conditions: np.ndarray | None) -> np.ndarray | None:
