@@ -324,6 +324,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--start", type=Path, help="weights of a run to go on from")
+    parser.add_argument("--teacher", help="a model to learn from, by name or path")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     bank = scenes(
@@ -362,6 +363,8 @@ def main():
     known = {}
     if options.start:
         known["start"] = Model.load(options.start, device="cpu", precision="float32")
+    if options.teacher:
+        known["teacher"] = load_model(options.teacher, device="cpu", task="mask")
     if options.task == "fast":
         teacher = load_model("universal", device="cpu", precision="float32")
         frames = (dataset[number]["frame"] for number in range(64))

@@ -37,8 +37,8 @@ BAND = 300_000
 ENOUGH = 0.3
 #: Parts of a cell, along each axis, in which the sky may be lower; and how far below
 #: the sky of the cells, in units of the noise, the median of a part is let be.
-PARTS = 4
-DARK = 2.0
+PARTS = 8
+DARK = 3.0
 
 
 class NoiseMap(NamedTuple):

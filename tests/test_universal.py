@@ -164,6 +164,13 @@ def bare_stars(rng):
     return blurred(stars(rng), 1.8) + 20
 
 
+def vignetted_stars(rng):
+    """Stars as sharp_stars has them, on a sky that falls steeply along two edges."""
+    y, x = np.mgrid[:256, :256]
+    light = 1 - 0.8 * np.exp(-y / 25) - 0.8 * np.exp(-(255 - x) / 25)
+    return np.clip(light, 0, None) * (6 * sharp_stars(rng) + 10000)
+
+
 def soft_stars(rng):
     return blurred(stars(rng), 2.5) + 20
 
@@ -182,6 +189,7 @@ def fibres(_):
         (field_stop, 10),
         (overscan, 10),
         (sharp_stars, 20),
+        (vignetted_stars, 20),
         (bare_stars, 40),
         (soft_stars, 20),
         (fibres, 30),
@@ -261,7 +269,7 @@ def test_fills_are_nearer_the_truth_than_medians(kind, gain):
 
 
 @pytest.fixture(scope="module")
-def sharp_stars():
+def struck_stars():
     """A frame of sharp stars, with rays on the cores of some and on sky; its truth."""
     rng = np.random.default_rng(5)
     y, x = np.indices((400, 400))
@@ -285,9 +293,9 @@ def sharp_stars():
 
 
 @pytest.mark.parametrize("told", [False, True])
-def test_cores_of_sharp_stars_come_back(sharp_stars, told):
+def test_cores_of_sharp_stars_come_back(struck_stars, told):
     """Other stars tell how high they rise, and what is held limits it."""
-    frame, truth, struck = sharp_stars
+    frame, truth, struck = struck_stars
     network = load_model("universal-inpaint", device="cpu")
     held = struck if told else None
     target = truth[struck]
