@@ -366,10 +366,10 @@ def main():
     if options.teacher:
         known["teacher"] = load_model(options.teacher, device="cpu", task="mask")
     if options.task == "fast":
-        teacher = load_model("universal", device="cpu", precision="float32")
+        wide = load_model("universal", device="cpu", precision="float32")
         frames = (dataset[number]["frame"] for number in range(64))
-        start = narrow(teacher, card.arguments["width"], frames)
-        known = {"teacher": teacher, "start": start}
+        start = narrow(wide, card.arguments["width"], frames)
+        known = {"teacher": wide, **known, "start": start}
     began = time.time()
     libraries = deposits(options.data, 4242, "held out")
     train_model(
