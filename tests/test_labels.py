@@ -48,6 +48,23 @@ def test_shift_is_measured():
     assert find_shift(flat, flat) == (0, 0)
 
 
+@pytest.mark.parametrize("number", [2, 4])
+def test_satellites_are_no_cosmic_rays(number):
+    frames, charges = series(number, seed=2)
+    y, x = np.mgrid[:128, :128]
+    off = np.abs((y - 20) * 0.9 - (x - 10) * 0.43)
+    # It flickers: what is left on its way is less than a track as well.
+    light = 300 * np.exp(-0.5 * (off / 1.5) ** 2) * ((x < 105) | (x > 110))
+    frames[1] = frames[1] + light
+    labelled = label_exposures(frames, core=10.0, grow=3.0)
+    struck = charges[1] > 0.5
+    assert not (labelled[1].truth & (light > 1) & ~struck).any()
+    assert labelled[1].ignore[light > 100].mean() > 0.95
+    check(labelled, charges, found=0.9)
+    every = labelled[1].truth | labelled[1].ignore
+    assert every[light < 1e-6].mean() < 0.25
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_cosmic_rays_that_meet_are_no_shift(seed):
     """In a small field with next to no stars, nothing else tells of one."""
