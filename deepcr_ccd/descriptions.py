@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
+from .rays import NEAR_RAYS, RAYS, measure_rays, rays_in_windows, size_of
 from .star_fits import FITS, HIGHEST, fit_stars
 from .stars import PROFILE, Stars, find_stars
 from .windows import GOOD, HELD, gaussian, middle_of, places, read_windows
@@ -13,8 +15,10 @@ from .windows import GOOD, HELD, gaussian, middle_of, places, read_windows
 __all__ = [
     "BLOCK",
     "TOLD",
+    "Block",
     "compare_windows",
     "describe_windows",
+    "look_around",
     "map_windows",
     "window_units",
 ]
@@ -26,13 +30,36 @@ BLOCK = 1024
 #: Half-width in px of what is told of struck pixels, too; how many numbers are told
 #: beside `window_units`.
 MIDDLE = 2
-TOLD = (2 * MIDDLE + 1) ** 2 + 1 + PROFILE + FITS
+TOLD = (2 * MIDDLE + 1) ** 2 + 1 + RAYS + NEAR_RAYS + PROFILE + FITS
 #: Scale length in px of the weights by which a window's own units are measured.
 KERNEL = 2.0
 
 
+class Block(NamedTuple):
+    """What stars and cosmic rays look like in a part of a frame.
+
+    ``rays`` is `~deepcr_ccd.rays.measure_rays`.
+    """
+
+    stars: Stars
+    rays: np.ndarray
+
+
+def look_around(data: np.ndarray, kinds: np.ndarray) -> Block:
+    """Measure stars and cosmic rays of a part of a frame.
+
+    Parameters
+    ----------
+    data : `~numpy.ndarray`
+        float, ``(ny, nx)``, in any unit.
+    kinds : `~numpy.ndarray`
+        uint8, ``(ny, nx)``: `GOOD`, `HELD` or 0.
+    """
+    return Block(find_stars(data, kinds != GOOD), measure_rays(data, kinds))
+
+
 def map_windows(
-    function: Callable[[np.ndarray, np.ndarray, Stars], np.ndarray],
+    function: Callable[[np.ndarray, np.ndarray, Block], np.ndarray],
     data: np.ndarray,
     kinds: np.ndarray,
     targets: np.ndarray,
@@ -46,7 +73,7 @@ def map_windows(
     Parameters
     ----------
     function : callable
-        Takes ``values`` and ``good`` of `Windows`, and the stars of the block of
+        Takes ``values`` and ``good`` of `Windows`, and what is seen in the block of
         `BLOCK` px where they are; returns some numbers for each.
     data, radius
         As for `read_windows`.
@@ -73,21 +100,21 @@ def map_windows(
     # What is not finite does not matter to stars, and takes time to make so.
     read = getattr(data, "raw", data.__getitem__)
 
-    def look(block: tuple[int, int]) -> Stars:
+    def look(block: tuple[int, int]) -> Block:
         where = tuple(
             slice(max(BLOCK * place - start, 0), BLOCK * (place + 1) - start)
             for place, start in zip(block, origin, strict=True)
         )
-        return find_stars(read(where), kinds[where] != GOOD)
+        return look_around(read(where), kinds[where])
 
     blocks = list(dict.fromkeys(block for block, _ in parts))
-    stars = dict(zip(blocks, mapped(look, blocks), strict=True))
+    seen = dict(zip(blocks, mapped(look, blocks), strict=True))
 
     def work(part: tuple) -> None:
         block, these = part
         found = read_windows(data, kinds, rows[these], columns[these], radius)
         for values, kind, which in found:
-            out[these[which]] = function(values, kind, stars[block])
+            out[these[which]] = function(values, kind, seen[block])
 
     for _ in mapped(work, parts):
         pass
@@ -109,7 +136,7 @@ def _parts(
 
 
 def describe_windows(
-    values: np.ndarray, kinds: np.ndarray, stars: Stars
+    values: np.ndarray, kinds: np.ndarray, block: Block
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Say of windows what a network that fills is told, but for comparisons with stars.
 
@@ -117,7 +144,7 @@ def describe_windows(
     ----------
     values, kinds : `~numpy.ndarray`
         ``(n, k * k)``, from `read_windows`.
-    stars : `~deepcr_ccd.stars.Stars`
+    block : Block
         Of where they are.
 
     Returns
@@ -125,8 +152,9 @@ def describe_windows(
     numbers : `~numpy.ndarray`
         float32, ``(n, 2 * k * k + TOLD)``: `window_units` of the good pixels; what all
         pixels in the middle hold, in these units, 0 where that is not known; whether
-        the one in the middle is among these; the profile of the stars; and zeros, where
-        `compare_windows` puts more.
+        the one in the middle is among these; what rays leave and the noise, as
+        logarithms; zeros, where `compare_windows` puts more; the profile of the stars;
+        and zeros again.
     mean, spread : `~numpy.ndarray`
         As from `window_units`.
     """
@@ -138,8 +166,11 @@ def describe_windows(
     held = (middle_of(values, MIDDLE) - mean[:, None]) / spread[:, None]
     held = np.where(middle_of(kinds, MIDDLE) > 0, held, 0)
     numbers[:, 2 * size : 2 * size + held.shape[1]] = held.clip(-HIGHEST, HIGHEST)
-    numbers[:, 2 * size + held.shape[1]] = kinds[:, size // 2] == HELD
-    numbers[:, -PROFILE - FITS : -FITS] = stars.profile
+    place = 2 * size + held.shape[1]
+    numbers[:, place] = kinds[:, size // 2] == HELD
+    rays = np.append(block.rays, block.stars.noise) / spread[:, None]
+    numbers[:, place + 1 : place + 1 + RAYS] = size_of(rays)
+    numbers[:, -PROFILE - FITS : -FITS] = block.stars.profile
     return numbers, mean, spread
 
 
@@ -150,21 +181,29 @@ def compare_windows(
     kinds: np.ndarray,
     mean: np.ndarray,
     spread: np.ndarray,
-    stars: Stars,
+    block: Block,
 ) -> None:
-    """Add to what is said of some windows how they compare with stars.
+    """Add to what is said of some windows how they compare with stars and with rays.
 
     Parameters
     ----------
     numbers : `~numpy.ndarray`
-        From `describe_windows`; `~deepcr_ccd.star_fits.fit_stars` is put into them.
+        From `describe_windows`; `~deepcr_ccd.rays.rays_in_windows` and
+        `~deepcr_ccd.star_fits.fit_stars` are put into them.
     which : `~numpy.ndarray`
         Index of the windows.
-    values, kinds, mean, spread, stars
+    values, kinds, mean, spread, block
         What `describe_windows` took and gave, of all windows.
     """
-    these = (plane[which] for plane in (values, kinds, mean, spread))
-    numbers[which, -FITS:] = fit_stars(*these, stars)
+    values, kinds, mean, spread = (
+        plane[which] for plane in (values, kinds, mean, spread)
+    )
+    near, expected = rays_in_windows(values, kinds, block.rays)
+    near[:, :-1] = size_of(near[:, :-1] / spread[:, None])
+    end = -PROFILE - FITS
+    numbers[which, end - NEAR_RAYS : end] = near
+    fits = fit_stars(values, kinds, mean, spread, block.stars, expected)
+    numbers[which, -FITS:] = fits
 
 
 def window_units(

@@ -12,13 +12,12 @@ import numpy as np
 import torch
 
 from .card import ModelCard
-from .descriptions import PART, compare_windows, map_windows
+from .descriptions import PART, Block, compare_windows, map_windows
 from .devices import resolve_device, resolve_precision, tile_threads
 from .engines import build_engine, resolve_engine
 from .execution import run_over_tiles
 from .networks import build_network
 from .plane import Plane
-from .stars import Stars
 from .tiling import Tile
 from .transforms import TRANSFORMS
 from .weights import read_weights, write_weights
@@ -274,12 +273,12 @@ class Model:
     ) -> tuple[np.ndarray, np.ndarray]:
         apply = self.prepare(frame)
 
-        def function(values: np.ndarray, kinds: np.ndarray, stars: Stars) -> np.ndarray:
-            numbers, mean, spread = apply(values, kinds, stars)
+        def function(values: np.ndarray, kinds: np.ndarray, block: Block) -> np.ndarray:
+            numbers, mean, spread = apply(values, kinds, block)
             found = self._run(numbers)
             unsure = np.flatnonzero(found[:, 2] > UNSURE)
-            if unsure.size and len(stars.shapes):
-                compare_windows(numbers, unsure, values, kinds, mean, spread, stars)
+            if unsure.size:
+                compare_windows(numbers, unsure, values, kinds, mean, spread, block)
                 found[unsure] = self._run(numbers[unsure])
             filled = mean[:, None] + spread[:, None] * found[:, :2]
             filled[(kinds == GOOD).sum(axis=1) < ENOUGH] = np.nan

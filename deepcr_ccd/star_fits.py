@@ -7,6 +7,8 @@ those that fit the wings tell what the core holds. So crowded fields are measure
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
@@ -21,21 +23,60 @@ FITS = 10
 OFF = 1
 #: Half-width in px of what is compared.
 HALF = OFF + SHOWN
-#: Scale length in px of the weights around the centre of a star.
-KERNEL = 2.0
+#: Scale length in px of the weights around the centre of a star: where good pixels are
+#: fitted, and where struck ones are as well, which leave no hole there.
+KERNELS = (2.5, 1.3)
 #: Stars differ by such a share of their flux, beside the noise.
-UNLIKE = 0.05
-#: Weight of struck pixels, which hold more than the star, where they are used.
-STRUCK = 0.5
+UNLIKE = 0.04
 #: How sharply the better fit is favoured: a fit counts as so many pixels.
-PIXELS = 10.0
+PIXELS = 12.0
 #: Pixels that a fit needs.
 NEEDED = 3.0
+#: So many times as far off as most are pixels that count for half. Most: the median of
+#: those with weights above this share of the largest.
+FAR = 1.25
+NEAR = 0.05
+#: The median of the squares of numbers of noise 1.
+MEDIAN = 0.4549
 #: Windows at a time: what is computed of them stays in a core's own memory.
 PART = 256
 #: Limits of what is told, and of what is computed with.
 LEAST, HIGHEST = 1e-6, 1e5
 LARGEST = 1e15
+
+
+class _Templates(NamedTuple):
+    """Stars in all places, for `_compare`.
+
+    ``products`` is what pixels are multiplied with, ``(pixels of a window, places *
+    (1 + 2 * stars))``: the weights around each place, these times stars, and times
+    their squares. ``heights`` are what stars hold in the middle, ``(places, stars)``;
+    ``planes`` the stars, ``(places * stars, pixels of a window)``; ``kernel`` the
+    weights around the middle.
+    """
+
+    products: torch.Tensor
+    heights: torch.Tensor
+    planes: torch.Tensor
+    kernel: torch.Tensor
+
+
+class _Comparison(NamedTuple):
+    """All stars in all places, fitted to windows; ``n`` windows.
+
+    ``left`` is what is left, in units of the noise, and infinite without a fit,
+    ``(n, places * stars)``. ``peak`` is the brightness of the stars, ``rise`` how far
+    they rise in the middle over their mean, with the weights, and ``breadth`` their
+    variance, ``(n, places, stars)``. ``level`` and ``total`` are the mean of the pixels
+    and the sum of the weights, ``(n, places, 1)``.
+    """
+
+    left: torch.Tensor
+    peak: torch.Tensor
+    rise: torch.Tensor
+    breadth: torch.Tensor
+    level: torch.Tensor
+    total: torch.Tensor
 
 
 @torch.inference_mode()
@@ -45,12 +86,15 @@ def fit_stars(
     mean: np.ndarray,
     spread: np.ndarray,
     stars: Stars,
+    rays: np.ndarray,
 ) -> np.ndarray:
     """Fit the stars of a frame to windows.
 
     Each star, put on the pixel in the middle and on those beside it, is fitted to what
     is around, with any brightness on any sky; once to the good pixels, and once to
-    what struck ones hold as well. The better a star fits, the more it counts.
+    what struck ones hold as well, less what rays may have left. Pixels that the best
+    one is far from, as other stars are there, count for less, and all are fitted again.
+    The better a star fits, the more it counts.
 
     Parameters
     ----------
@@ -61,6 +105,8 @@ def fit_stars(
         ``(n,)``, the units of each window.
     stars : `~deepcr_ccd.stars.Stars`
         Of where they are.
+    rays : `~numpy.ndarray`
+        ``(n, 2)``, what a ray leaves in a pixel, and how far that may be off.
 
     Returns
     -------
@@ -74,27 +120,26 @@ def fit_stars(
     if not len(stars.shapes):
         return found.reshape(len(values), FITS)
     over = (middle_of(values, HALF) - mean[:, None]) / spread[:, None]
-    over, noise = (
+    over, noise, rays = (
         torch.from_numpy(plane.clip(-LARGEST, LARGEST).astype(np.float32))
-        for plane in (over, stars.noise / spread[:, None])
+        for plane in (over, stars.noise / spread[:, None], rays / spread[:, None])
     )
     kind = torch.from_numpy(middle_of(kinds, HALF))
-    shapes = torch.from_numpy(stars.shapes)
-    templates = _templates(shapes)
+    templates = [_templates(torch.from_numpy(stars.shapes), k) for k in KERNELS]
     for start in range(0, len(over), PART):
         part = slice(start, start + PART)
         good, struck = kind[part] == GOOD, kind[part] == HELD
-        known = good | struck
         low = over[part].where(good, torch.inf).amin(1, keepdim=True)
         low = low.where(torch.isfinite(low), 0)
-        above = (over[part] - low).where(known, 0).clamp_(-HIGHEST, HIGHEST)
+        above = (over[part] - low).where(good | struck, 0).clamp_(-HIGHEST, HIGHEST)
         variance = noise[part].square() + (UNLIKE * above).square()
-        weights = known / variance.clamp_(min=LEAST)
+        left, unsure = (plane[part] * struck for plane in rays.split(1, dim=1))
+        alone = good / variance.clamp(min=LEAST)
+        every = (good | struck) / (variance + unsure.square()).clamp(min=LEAST)
         # The second would be the first, where nothing is told of struck pixels.
-        every = weights * torch.where(good, 1, STRUCK)
-        used = (weights * good, True), (every, struck.any(1))
-        for place, (weight, told) in enumerate(used):
-            some, fill, *rest = _fit(above, weight, templates)
+        used = (above, alone, True), (above - left, every, struck.any(1))
+        for place, (pixels, weights, told) in enumerate(used):
+            some, fill, *rest = _fit(pixels, weights, templates[place])
             numbers = torch.stack([some, fill + low[:, 0], *rest], dim=1)
             numbers = numbers.clamp_(-HIGHEST, HIGHEST) * (some * told)[:, None]
             found[part, place] = numbers.numpy()
@@ -102,62 +147,90 @@ def fit_stars(
 
 
 def _fit(
-    values: torch.Tensor, weights: torch.Tensor, templates: tuple[torch.Tensor, ...]
+    values: torch.Tensor, weights: torch.Tensor, templates: _Templates
 ) -> list[torch.Tensor]:
     """Fit all stars in all places, by least squares; return what `fit_stars` tells."""
-    products, heights = templates
-    places, stars = heights.shape
-    kinds = [places, places * stars, places * stars]
-    weighted = weights * values
-    total, shape, square = (weights @ products).split(kinds, dim=1)
-    safe = total.clamp(min=LEAST)[:, :, None]
-    level, common = (weighted @ products[:, : sum(kinds[:2])]).split(kinds[:2], dim=1)
-    scatter = (weighted * values) @ products[:, :places]
-    number = (weights > 0).float() @ products[:, :places]
-    level = level[:, :, None] / safe
-    scatter = scatter[:, :, None] / safe - level.square()
-    shape = shape.unflatten(1, heights.shape) / safe
-    breadth = square.unflatten(1, heights.shape) / safe
-    breadth = breadth.sub_(shape.square()).clamp_(min=LEAST)
-    common = common.unflatten(1, heights.shape) / safe
-    # Stars shine: no fit has them below the sky.
-    common = common.sub_(level * shape).clamp_(min=0)
-    peak = common / breadth
-    left = (scatter - common.mul_(peak)).clamp_(min=0)
-    left *= (total / (number - 2).clamp(min=1))[:, :, None]
-    left = left.masked_fill_((number < NEEDED)[:, :, None], torch.inf).flatten(1)
-    best = left.amin(1)
+    first = _compare(values, weights, templates)
+    weights = weights * _trust(values, weights, templates, first)
+    fits = _compare(values, weights, templates)
+    best = fits.left.amin(1)
     some = torch.isfinite(best)
     badly = best.where(some, 1).clamp(min=1)
-    left.clamp_(max=HIGHEST**2).mul_((-0.5 * PIXELS / badly)[:, None])
-    odds = left.softmax(1)
-    rise = heights - shape
-    fills = (peak * rise).add_(level).flatten(1)
-    variance = rise.square_().div_(breadth).add_(1).div_(safe).flatten(1)
+    odds = fits.left.clamp_(max=HIGHEST**2).mul_((-0.5 * PIXELS / badly)[:, None])
+    odds = odds.softmax(1)
+    fills = (fits.peak * fits.rise).add_(fits.level).flatten(1)
+    variance = fits.rise.square().div_(fits.breadth).add_(1).div_(fits.total).flatten(1)
     fill = (odds * fills).sum(1)
     off = fills.sub_(fill[:, None]).square_()
     spread = (odds * off.add_(variance * badly[:, None])).sum(1)
-    peak = (odds * peak.flatten(1)).sum(1)
+    peak = (odds * fits.peak.flatten(1)).sum(1)
     spread = spread.clamp(min=LEAST**2).sqrt()
     return [some.float(), fill, peak, spread.log(), badly.log()]
 
 
-def _templates(shapes: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Return what pixels are multiplied with, and what stars hold in the middle.
+def _compare(
+    values: torch.Tensor, weights: torch.Tensor, templates: _Templates
+) -> _Comparison:
+    """Fit all stars in all places, each with a brightness and a level of its own."""
+    products, heights = templates.products, templates.heights
+    places, stars = heights.shape
+    kinds = [places, places * stars, places * stars]
+    weighted = weights * values
+    total, shape, square = (weights @ products).split(kinds, dim=1)
+    total = total.clamp(min=LEAST)[:, :, None]
+    level, common = (weighted @ products[:, : sum(kinds[:2])]).split(kinds[:2], dim=1)
+    scatter = (weighted * values) @ products[:, :places]
+    number = (weights > 0).float() @ products[:, :places]
+    level = level[:, :, None] / total
+    scatter = scatter[:, :, None] / total - level.square()
+    shape = shape.unflatten(1, heights.shape) / total
+    breadth = square.unflatten(1, heights.shape) / total
+    breadth = breadth.sub_(shape.square()).clamp_(min=LEAST)
+    common = common.unflatten(1, heights.shape) / total
+    # Stars shine: no fit has them below the sky.
+    common = common.sub_(level * shape).clamp_(min=0)
+    peak = common / breadth
+    left = (scatter - common.mul_(peak)).clamp_(min=0)
+    left *= total / (number - 2).clamp(min=1)[:, :, None]
+    left = left.masked_fill_((number < NEEDED)[:, :, None], torch.inf).flatten(1)
+    return _Comparison(left, peak, heights - shape, breadth, level, total)
 
-    The former are the weights around each place of a star, these times stars, and times
-    their squares: ``(pixels of a window, places * (1 + 2 * stars))``. The latter is
-    ``(places, stars)``.
-    """
+
+def _trust(
+    values: torch.Tensor,
+    weights: torch.Tensor,
+    templates: _Templates,
+    fits: _Comparison,
+) -> torch.Tensor:
+    """Return by how much pixels count that the best fit is far from, 0 to 1."""
+    best = fits.left.argmin(1, keepdim=True)
+    peak = fits.peak.flatten(1).gather(1, best)
+    place = best.div(templates.heights.shape[1], rounding_mode="floor")
+    # What a star has in a pixel over what it has in the middle.
+    rise = templates.heights.flatten()[best] - fits.rise.flatten(1).gather(1, best)
+    level = fits.level[:, :, 0].gather(1, place) - peak * rise
+    off = (values - level - peak * templates.planes[best[:, 0]]).square_().mul_(weights)
+    used = (weights > 0) & (templates.kernel > NEAR)
+    most = off.where(used, torch.nan).nanmedian(1, keepdim=True).values
+    most = most.nan_to_num_(1).div_(MEDIAN).clamp_(min=1)
+    return 1 / (1 + off / (FAR**2 * most))
+
+
+def _templates(shapes: torch.Tensor, scale: float) -> _Templates:
+    """Put stars in all places, with weights around each."""
     width, side, places = 2 * HALF + 1, 2 * SHOWN + 1, (2 * OFF + 1) ** 2
-    kernel = torch.from_numpy(gaussian(SHOWN, KERNEL)).to(shapes.dtype)
+    kernel = torch.from_numpy(gaussian(SHOWN, scale)).to(shapes.dtype)
     planes = torch.stack([torch.ones_like(shapes[0]), *shapes, *shapes.square()])
     placed = torch.zeros(width, width, places, len(planes))
+    alone = torch.zeros(places, len(shapes), width, width)
     for place in range(places):
         y, x = divmod(place, 2 * OFF + 1)
-        there = placed[y : y + side, x : x + side, place]
-        there.copy_((planes * kernel).permute(1, 2, 0))
+        there = slice(y, y + side), slice(x, x + side)
+        placed[(*there, place)] = (planes * kernel).permute(1, 2, 0)
+        alone[(place, slice(None), *there)] = shapes
     kinds = placed.flatten(0, 1).split([1, len(shapes), len(shapes)], dim=-1)
     products = torch.cat([kind.flatten(1) for kind in kinds], dim=1)
     inner = slice(SHOWN - OFF, SHOWN + OFF + 1)
-    return products, shapes[:, inner, inner].flatten(1).flip(1).T.contiguous()
+    heights = shapes[:, inner, inner].flatten(1).flip(1).T.contiguous()
+    around = torch.from_numpy(gaussian(HALF, scale).ravel())
+    return _Templates(products, heights, alone.flatten(0, 1).flatten(1), around)

@@ -29,8 +29,6 @@ CANDIDATES = 256
 #: Stars that are used at most: evenly from the brightest to the faintest, as the
 #: brightest may be saturated.
 STARS = 64
-#: Stars that are kept one by one, likewise.
-SHAPES = 16
 #: The share of stamps that show the noise as it is.
 QUIETEST = 0.1
 #: A star rises by so many times the noise, and the pixels beside its peak by such a
@@ -45,7 +43,7 @@ class Stars(NamedTuple):
     ``profile`` is float32, ``(PROFILE,)``: the median of the stars over their
     surroundings, in units of their peaks, around these; its scatter in the middle; and
     the logarithm of one more than their number. Zeros if there are none.
-    ``shapes`` are some of them, float32, ``(n, 2 * SHOWN + 1, 2 * SHOWN + 1)``, in the
+    ``shapes`` are these stars, float32, ``(n, 2 * SHOWN + 1, 2 * SHOWN + 1)``, in the
     same units.
     ``noise`` is that around them, in the unit of the frame.
     """
@@ -80,7 +78,7 @@ def find_stars(data: np.ndarray, hidden: np.ndarray) -> Stars:
             [np.log1p(len(stamps))],
         )
         profile[:] = np.concatenate(numbers)
-    return Stars(profile, shown[_evenly(len(shown), SHAPES)].astype(np.float32), noise)
+    return Stars(profile, shown.astype(np.float32), noise)
 
 
 def _candidates(data: np.ndarray, hidden: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from .descriptions import MIDDLE, TOLD
+from .rays import NEAR_RAYS, RAYS
 from .star_fits import FITS
 from .stars import PROFILE
 
@@ -21,11 +22,10 @@ SCALES = (-1.0, 1.0, 1.0, 0.0, -1.0, 0.0, 0.0)
 FREE = 3
 #: Limits of the logarithms of widths.
 SHARPNESS = (-4.5, 8.0)
-#: What is farther above the mean of a window than this, in units of its spread, and
-#: above this share of what the surroundings alone leave open, is not believed to be a
-#: star that a ray fell on.
+#: Of what is farther above the mean of a window than this, in units of its spread, the
+#: network says how much of it it is sure of: what is below this share of the mixture.
 HIGH = 1.0
-ALLOWED = 0.95
+SURE = 0.25
 #: What is this much above the median, in units of the window's spread, is far from it.
 FAR = 1.0
 #: Windows with such odds of that are compared with the stars of the frame.
@@ -74,10 +74,9 @@ class WindowNetwork(nn.Module):
         """Map ``(n, 2 * k * k + TOLD)``, `describe_windows`, to ``(n, 3)``.
 
         The median of the mixture: above and below it lie equal odds; what was there
-        or more with nine odds in ten; and the odds that it was far more than the
-        median. What a pixel holds is believed as far as its surroundings leave it
-        open: where the median is far above these, neither is above what they alone
-        would allow. Elsewhere the second is minus infinity.
+        or more with three odds in four, where the median is far above the
+        surroundings, and minus infinity elsewhere; and the odds that it was far more
+        than the median.
         """
         mixture = self.mixture(x)
         middle = quantile(mixture, 0.5)
@@ -85,30 +84,8 @@ class WindowNetwork(nn.Module):
         least = torch.full_like(middle, -torch.inf)
         high = torch.nonzero(middle > HIGH)[:, 0]
         if high.numel():
-            x, own = x[high], mixture[high]
-            hidden = self.mixture(self._hide(x))
-            shares = torch.tensor([0.1, ALLOWED], device=x.device)[:, None]
-            sure, allowed = quantile(torch.stack([own, hidden]), shares)
-            allowed = allowed.where(x[:, self.size + HELD_PIXELS] > 0, torch.inf)
-            middle[high] = torch.minimum(middle[high], allowed)
-            least[high] = torch.minimum(sure, allowed)
+            least[high] = quantile(mixture[high], SURE)
         return torch.stack([middle, least, more], dim=1)
-
-    def _parts(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Part what is told: `window_units`, middle, told or not, profile, two fits."""
-        return x.split(
-            [self.size, HELD_PIXELS, 1, PROFILE, FITS // 2, FITS // 2], dim=-1
-        )
-
-    def _hide(self, x: torch.Tensor) -> torch.Tensor:
-        """Return windows as they are if nothing is told of what struck pixels hold."""
-        near, middle, told, profile, fit, other = self._parts(x)
-        width = 2 * self.radius + 1
-        inner = slice(self.radius - MIDDLE, self.radius + MIDDLE + 1)
-        good = near[..., self.size // 2 :].unflatten(-1, (width, width))
-        middle = middle * good[..., inner, inner].flatten(-2)
-        parts = near, middle, torch.zeros_like(told), profile, fit
-        return torch.cat([*parts, torch.zeros_like(other)], dim=-1)
 
     def mixture(self, x: torch.Tensor) -> torch.Tensor:
         """Map windows to a mixture.
@@ -124,11 +101,13 @@ class WindowNetwork(nn.Module):
         `torch.Tensor`
             float32, ``(..., n, 3)``: logarithms of odds, centres, logarithms of widths.
         """
-        near, middle, told, profile, *fits = self._parts(x)
+        half = FITS // 2
+        parts = [self.size, HELD_PIXELS, 1, RAYS + NEAR_RAYS, PROFILE, half, half]
+        near, middle, told, rays, profile, *fits = x.split(parts, dim=-1)
         fits = torch.stack(fits, dim=-2)
         there, values, sharp = fits.split([1, 2, 2], dim=-1)
         seen = torch.cat([there, _asinh(values), sharp], dim=-1).flatten(-2)
-        seen = torch.cat([near, _asinh(middle), told, profile, seen], dim=-1)
+        seen = torch.cat([near, _asinh(middle), told, rays, profile, seen], dim=-1)
         found = self.inner(seen.to(self.inner[0].weight.dtype))
         with torch.autocast(x.device.type, enabled=False):
             out = self.out(found.float())

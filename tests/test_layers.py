@@ -25,7 +25,7 @@ FLOORS = [
         "together",
     },
     {"windows"},
-    {"stars"},
+    {"stars", "rays"},
     {"star_fits"},
     {"descriptions"},
     {"window_network"},

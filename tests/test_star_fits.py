@@ -11,14 +11,15 @@ from deepcr_ccd.windows import GOOD, HELD, read_windows
 ROWS, COLUMNS = np.array([60, 60]), np.array([60, 61])
 
 
-def fits(frame, kinds, rows=ROWS, columns=COLUMNS, radius=6, scale=1.0):
+def fits(frame, kinds, rows=ROWS, columns=COLUMNS, radius=6, scale=1.0, ray=(0, 0)):
     """Return the two fits of some pixels: five numbers each, for each pixel."""
     stars = find_stars(frame, kinds != GOOD)
     found = np.empty((len(rows), FITS), dtype=np.float32)
     for values, kind, which in read_windows(frame, kinds, rows, columns, radius):
         mean, spread = np.empty((2, len(which)))
         mean[:], spread[:] = 100 * scale, 10 * scale
-        found[which] = fit_stars(values, kind, mean, spread, stars)
+        rays = np.tile(np.multiply(ray, scale), (len(which), 1))
+        found[which] = fit_stars(values, kind, mean, spread, stars, rays)
     found = found.reshape(-1, 2, FITS // 2)
     return found[:, 0], found[:, 1]
 
@@ -59,11 +60,37 @@ def test_what_is_held_tells_more(field):
     assert (whole[:, 3] < wings[:, 3]).all()
 
 
+def test_what_rays_may_have_left_is_allowed_for(field):
+    """All of a star is struck, evenly: only who knows of rays can tell its height."""
+    frame, kinds = field
+    truth = (frame[ROWS, COLUMNS] - 100) / 10
+    kinds[57:64, 57:64] = HELD
+    frame[57:64, 57:64] += np.random.default_rng(2).normal(1500, 150, (7, 7))
+    _, plain = fits(frame, kinds)
+    _, told = fits(frame, kinds, ray=(1500, 500))
+    off, better = (np.abs(found[:, 1] - truth) for found in (plain, told))
+    assert (better < 0.3 * off).all()
+    assert (better < 4 * np.exp(told[:, 3])).all()
+
+
+def test_another_star_beside_does_not_spoil_a_fit(field):
+    frame, kinds = field
+    y, x = np.indices(frame.shape)
+    square = (y - 63.2) ** 2 + (x - 62.9) ** 2
+    truth = frame[60, 60]
+    frame = frame + 1500 * np.exp(-4 * np.log(2) * square / 2.5**2)
+    kinds[60, 60] = 0
+    (fit,), _ = fits(frame.astype(np.float32), kinds, ROWS[:1], COLUMNS[:1])
+    assert fit[1] == pytest.approx((truth - 100) / 10, rel=0.2)
+
+
 def test_fits_know_no_unit(field):
     frame, kinds = field
     kinds[59:62, 59:62] = HELD
     for one, other in zip(
-        fits(frame, kinds), fits(0.01 * frame, kinds, scale=0.01), strict=True
+        fits(frame, kinds, ray=(200, 300)),
+        fits(0.01 * frame, kinds, scale=0.01, ray=(200, 300)),
+        strict=True,
     ):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
 

@@ -3,7 +3,7 @@ import pytest
 from test_windows import make_stars
 
 from deepcr_ccd import stars
-from deepcr_ccd.stars import PROFILE, SHAPES, find_stars
+from deepcr_ccd.stars import PROFILE, STARS, find_stars
 
 CLEAR = np.zeros((120, 130), dtype=bool)
 
@@ -25,7 +25,7 @@ def test_profile_is_that_of_the_stars(fwhm):
     assert profile[49 + 1] > 0.02
     assert np.expm1(profile[-1]) > 30
     assert shapes.dtype == np.float32
-    assert shapes.shape == (SHAPES, 7, 7)
+    assert shapes.shape == (STARS, 7, 7)
     np.testing.assert_array_equal(shapes[:, 3, 3], 1)
     np.testing.assert_allclose(shapes.mean(0), gaussian(fwhm), atol=0.08)
     assert noise == pytest.approx(1, rel=0.5)

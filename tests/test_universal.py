@@ -253,18 +253,20 @@ def test_a_real_star_is_left_alone(model):
 
 @pytest.mark.parametrize(
     ("kind", "gain"),
-    [("cluster", 2.5), ("extragalactic", 3.5), ("spectrum", 3), ("sparse", 3)],
+    [("cluster", 5), ("extragalactic", 5), ("spectrum", 8), ("sparse", 8)],
 )
 def test_fills_are_nearer_the_truth_than_medians(kind, gain):
     network = load_model("universal-inpaint", device="cpu")
     squares = np.zeros(2)
-    for item in observations(kind, number=6, seed=3):
+    for item in observations(kind, number=12, seed=3):
         for i, fill in enumerate((Fill("network", network), Fill("median"))):
             value, sigma = fill_frame(
                 item.frame, item.truth, None, fill, struck=item.truth
             )
             squares[i] += np.sum((value - item.quiet[item.truth]) ** 2.0)
-            assert (sigma > 0).all()
+            # A coarse converter can make all neighbours of a pixel alike.
+            assert (sigma >= 0).all()
+            assert (sigma > 0).mean() > 0.99
     assert gain * squares[0] < squares[1], squares
 
 

@@ -5,13 +5,16 @@ import pytest
 
 from deepcr_ccd import descriptions, windows
 from deepcr_ccd.descriptions import (
+    Block,
     describe_windows,
+    look_around,
     map_windows,
     window_units,
 )
 from deepcr_ccd.plane import Plane
+from deepcr_ccd.rays import NEAR_RAYS, RAYS
 from deepcr_ccd.star_fits import FITS
-from deepcr_ccd.stars import PROFILE, Stars, find_stars
+from deepcr_ccd.stars import PROFILE, Stars
 from deepcr_ccd.windows import GOOD, HELD, read_windows
 
 
@@ -128,9 +131,9 @@ def test_map_windows_keeps_the_order(rng, threads, block, monkeypatch):
     targets = rng.random(data.shape) < 0.1
     every = np.full(data.shape, GOOD, dtype=np.uint8)
 
-    def centre(values, kinds, stars):
+    def centre(values, kinds, block):
         assert (kinds == GOOD).any()
-        assert stars.profile.shape == (PROFILE,)
+        assert block.stars.profile.shape == (PROFILE,)
         middle = values[:, values.shape[1] // 2]
         return np.stack([middle, -middle], axis=1)
 
@@ -153,8 +156,8 @@ def test_stars_are_those_of_the_block(monkeypatch):
     targets[[20, 60, 60, 100], [20, 20, 60, 85]] = True
     kinds[targets] = HELD
 
-    def told(values, _, stars):
-        return np.tile(stars.profile[:2], (len(values), 1))
+    def told(values, _, block):
+        return np.tile(block.stars.profile[:2], (len(values), 1))
 
     whole = map_windows(told, data, kinds, targets, 2, 2)
     assert len(np.unique(whole[:, 0])) == 4
@@ -186,8 +189,9 @@ def test_windows_say_what_is_held(rng):
     values[0, 24:26] = 900
     values[1, 17], values[1, 24] = 700, 0
     profile = rng.normal(size=PROFILE).astype(np.float32)
-    stars = Stars(profile, np.empty((0, 7, 7), dtype=np.float32), 0.0)
-    numbers, mean, spread = describe_windows(values, kinds, stars)
+    stars = Stars(profile, np.empty((0, 7, 7), dtype=np.float32), 4.0)
+    rays = np.array([-3.0, 0.0, 40.0, 8e5])
+    numbers, mean, spread = describe_windows(values, kinds, Block(stars, rays))
     own, expected, _ = window_units(np.where(kinds == GOOD, values, 0), kinds == GOOD)
     np.testing.assert_array_equal(numbers[:, :98], own)
     np.testing.assert_array_equal(mean, expected)
@@ -198,6 +202,13 @@ def test_windows_say_what_is_held(rng):
     np.testing.assert_allclose(back[known], expected[known], rtol=1e-4)
     assert held[1, 2, 2] == 0
     np.testing.assert_array_equal(numbers[:, 98 + 25], [1, 0, 0])
+    logs = numbers[:, 98 + 26 : 98 + 26 + RAYS]
+    np.testing.assert_array_equal(logs[:, :2], -8)
+    np.testing.assert_allclose(logs[:, 2], np.log(40 / spread), rtol=1e-5)
+    np.testing.assert_array_equal(logs[:, 3], 8)
+    np.testing.assert_allclose(logs[:, 4], np.log(4 / spread), rtol=1e-5)
+    there = slice(-PROFILE - FITS - NEAR_RAYS, -PROFILE - FITS)
+    np.testing.assert_array_equal(numbers[:, there], 0)
     there = slice(-PROFILE - FITS, -FITS)
     np.testing.assert_array_equal(numbers[:, there], np.tile(profile, (3, 1)))
     np.testing.assert_array_equal(numbers[:, -FITS:], 0)
@@ -207,6 +218,6 @@ def test_a_hidden_pixel_has_no_effect(rng):
     values = np.where(np.arange(49) == 24, 0, rng.normal(50, 4, (1, 49)))
     kinds = np.full(values.shape, GOOD, dtype=np.uint8)
     kinds[0, 24] = 0
-    stars = find_stars(np.zeros((20, 20), dtype=np.float32), np.zeros((20, 20), bool))
-    numbers, _, _ = describe_windows(values, kinds, stars)
+    block = look_around(np.zeros((20, 20), np.float32), np.zeros((20, 20), np.uint8))
+    numbers, _, _ = describe_windows(values, kinds, block)
     assert numbers[0, 24] == numbers[0, 98 + 12] == 0

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from ..descriptions import TOLD, compare_windows
-from ..stars import find_stars
+from ..descriptions import TOLD, compare_windows, look_around
 from ..windows import ENOUGH, GOOD, HELD, read_windows
 from .dataset import Observation, SimulatedFrames
 from .groups import EIGHT
@@ -18,11 +17,11 @@ __all__ = ["FillFrames", "FillWindows"]
 #: surroundings, are left out.
 FORESEEABLE = 3000.0
 #: How often a window is drawn goes with the root of its structure, within these limits.
-STRUCTURE = (0.15, 3.0)
+STRUCTURE = (0.15, 300.0)
 #: How often a network is not told what struck pixels hold.
 UNTOLD = 0.15
-#: How many windows are compared with stars.
-COMPARED = 0.5
+#: How many windows are compared with stars: of those on structure, and of others.
+COMPARED = (0.7, 0.1)
 
 
 class FillFrames(SimulatedFrames):
@@ -84,11 +83,13 @@ class FillWindows(SimulatedFrames):
         if not hidden.any():
             hidden[self.size // 2, self.size // 2] = True
         rows, columns = np.nonzero(hidden)
-        share = np.sqrt(np.clip(_structure(seen)[hidden], *STRUCTURE))
+        structure = _structure(seen)[hidden]
+        share = np.sqrt(np.clip(structure, *STRUCTURE))
         drawn = rng.choice(rows.size, self.number, p=share / share.sum())
         rows, columns = rows[drawn], columns[drawn]
+        compared = rng.random(drawn.size) < np.where(structure[drawn] > 1, *COMPARED)
         kinds = np.where(hidden, HELD * (rng.random() > UNTOLD), GOOD).astype(np.uint8)
-        stars = find_stars(seen.frame, hidden)
+        block = look_around(seen.frame, kinds)
         describe = self.transform.prepare(seen.frame, hidden)
         size = (2 * self.radius + 1) ** 2
         numbers = np.empty((self.number, 2 * size + TOLD), dtype=np.float32)
@@ -96,9 +97,9 @@ class FillWindows(SimulatedFrames):
         for values, kind, which in read_windows(
             seen.frame, kinds, rows, columns, self.radius
         ):
-            told, mean, spread = describe(values, kind, stars)
-            some = rng.random(len(which)) < COMPARED
-            compare_windows(told, some, values, kind, mean, spread, stars)
+            told, mean, spread = describe(values, kind, block)
+            some = compared[which]
+            compare_windows(told, some, values, kind, mean, spread, block)
             numbers[which] = told
             quiet = seen.quiet[rows[which], columns[which]]
             target[which] = (quiet - mean) / spread
