@@ -353,22 +353,23 @@ def test_windows_are_compared_with_stars_where_there_is_doubt(monkeypatch):
     network = window_model()
     compared = []
 
-    def fit(values, kinds, mean, spread, stars):
-        compared.append(len(values))
-        return fit_stars(values, kinds, mean, spread, stars)
+    def fit(values, kinds, mean, spread, stars, rays):
+        compared.append((len(values), len(stars.shapes) > 0))
+        return fit_stars(values, kinds, mean, spread, stars, rays)
 
     monkeypatch.setattr(descriptions, "fit_stars", fit)
     found = []
     for odds in (-1, 1):
         monkeypatch.setattr(model_module, "UNSURE", odds)
         found.append(network.fill(frame, mask, struck=mask)[0])
-    assert compared == [10]
+    assert compared == [(10, True)]
     assert np.isfinite(found).all()
     assert (found[0] != found[1]).all()
-    # No stars, nothing to compare with.
+    # Without stars there are the rays near a pixel to be told of.
     monkeypatch.setattr(model_module, "UNSURE", -1)
-    network.fill(np.ones_like(frame), mask, struck=mask)
-    assert compared == [10]
+    bare, _ = network.fill(np.ones_like(frame), mask, struck=mask)
+    assert compared == [(10, True), (10, False)]
+    assert np.isfinite(bare).all()
 
 
 def test_window_networks_see_the_good_pixels_near_and_no_others(rng, tmp_path):
