@@ -125,7 +125,7 @@ def fit_stars(
         for plane in (over, stars.noise / spread[:, None], rays / spread[:, None])
     )
     kind = torch.from_numpy(middle_of(kinds, HALF))
-    templates = [_templates(torch.from_numpy(stars.shapes), k) for k in KERNELS]
+    templates = _templates(torch.from_numpy(stars.shapes))
     for start in range(0, len(over), PART):
         part = slice(start, start + PART)
         good, struck = kind[part] == GOOD, kind[part] == HELD
@@ -134,10 +134,11 @@ def fit_stars(
         above = (over[part] - low).where(good | struck, 0).clamp_(-HIGHEST, HIGHEST)
         variance = noise[part].square() + (UNLIKE * above).square()
         left, unsure = (plane[part] * struck for plane in rays.split(1, dim=1))
-        alone = good / variance.clamp(min=LEAST)
-        every = (good | struck) / (variance + unsure.square()).clamp(min=LEAST)
-        # The second would be the first, where nothing is told of struck pixels.
-        used = (above, alone, True), (above - left, every, struck.any(1))
+        used = [(above, good / variance.clamp(min=LEAST), True)]
+        if struck.any():
+            every = (good | struck) / (variance + unsure.square()).clamp(min=LEAST)
+            # It would be the first, where nothing is told of struck pixels.
+            used.append((above - left, every, struck.any(1)))
         for place, (pixels, weights, told) in enumerate(used):
             some, fill, *rest = _fit(pixels, weights, templates[place])
             numbers = torch.stack([some, fill + low[:, 0], *rest], dim=1)
@@ -216,21 +217,25 @@ def _trust(
     return 1 / (1 + off / (FAR**2 * most))
 
 
-def _templates(shapes: torch.Tensor, scale: float) -> _Templates:
-    """Put stars in all places, with weights around each."""
-    width, side, places = 2 * HALF + 1, 2 * SHOWN + 1, (2 * OFF + 1) ** 2
-    kernel = torch.from_numpy(gaussian(SHOWN, scale)).to(shapes.dtype)
-    planes = torch.stack([torch.ones_like(shapes[0]), *shapes, *shapes.square()])
-    placed = torch.zeros(width, width, places, len(planes))
-    alone = torch.zeros(places, len(shapes), width, width)
-    for place in range(places):
-        y, x = divmod(place, 2 * OFF + 1)
-        there = slice(y, y + side), slice(x, x + side)
-        placed[(*there, place)] = (planes * kernel).permute(1, 2, 0)
-        alone[(place, slice(None), *there)] = shapes
-    kinds = placed.flatten(0, 1).split([1, len(shapes), len(shapes)], dim=-1)
-    products = torch.cat([kind.flatten(1) for kind in kinds], dim=1)
+def _templates(shapes: torch.Tensor) -> list[_Templates]:
+    """Put stars in all places, with weights around each; for each of `KERNELS`."""
+    planes = _in_all_places(shapes)
     inner = slice(SHOWN - OFF, SHOWN + OFF + 1)
     heights = shapes[:, inner, inner].flatten(1).flip(1).T.contiguous()
-    around = torch.from_numpy(gaussian(HALF, scale).ravel())
-    return _Templates(products, heights, alone.flatten(0, 1).flatten(1), around)
+    found = []
+    for scale in KERNELS:
+        kernel = torch.from_numpy(gaussian(SHOWN, scale)).to(shapes.dtype)
+        weights = _in_all_places(kernel[None])
+        kinds = weights, weights * planes, weights * planes.square()
+        products = torch.cat([kind.flatten(0, 1) for kind in kinds]).flatten(1)
+        around = torch.from_numpy(gaussian(HALF, scale).ravel())
+        every = products.T.contiguous(), heights, planes.flatten(0, 1).flatten(1)
+        found.append(_Templates(*every, around))
+    return found
+
+
+def _in_all_places(planes: torch.Tensor) -> torch.Tensor:
+    """Map ``(n, side, side)`` to ``(places, n, width, width)``, 0 around them."""
+    ends = range(2 * OFF + 1)
+    pads = [(x, 2 * OFF - x, y, 2 * OFF - y) for y in ends for x in ends]
+    return torch.stack([torch.nn.functional.pad(planes, pad) for pad in pads])
