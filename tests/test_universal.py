@@ -265,8 +265,10 @@ def test_fills_are_nearer_the_truth_than_medians(kind, gain):
             )
             squares[i] += np.sum((value - item.quiet[item.truth]) ** 2.0)
             # A coarse converter can make all neighbours of a pixel alike.
-            assert (sigma >= 0).all()
-            assert (sigma > 0).mean() > 0.99
+            places = np.argwhere(item.truth)[~(sigma > 0)]
+            for y, x in places:
+                near = slice(max(y - 2, 0), y + 3), slice(max(x - 2, 0), x + 3)
+                assert np.ptp(item.frame[near][~item.truth[near]]) == 0
     assert gain * squares[0] < squares[1], squares
 
 
