@@ -3,49 +3,76 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import os
-import platform
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+from .compression import compress
+from .processes import is_left_over, mark
 
 __all__ = ["atomic_path", "remove_stale"]
 
+#: As much of a file's name goes into that of its partial one, in characters.
+NAME_LENGTH = 40
+
 
 @contextlib.contextmanager
-def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
+def atomic_path(
+    path: Path,
+    *,
+    overwrite: bool,
+    like: Path | None = None,
+    check: Callable[[], None] | None = None,
+) -> Iterator[Path]:
     """Give a path to write to, which becomes ``path`` if all goes well.
+
+    It is in a new folder beside ``path`` that nobody else can write to. A link at
+    ``path`` is replaced, and what it leads to stays as it is.
 
     Parameters
     ----------
     path : path
-        Where the file shall stand; gzipped if the name ends in ``.gz``.
+        Where the file shall stand; compressed if the name ends in ``.gz``, ``.bz2`` or
+        ``.xz``.
     overwrite : bool
         Replace a file that is there.
+    like : path, optional
+        A file whose mode the new one gets, where the umask allows.
+    check : callable, optional
+        Called when all is written, before ``path`` is replaced; an error that it raises
+        keeps ``path`` as it is.
 
     Raises
     ------
     FileExistsError
         If the file is there and must not be replaced.
     """
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{path} exists; use overwrite (--overwrite) to replace it"
-        )
-    partial = path.with_name(f"{_prefix(path, os.getpid())}{secrets.token_hex(4)}.part")
-    # Made here, and with the rights of any other file.
-    partial.open("xb").close()
+    if not overwrite:
+        _refuse(path)
+    folder = path.with_name(f"{_prefix(path)}{mark()}{secrets.token_hex(8)}.part")
+    os.mkdir(folder, 0o700)
     try:
+        partial = folder / "new.part"
+        partial.touch(exist_ok=False)
+        mode = stat.S_IMODE(partial.stat().st_mode)
         yield partial
-        if path.suffix.lower() == ".gz":
-            _gzip_in_place(partial)
+        compress(partial, path.suffix)
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
-        partial.replace(path)
+        with contextlib.suppress(OSError):
+            wanted = mode if like is None else mode & like.stat().st_mode
+            partial.chmod(wanted)
+        if check is not None:
+            check()
+        if overwrite:
+            partial.replace(path)
+        else:
+            _move_to_new(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_stale(paths: Iterable[Path]) -> None:
@@ -57,44 +84,42 @@ def remove_stale(paths: Iterable[Path]) -> None:
         The files; partial ones of processes that still run, or run on other machines,
         are left alone.
     """
-    names: dict[Path, set[str]] = {}
+    prefixes: dict[Path, set[str]] = {}
     for path in paths:
-        names.setdefault(path.parent, set()).add(path.name)
-    for folder, wanted in names.items():
+        prefixes.setdefault(path.parent, set()).add(_prefix(path))
+    for folder, wanted in prefixes.items():
         for partial in folder.glob(".*.part*"):
-            name, _, rest = partial.name[1:].rpartition(f".{_host()}-")
-            number = rest.partition(".")[0]
-            if name in wanted and number.isdecimal() and not _runs(int(number)):
-                partial.unlink(missing_ok=True)
+            name = partial.name
+            if any(
+                name.startswith(prefix) and is_left_over(name[len(prefix) :])
+                for prefix in wanted
+            ):
+                _remove(partial)
 
 
-def _prefix(path: Path, process: int) -> str:
-    return f".{path.name}.{_host()}-{process}."
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
-def _host() -> str:
-    return platform.node().replace("/", "_") or "host"
+def _prefix(path: Path) -> str:
+    return f".{path.name[:NAME_LENGTH]}."
 
 
-def _runs(process: int) -> bool:
+def _refuse(path: Path) -> None:
+    # A link that leads nowhere is there too.
+    if os.path.lexists(path):
+        raise FileExistsError(f"{path} exists; overwrite=True replaces it")
+
+
+def _move_to_new(partial: Path, path: Path) -> None:
+    """Give a file its name, which must not be taken."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
+        # Unlike a move, it fails where something came there meanwhile.
+        os.link(partial, path)
     except OSError:
-        pass
-    return True
-
-
-def _gzip_in_place(path: Path) -> None:
-    packed = path.with_name(f"{path.name}.gz")
-    try:
-        with (
-            open(path, "rb") as source,
-            open(packed, "wb") as file,
-            gzip.GzipFile("", "wb", 6, file, mtime=0) as target,
-        ):
-            shutil.copyfileobj(source, target)
-        packed.replace(path)
-    finally:
-        packed.unlink(missing_ok=True)
+        _refuse(path)
+        # There are file systems without hard links.
+        partial.replace(path)

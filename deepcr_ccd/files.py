@@ -11,8 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +30,8 @@ __all__ = ["FitsFile", "write_masks"]
 #: Cosmic rays found before (4096, 8192), and warm or trap pixels, are examined.
 HST_BAD_BITS = 1 | 2 | 4 | 8 | 16 | 256 | 512 | 2048
 DQ_BIT = 4096
+#: Images of no more bytes are read into memory; larger ones are copied, and mapped.
+READ_WHOLE = 1 << 30
 
 
 class FitsFile:
@@ -73,16 +74,18 @@ class FitsFile:
         self._bad_bits = bad_bits
         try:
             with (
-                _padding_may_be_missing(),
                 self._source.open() as stream,
                 open_fits(stream, disable_image_compression=True) as hdus,
             ):
                 self._layout = read_layout(stream, hdus)
+                largest = max(s.end - s.data for s in self._layout)
                 packed = any(segment.compressed for segment in self._layout)
                 if not packed:
                     self.images = self._find_images(hdus)
         except OSError as error:
             raise OSError(f"{self.path}: {error}") from error
+        if largest > READ_WHOLE:
+            self._source.make_private()
         if packed:
             with _open(self._source) as hdus:
                 self.images = self._find_images(hdus)
@@ -127,12 +130,26 @@ class FitsFile:
             opened, name, extver, shape, unit, header, index, bad_bits=bits, **places
         )
 
+    def count_units(self, masks_only: bool = False) -> int:
+        """Return how many header and data units a result has.
+
+        Parameters
+        ----------
+        masks_only : bool
+            Whether it is one of `write_masks`.
+        """
+        if masks_only:
+            return 1 + len(self.images)
+        new = [image.dq is None and image.mask is None for image in self.images]
+        return len(self._layout) + sum(new)
+
     def write(
         self,
         path: str | os.PathLike,
         results: list[Cleaned],
         *,
         overwrite: bool = False,
+        check: Callable[[], None] | None = None,
     ) -> None:
         """Write the file with cleaned images, whole or not at all.
 
@@ -149,6 +166,8 @@ class FitsFile:
             One an image.
         overwrite : bool
             Replace a file that is there.
+        check : callable, optional
+            Called before it is replaced; an error that it raises keeps it.
 
         Raises
         ------
@@ -170,14 +189,18 @@ class FitsFile:
                 changes[image.mask] = Change(struck, bit=1)
             else:
                 added.append((_mask_header(image, "MASK"), Change(struck, bit=1)))
-        with atomic_path(Path(path), overwrite=overwrite) as partial:
+        target = atomic_path(
+            Path(path), overwrite=overwrite, like=self.path, check=check
+        )
+        with target as partial:
             rewrite(self._source.open, partial, self._layout, changes, added)
 
 
 @contextlib.contextmanager
 def _open(source: Source) -> Iterator[fits.HDUList]:
     """Open a file, to be read; data that were read stay readable afterwards."""
-    with _padding_may_be_missing(), open_fits(source.path or source.open()) as hdus:
+    # A file that is mapped, and cut short, would end the process.
+    with open_fits(source.path or source.open(), memmap=source.private) as hdus:
         yield hdus
 
 
@@ -207,6 +230,8 @@ def write_masks(
     results: list[Cleaned],
     *,
     overwrite: bool = False,
+    like: Path | None = None,
+    check: Callable[[], None] | None = None,
 ) -> None:
     """Write a FITS file of masks only, one CRMASK extension an image.
 
@@ -220,14 +245,19 @@ def write_masks(
         What is new about them; struck pixels are written as 1 in uint8.
     overwrite : bool
         Replace a file that is there.
+    like : path, optional
+        A file whose mode the new one gets, where the umask allows.
+    check : callable, optional
+        Called before a file is replaced; an error that it raises keeps it.
 
     Raises
     ------
     FileExistsError
         If the file is there and must not be replaced.
     """
+    target = atomic_path(Path(path), overwrite=overwrite, like=like, check=check)
     with (
-        atomic_path(Path(path), overwrite=overwrite) as partial,
+        target as partial,
         open(partial, "w+b") as file,
     ):
         fits.PrimaryHDU().writeto(file)
@@ -236,11 +266,3 @@ def write_masks(
             header = change.apply_header(_mask_header(image, "CRMASK"))
             header["CREXT"] = (image.name, "extension that the mask belongs to")
             add_image(file, header, change)
-
-
-@contextlib.contextmanager
-def _padding_may_be_missing() -> Iterator[None]:
-    """Keep astropy from warning of what is checked here, and an error."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "File may have been truncated")
-        yield

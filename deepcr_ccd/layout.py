@@ -12,6 +12,8 @@ from typing import BinaryIO, NamedTuple
 
 from astropy.io import fits
 
+from .headers import check_headers
+from .recording import ignored
 from .spool import Source
 
 __all__ = ["Segment", "check_whole", "open_fits", "read_layout"]
@@ -42,6 +44,8 @@ class Segment(NamedTuple):
 def open_fits(source, **options) -> Iterator[fits.HDUList]:
     """Open a FITS file, and read all of its headers; for use by many threads.
 
+    They are checked before, as it is one at a time that reads them.
+
     Parameters
     ----------
     source : path or binary file
@@ -52,9 +56,16 @@ def open_fits(source, **options) -> Iterator[fits.HDUList]:
     Yields
     ------
     `~astropy.io.fits.HDUList`
+
+    Raises
+    ------
+    OSError
+        If it is truncated, or no FITS file, or cards are damaged that tell sizes.
     """
+    check_headers(source)
     with contextlib.ExitStack() as stack:
-        with _READING:
+        # Whether it is whole is checked here, and an error.
+        with _READING, ignored("File may have been truncated"):
             hdus = stack.enter_context(fits.open(source, **options))
             # Else they would be read when they are first looked at.
             len(hdus)

@@ -1,29 +1,72 @@
-"""What is large and compressed: kept on disk, and mapped into memory."""
+"""What is large and compressed: kept on disk, and mapped into memory.
+
+Files of users are read, and not mapped: one that is cut short while it is mapped ends
+the process. What is too large for memory is copied first.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import gzip
 import io
 import math
+import os
 import shutil
+import stat
 import tempfile
-import zlib
+import weakref
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from astropy.io import fits
 
-__all__ = ["LARGE", "Source", "new_stream", "read_image"]
+from .compression import open_packed
+from .processes import is_left_over, mark
+
+__all__ = ["LARGE", "Source", "new_stream", "open_regular", "read_image"]
 
 #: What takes more bytes than this goes to disk, into the folder for temporary files.
 LARGE = 1 << 28
-GZIP_MAGIC = b"\x1f\x8b"
+#: As much is uncompressed to see whether it is FITS.
+BEGIN = 2880
+#: How names of temporary copies begin, where they need names.
+PREFIX = "deepcr_ccd."
+#: Where an open file without a name can be opened once more.
+DESCRIPTORS = Path("/proc/self/fd")
+
+
+def open_regular(path: str | os.PathLike) -> BinaryIO:
+    """Open a file for reading, if it is one: no device, pipe, socket or folder.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Raises
+    ------
+    OSError
+        If it is none, or it is empty.
+    """
+    # Without waiting for somebody who writes into a pipe.
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(f"{path} is not a regular file")
+        if not status.st_size:
+            raise OSError(f"{path} is empty")
+        return os.fdopen(file, "rb")
+    except OSError:
+        os.close(file)
+        raise
+
+
+_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class Source:
-    """A file to read; one that is gzipped is uncompressed once.
+    """A file to read; one that is compressed is uncompressed once.
 
     What is large goes into a temporary file, which goes when this object goes.
 
@@ -35,40 +78,81 @@ class Source:
     Raises
     ------
     OSError
-        If it is gzipped and not whole, or the disk is full.
+        If it is no regular file, it is compressed and not whole, or the disk is full.
     """
 
     def __init__(self, path: Path):
         #: Where its bytes are, uncompressed; None if they are in memory.
         self.path: Path | None = path
+        #: Whether these are a copy, which nobody else changes.
+        self.private = False
         self._content = b""
-        with open(path, "rb") as file:
-            if file.read(2) != GZIP_MAGIC:
+        with open_regular(path) as file:
+            packed = open_packed(file)
+            if packed is None:
                 return
-        try:
-            with gzip.open(path) as file:
-                self._content = file.read(LARGE)
-                rest = file.read(1)
-                if not rest:
-                    self.path = None
-                    return
-                with contextlib.ExitStack() as stack:
-                    spooled = tempfile.NamedTemporaryFile(suffix=".fits")
-                    stack.enter_context(spooled)
-                    spooled.write(self._content + rest)
-                    shutil.copyfileobj(file, spooled)
-                    spooled.flush()
-                    # It stays for as long as it is known here.
-                    self._file, _ = spooled, stack.pop_all()
-        except (EOFError, zlib.error) as error:
-            raise OSError(f"{path} is truncated or corrupt: {error}") from error
-        self.path, self._content = Path(spooled.name), b""
+            stream, damage = packed
+            try:
+                with stream:
+                    self._read(stream)
+            except damage as error:
+                if getattr(error, "errno", None) is not None:
+                    raise
+                raise OSError(f"{path} is truncated or corrupt: {error}") from error
+        self.private = True
+
+    def _read(self, stream: BinaryIO) -> None:
+        begin = stream.read(BEGIN)
+        if not begin.startswith(b"SIMPLE"):
+            raise OSError("what it holds does not begin with SIMPLE, as FITS does")
+        content = begin + stream.read(max(LARGE - len(begin), 0))
+        rest = stream.read(1)
+        if rest:
+            self._spool(content + rest, stream)
+        else:
+            self.path, self._content = None, content
+
+    def make_private(self) -> None:
+        """Copy what is read, so that it can be mapped whatever becomes of the file."""
+        if not self.private:
+            with open_regular(self.path) as file:
+                self._spool(b"", file)
+            self.private = True
 
     def open(self) -> BinaryIO:
         """Return a new stream of its bytes, uncompressed."""
         if self.path is None:
             return io.BytesIO(self._content)
-        return self.path.open("rb")
+        return open_regular(self.path)
+
+    def _spool(self, begin: bytes, rest) -> None:
+        """Copy to a temporary file: without a name, where the system allows that."""
+        with contextlib.ExitStack() as stack:
+            if DESCRIPTORS.is_dir():
+                spooled = stack.enter_context(tempfile.TemporaryFile())
+                path = DESCRIPTORS / str(spooled.fileno())
+            else:
+                _remove_old_copies()
+                spooled = stack.enter_context(
+                    tempfile.NamedTemporaryFile(
+                        prefix=f"{PREFIX}{mark()}", suffix=".fits"
+                    )
+                )
+                path = Path(spooled.name)
+            spooled.write(begin)
+            shutil.copyfileobj(rest, spooled, 1 << 20)
+            spooled.flush()
+            # It stays for as long as this object.
+            weakref.finalize(self, stack.pop_all().close)
+        self.path = path
+
+
+def _remove_old_copies() -> None:
+    """Remove temporary copies of processes that were killed."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*.fits"):
+        if is_left_over(path.name[len(PREFIX) :]):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def read_image(hdu) -> np.ndarray:

@@ -15,7 +15,7 @@ from astropy import units as u
 from astropy.io import fits
 
 import deepcr_ccd
-from deepcr_ccd import spool, windows
+from deepcr_ccd import files, spool, windows
 from deepcr_ccd.atomic import atomic_path
 from deepcr_ccd.ccd import KEYWORDS
 from deepcr_ccd.files import FitsFile, write_masks
@@ -431,8 +431,9 @@ def test_stack(tmp_path, ccd):
         np.testing.assert_array_equal(hdus["MASK"].data, result.mask)
 
 
-def test_a_large_image_takes_few_bytes_a_pixel(tmp_path, monkeypatch):
-    """It is mapped, its probability is never held, and nothing of it is copied."""
+@pytest.mark.parametrize("read_whole", [0, 1 << 30])
+def test_a_large_image_takes_few_bytes_a_pixel(tmp_path, monkeypatch, read_whole):
+    """Its probability is never held, and nothing is copied; the largest are mapped."""
     monkeypatch.setattr(windows, "PIXELS", 640_000)
     monkeypatch.setattr(windows, "ELEMENTS", 200_000)
     data = np.random.default_rng(0).normal(100, 5, (3000, 3200)).astype(np.float32)
@@ -444,6 +445,7 @@ def test_a_large_image_takes_few_bytes_a_pixel(tmp_path, monkeypatch):
     small = tmp_path / "small.fits"
     fits.PrimaryHDU(fits.getdata(path)[:400, :400]).writeto(small)
     peaks = []
+    monkeypatch.setattr(files, "READ_WHOLE", read_whole)
     for source in (small, path):
         tracemalloc.start()
         row = run_job(Job(source, tmp_path / f"{source.stem}_out.fits"), options)
@@ -451,7 +453,8 @@ def test_a_large_image_takes_few_bytes_a_pixel(tmp_path, monkeypatch):
         tracemalloc.stop()
         assert row["status"] == "done"
     # The probability alone, or a copy of the image, would take four.
-    assert peaks[1] - peaks[0] < 3.2 * 3000 * 3200
+    image = 4 if read_whole else 0
+    assert peaks[1] - peaks[0] < (3.2 + image) * 3000 * 3200
 
 
 @pytest.mark.parametrize("compressed", [False, True])

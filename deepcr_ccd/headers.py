@@ -1,0 +1,192 @@
+"""Whether the headers of a FITS file can be believed: before anything else reads it.
+
+A damaged card can make a reader loop, or take all memory. So the cards that tell sizes
+are compared with the file, and with what FITS allows.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from astropy.io import fits
+from astropy.io.fits import VerifyError
+
+__all__ = ["Unit", "check_headers", "scan_units"]
+
+BLOCK = 2880
+CARD = 80
+#: More blocks of a header, and more header and data units, no file has.
+MOST_BLOCKS = 4000
+MOST_UNITS = 10_000
+#: Junk after the last unit, in bytes: astropy reads all of it.
+MOST_JUNK = 1 << 26
+#: What compressed images may take: so many bytes, or so many times those of the file.
+MOST_UNPACKED = 1 << 30
+MOST_RATIO = 2000
+BITPIX = (8, 16, 32, 64, -32, -64)
+MOST_AXES = 999
+LONGEST = 1 << 40
+_SIZES = re.compile(
+    rb"\s*(HIERARCH\s+)?(SIMPLE|XTENSION|Z?BITPIX|Z?NAXIS\d*|[PG]COUNT|TFIELDS|GROUPS"
+    rb"|ZTILE\d+|ZCMPTYPE|CRDIGEST)\s*=",
+    re.IGNORECASE,
+)
+_END = re.compile(rb"END(?![A-Z0-9_-])")
+
+
+class Unit(NamedTuple):
+    """A header and data unit: cards of its header, and the bytes where it begins."""
+
+    cards: fits.Header
+    start: int
+
+
+def check_headers(source: str | Path | BinaryIO) -> None:
+    """Raise an error if a file's headers tell what cannot be.
+
+    Parameters
+    ----------
+    source : path or binary file
+        The file, not compressed as a whole. A stream is left at its beginning.
+
+    Raises
+    ------
+    OSError
+        If a unit is larger than the file, or the number of axes, fields, parameters or
+        groups is none that FITS allows.
+    """
+    if isinstance(source, str | Path):
+        with open(source, "rb") as stream:
+            check_headers(stream)
+        return
+    for _ in scan_units(source):
+        pass
+    source.seek(0)
+
+
+def scan_units(stream: BinaryIO) -> Iterator[Unit]:
+    """Read the cards that tell sizes, unit by unit.
+
+    Parameters
+    ----------
+    stream : binary file
+        Open for reading, not compressed as a whole.
+
+    Yields
+    ------
+    Unit
+        With those cards of its header that tell sizes, and CRDIGEST.
+
+    Raises
+    ------
+    OSError
+        As `check_headers`; after the units before it.
+    """
+    size = stream.seek(0, io.SEEK_END)
+    start = number = 0
+    while start < size:
+        stream.seek(start)
+        block = stream.read(BLOCK)
+        if number == 0 and not block.startswith(b"SIMPLE"):
+            raise OSError("is no FITS file: it does not begin with SIMPLE")
+        if number and not block.startswith(b"XTENSION"):
+            if size - start > MOST_JUNK:
+                raise OSError(f"has {size - start} bytes of junk after its last HDU")
+            return
+        if number >= MOST_UNITS:
+            raise OSError(f"is damaged: it has more than {MOST_UNITS} HDUs")
+        where = f"HDU {number}"
+        cards = _read_cards(stream, block, where)
+        yield Unit(cards, start)
+        data = stream.tell()
+        length = _data_size(cards, where)
+        if data + length > size:
+            raise OSError(
+                f"is truncated: {where} should end at byte {data + length}, and the "
+                f"file has {size}"
+            )
+        _check_packed(cards, where, size)
+        start = data + -(-length // BLOCK) * BLOCK
+        number += 1
+
+
+def _read_cards(stream: BinaryIO, block: bytes, where: str) -> fits.Header:
+    """Read a header to its end; return the cards that tell sizes."""
+    kept = []
+    for _ in range(MOST_BLOCKS):
+        if len(block) < BLOCK:
+            raise OSError(f"is truncated in the header of {where}")
+        for place in range(0, BLOCK, CARD):
+            card = block[place : place + CARD]
+            if _SIZES.match(card):
+                kept.append(card)
+            elif _END.match(card):
+                text = b"".join(kept).decode("ascii", "replace")
+                return fits.Header.fromstring(text)
+        block = stream.read(BLOCK)
+    raise OSError(f"is damaged: the header of {where} has no END")
+
+
+def _data_size(cards: fits.Header, where: str) -> int:
+    """Return the bytes of a unit's data, without padding."""
+    axes = _whole(cards, "NAXIS", where, 0, MOST_AXES)
+    lengths = [_whole(cards, f"NAXIS{i + 1}", where, 0, LONGEST) for i in range(axes)]
+    bits = _whole(cards, "BITPIX", where, min(BITPIX), max(BITPIX))
+    if bits not in BITPIX:
+        raise OSError(f"is damaged: {where} has BITPIX={bits}")
+    parameters = _whole(cards, "PCOUNT", where, 0, LONGEST, 0)
+    groups = _whole(cards, "GCOUNT", where, 0, LONGEST, 1)
+    _whole(cards, "TFIELDS", where, 0, MOST_AXES, 0)
+    if not axes:
+        return 0
+    if lengths[0] == 0 and _value(cards, "GROUPS", where) is True:
+        lengths = lengths[1:]
+    return abs(bits) // 8 * groups * (parameters + math.prod(lengths))
+
+
+def _check_packed(cards: fits.Header, where: str, size: int) -> None:
+    """Check how large a tile-compressed image is."""
+    if "ZCMPTYPE" not in cards:
+        return
+    axes = _whole(cards, "ZNAXIS", where, 0, MOST_AXES)
+    lengths = [_whole(cards, f"ZNAXIS{i + 1}", where, 0, LONGEST) for i in range(axes)]
+    bits = _whole(cards, "ZBITPIX", where, min(BITPIX), max(BITPIX))
+    for i in range(axes):
+        _whole(cards, f"ZTILE{i + 1}", where, 1, LONGEST, 1)
+    length = abs(bits) // 8 * math.prod(lengths)
+    if length > max(MOST_UNPACKED, MOST_RATIO * size):
+        raise OSError(
+            f"is damaged: {where} would be {length} bytes, and the file has {size}"
+        )
+
+
+def _whole(
+    cards: fits.Header,
+    key: str,
+    where: str,
+    least: int,
+    most: int,
+    default: int | None = None,
+) -> int:
+    value = _value(cards, key, where)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise OSError(f"is damaged: {where} has {key}={value!r}")
+    if not least <= value <= most:
+        raise OSError(
+            f"is damaged: {where} has {key}={value!r}; allowed are {least} to {most}"
+        )
+    return value
+
+
+def _value(cards: fits.Header, key: str, where: str) -> Any:
+    try:
+        return cards.get(key)
+    except (VerifyError, ValueError) as error:
+        raise OSError(f"is damaged: {where} has a {key} that cannot be read") from error
