@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import glob
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -13,71 +14,19 @@ from astropy.table import Table
 
 from .atomic import remove_stale
 from .cluster import run_jobs
-from .jobs import Job, Options, file_size, recorded_warnings, run_job
+from .jobs import Job, file_size, run_job
+from .listing import find_files
 from .model import Model
+from .options import Options
+from .outputs import check_outputs, state_of
+from .recording import recorded_warnings
+from .tiling import track
 
-__all__ = ["clean_files", "find_files"]
+__all__ = ["clean_files"]
 
-#: Names that are taken from a folder.
-SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fits.fz")
 #: Bytes of files of which one more or less in memory does not matter.
 SMALL = 16 * 2**20
 COLUMNS = ("file", "output", "status", "pixels", "objects", "seconds", "message")
-
-
-def find_files(
-    items: Iterable[str | os.PathLike], *, recursive: bool = False
-) -> list[tuple[Path, Path]]:
-    """Return the files that items stand for, and their places in an output folder.
-
-    Parameters
-    ----------
-    items : iterable of str or path-like
-        Files; patterns such as ``"night/*.fits"``; folders, whose FITS files are
-        taken; and ``"@list"``, a text file with an item a line.
-    recursive : bool
-        Whether to look into folders of folders.
-
-    Returns
-    -------
-    list of (path, path)
-        Each file once, in order, with a relative path: its name, and for those found
-        in folders of a folder the way there.
-
-    Raises
-    ------
-    ValueError
-        If a pattern or folder holds no file, or two files would have one output.
-    FileNotFoundError
-        If a list is not there.
-    """
-    found: dict[Path, Path] = {}
-    for item in items:
-        text = os.fspath(item)
-        path = Path(text)
-        if text.startswith("@") and not path.exists():
-            lines = Path(text[1:]).read_text(encoding="utf-8").splitlines()
-            listed = [line.strip() for line in lines if line.strip()]
-            found |= dict(find_files(listed, recursive=recursive))
-        elif path.is_dir():
-            inside = path.rglob("*") if recursive else path.glob("*")
-            names = [p for p in sorted(inside) if p.name.lower().endswith(SUFFIXES)]
-            names = [p for p in names if p.is_file() and not p.name.startswith(".")]
-            if not names:
-                raise ValueError(f"folder {text} holds no FITS file")
-            found |= {p: p.relative_to(path) for p in names}
-        elif glob.has_magic(text) and not path.exists():
-            names = sorted(glob.glob(text, recursive=recursive))
-            if not names:
-                raise ValueError(f"pattern {text!r} matches no file")
-            found |= {Path(name): Path(Path(name).name) for name in names}
-        else:
-            found[path] = Path(path.name)
-    places = list(found.values())
-    if len(set(places)) < len(places):
-        twice = next(place for place in places if places.count(place) > 1)
-        raise ValueError(f"two inputs would both be written to {twice}")
-    return list(found.items())
 
 
 def clean_files(
@@ -89,6 +38,7 @@ def clean_files(
     resume: bool = False,
     workers: int | None = None,
     scheduler=None,
+    progress: bool = False,
     report: Callable[[dict], None] | None = None,
     **options,
 ) -> Table:
@@ -101,26 +51,30 @@ def clean_files(
         which all files are taken; or a mapping from files to their places in the
         folder for results.
     output : str or path-like
-        Folder for the results; it is made if it is not there.
+        Folder for the results; it is made if it is not there. Where it lies in a folder
+        of inputs, what it holds is not taken for input.
     recursive : bool
         Whether to look into folders of folders.
     overwrite : bool
-        Whether results may replace files.
+        Whether results may replace files; an input is never replaced.
     resume : bool
         Leave out results that are there and were made from the same input with the
-        same model, options and version; do others again.
+        same models, options and version; do others again. A file that is no result of
+        this package stays, and its row is "failed".
     workers : int, optional
         Files at work at a time; by default one more than torch has threads, or two
         more if none has over 16 MB.
     scheduler : str or `distributed.Client`, optional
         Address of a Dask scheduler, or a client: its workers do the work, and see the
         same file system. Needs the extra ``dask``.
+    progress : bool
+        Show a progress bar.
     report : callable, optional
         Takes the row of each file as a dictionary, as soon as it is done.
     **options
         Fields of `Options`: ``model``, ``gain``, ``inpaint`` and so on, as for
-        `~deepcr_ccd.cosmicray_deepcr`; ``unit``, ``bad_bits``, ``dq_bit`` and
-        ``masks_only``, as for the ``deepcr-ccd clean`` command.
+        `~deepcr_ccd.cosmicray_deepcr`; ``unit``, ``bad_bits``, ``dq_bit``,
+        ``masks_only`` and ``probability``, as for the ``deepcr-ccd`` command.
 
     Returns
     -------
@@ -132,7 +86,8 @@ def clean_files(
     Raises
     ------
     TypeError, ValueError, FileNotFoundError, ImportError
-        If files, options or model are not what is allowed: before any work is done.
+        If files, options or model are not what is allowed, or an output is an input:
+        before any work is done.
     FileExistsError
         If a result is there and must not be replaced: likewise.
     """
@@ -140,28 +95,35 @@ def clean_files(
         chosen = Options(**options)
     except TypeError as error:
         raise TypeError(f"clean_files: {error}") from None
-    if workers is not None and (int(workers) != workers or workers < 1):
-        raise ValueError(f"workers={workers!r} must be a number of at least 1")
+    if workers is not None:
+        number = isinstance(workers, int | float) and not isinstance(workers, bool)
+        if not number or workers % 1 != 0 or workers < 1:
+            raise ValueError(f"workers={workers!r} must be a number of at least 1")
+        workers = int(workers)
+    model = chosen.load_model()
+    chosen.check(model)
     jobs = _plan(files, Path(output), recursive)
     if not (overwrite or resume):
         for job in jobs:
-            if job.output.exists():
-                raise FileExistsError(f"{job.output} exists; --overwrite replaces it")
-    model = chosen.load_model()
-    for job in jobs:
-        job.output.parent.mkdir(parents=True, exist_ok=True)
+            if job.standing is not None:
+                raise FileExistsError(
+                    f"{job.output} exists; overwrite=True replaces it"
+                )
+    for folder in dict.fromkeys((Path(output), *(job.output.parent for job in jobs))):
+        _make_folder(folder)
     remove_stale(job.output for job in jobs)
-    replace = overwrite or resume
+    how = {"resume": resume, "replace": overwrite}
     if scheduler is not None:
-        rows = run_jobs(jobs, chosen, scheduler, resume=resume, replace=replace)
+        rows = run_jobs(jobs, chosen, scheduler, **how)
     else:
         number = workers or max(1, min(_most_workers(jobs), len(jobs)))
-        rows = _run_here(jobs, chosen, model, number, resume, replace)
+        rows = _run_here(jobs, chosen, model, number, how)
     done = {}
-    for row in rows:
-        done[row["file"]] = row
-        if report is not None:
-            report(row)
+    with contextlib.closing(rows):
+        for row in track(rows, "clean_files", progress, len(jobs)):
+            done[row["file"]] = row
+            if report is not None:
+                report(row)
     if scheduler is not None:
         # What workers that were lost left behind.
         remove_stale(job.output for job in jobs)
@@ -181,8 +143,18 @@ def _plan(files, output: Path, recursive: bool) -> list[Job]:
     if isinstance(files, Mapping):
         pairs = [(Path(path), Path(place)) for path, place in files.items()]
     else:
-        pairs = find_files(files, recursive=recursive)
-    return [Job(path, output / place) for path, place in pairs]
+        pairs = find_files(files, recursive=recursive, output=output)
+    pairs = [(path, output / place) for path, place in pairs]
+    check_outputs(pairs)
+    return [Job(path, place, state_of(place)) for path, place in pairs]
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"output={str(folder)!r} is a file, and no folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"output={str(folder)!r}: no right to write there")
 
 
 def _most_workers(jobs: Sequence[Job]) -> int:
@@ -192,12 +164,7 @@ def _most_workers(jobs: Sequence[Job]) -> int:
 
 
 def _run_here(
-    jobs: Sequence[Job],
-    options: Options,
-    model: Model,
-    workers: int,
-    resume: bool,
-    replace: bool,
+    jobs: Sequence[Job], options: Options, model: Model, workers: int, how: dict
 ) -> Iterator[dict]:
     """Run jobs on threads of this process; yield rows as they come."""
     before = torch.get_num_threads()
@@ -205,8 +172,11 @@ def _run_here(
     pool = ThreadPoolExecutor(
         workers, initializer=torch.set_num_threads, initargs=(share,)
     )
+    stop = threading.Event()
     try:
-        with pool, recorded_warnings():
+        with recorded_warnings(), pool, contextlib.ExitStack() as ending:
+            # Whatever ends it, nothing more is begun, nor written.
+            ending.callback(stop.set)
             waiting = set()
             left = iter(jobs)
             while True:
@@ -214,7 +184,7 @@ def _run_here(
                 # takes effect at once.
                 for job in left:
                     waiting.add(
-                        pool.submit(run_job, job, options, model, resume, replace)
+                        pool.submit(run_job, job, options, model, stop=stop, **how)
                     )
                     if len(waiting) >= workers:
                         break

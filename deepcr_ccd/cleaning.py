@@ -15,7 +15,7 @@ from .keywords import HISTORY_LENGTH, record
 from .model import Model
 from .noise import resolve_gain, resolve_satlevel
 
-__all__ = ["Found", "Plan", "find", "make_plan"]
+__all__ = ["Found", "Plan", "check_grow", "find", "make_plan"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +62,23 @@ class Found(NamedTuple):
         return keywords, history[:HISTORY_LENGTH]
 
 
+def check_grow(grow: float) -> None:
+    """Check the radius by which the mask is grown.
+
+    Parameters
+    ----------
+    grow : float
+        In px.
+
+    Raises
+    ------
+    ValueError
+        If it is no number >= 0.
+    """
+    if not np.isscalar(grow) or isinstance(grow, str) or not 0 <= grow < np.inf:
+        raise ValueError(f"grow={grow!r} must be a radius >= 0 in px")
+
+
 def make_plan(
     frame: Frame,
     model: Model,
@@ -96,8 +113,7 @@ def make_plan(
         As `~deepcr_ccd.cosmicray_deepcr`.
     """
     threshold = detection.check_threshold(threshold, model, target_fpr)
-    if not np.isscalar(grow) or isinstance(grow, str) or not 0 <= grow < np.inf:
-        raise ValueError(f"grow={grow!r} must be a radius >= 0 in px")
+    check_grow(grow)
     gain = resolve_gain(gain, frame.header)
     return Plan(
         model,

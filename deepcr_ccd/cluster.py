@@ -13,8 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from .chunks import one_thread
-from .jobs import Job, Options, blank_row, failure, file_size, run_job
+from .jobs import Job, blank_row, failure, file_size, run_job
 from .model import Model
+from .options import Options
+from .recording import recorded_warnings
 
 __all__ = ["run_jobs"]
 
@@ -159,5 +161,5 @@ def _run_on_worker(
         with one_thread(threads):
             return run_job(job, options, model, turn=turn, **how)
 
-    with ThreadPoolExecutor(2) as pool:
+    with recorded_warnings(), ThreadPoolExecutor(2) as pool:
         return list(pool.map(run, jobs))

@@ -12,7 +12,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from .devices import choose_tiles, tile_threads
 from .tiling import map_tiles, plan_tiles
 
-__all__ = ["run_over_tiles"]
+__all__ = ["check_tile_size", "run_over_tiles"]
 
 #: Tiles are not made smaller than this, in px.
 SMALLEST = 32
@@ -75,7 +75,7 @@ def run_over_tiles(
     if tile_size is None:
         size = choose_tiles(device, network.radius, wanted, engine)
     else:
-        size = (_check(tile_size),) * 2
+        size = (check_tile_size(tile_size),) * 2
     while True:
         tiles = plan_tiles(
             shape,
@@ -109,8 +109,21 @@ def run_over_tiles(
                 torch.cuda.empty_cache()
 
 
-def _check(tile_size: int) -> int:
-    if isinstance(tile_size, bool) or int(tile_size) != tile_size:
+def check_tile_size(tile_size: int) -> int:
+    """Return the width of a tile, if it is one.
+
+    Parameters
+    ----------
+    tile_size : int
+        In px.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a whole number, or less than one.
+    """
+    number = isinstance(tile_size, int | float | np.number)
+    if not number or isinstance(tile_size, bool) or tile_size % 1 != 0:
         raise TypeError(f"tile_size={tile_size!r} must be a whole number of px")
     if tile_size < 1:
         raise ValueError(f"tile_size={tile_size!r} must be at least 1 px")

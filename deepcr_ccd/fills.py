@@ -14,7 +14,7 @@ from .plane import Plane
 from .windows import good_pixels
 from .zoo import load_model
 
-__all__ = ["METHODS", "Fill", "choose_fill", "fill_frame"]
+__all__ = ["METHODS", "Fill", "choose_fill", "fill_frame", "load_fill"]
 
 #: What a user may ask for.
 METHODS = ("auto", *FILLS, "network")
@@ -73,26 +73,55 @@ def choose_fill(
     network = None
     if model is not None and model.card.task == "inpaint":
         network = model
-    elif model is not None and model.card.fill:
-        try:
-            network = load_model(
-                model.card.fill,
-                device=model.device,
-                task="inpaint",
-                precision=None if model.precision == "int8" else model.precision,
-            )
-        except ImportError:
-            if method == "network":
-                raise
+    elif model is not None:
+        network = load_fill(model, method, parameter)
     if method == "auto" and (network is None or not network.card.covers(frame.header)):
         return Fill("median")
     if network is None:
         raise ValueError(
-            f"{parameter}='network' needs an inpainting network, and "
-            + ("there is no model" if model is None else f"{model!r} names none")
+            f"{parameter}='network' needs an inpainting network, and there is no model"
         )
     factor, _ = unit_factor(frame.unit, network.card.unit, gain, network.card.name)
     return Fill("network", network, factor)
+
+
+def load_fill(model: Model, method: str, parameter: str = "inpaint") -> Model | None:
+    """Load the inpainting network that a mask model names.
+
+    Parameters
+    ----------
+    model : Model
+        For task "mask".
+    method : {"auto", "network"}
+        With "auto", None is returned where there is none.
+    parameter : str
+        Name of the argument, for messages.
+
+    Raises
+    ------
+    ValueError
+        If the model names none.
+    ImportError
+        If it needs a package that is not installed.
+    """
+    if not model.card.fill:
+        if method == "auto":
+            return None
+        raise ValueError(
+            f"{parameter}='network' needs an inpainting network, and {model!r} names "
+            "none"
+        )
+    try:
+        return load_model(
+            model.card.fill,
+            device=model.device,
+            task="inpaint",
+            precision=None if model.precision == "int8" else model.precision,
+        )
+    except ImportError:
+        if method == "network":
+            raise
+        return None
 
 
 def fill_frame(

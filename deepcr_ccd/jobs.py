@@ -8,87 +8,54 @@ import hashlib
 import json
 import logging
 import math
-import os
 import threading
 import time
-import warnings
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from astropy import units as u
 
 from .cleaning import find, make_plan
-from .files import DQ_BIT, FitsFile, write_masks
+from .files import FitsFile, write_masks
 from .frame import read_frame, spread_values
 from .images import Cleaned, Image
 from .keywords import version
-from .layout import check_whole, open_fits
 from .model import Model
+from .options import Options
+from .outputs import DIGEST, finished_headers, is_result, state_of
+from .recording import record
 from .rewriting import PIECE
-from .zoo import DEFAULT_MODEL, load_model
+from .spool import open_regular
 
-__all__ = [
-    "Job",
-    "Options",
-    "blank_row",
-    "failure",
-    "file_size",
-    "recorded_warnings",
-    "run_job",
-]
+__all__ = ["Interrupted", "Job", "blank_row", "failure", "file_size", "run_job"]
 
 logger = logging.getLogger(__name__)
 
-#: Header keyword by which a second run knows the work of a first one.
-DIGEST = "CRDIGEST"
+
+class Interrupted(Exception):
+    """The batch was ended while a file was worked on."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What to do with each file; the fields are options of the ``clean`` command."""
+#: Errors whose messages can stand alone.
+PLAIN = (OSError, ValueError, TypeError, ImportError, MemoryError, Interrupted)
 
-    model: str | os.PathLike | Model = DEFAULT_MODEL
-    gain: float | str | None = None
-    readnoise: float | str | None = None
-    threshold: float | None = None
-    target_fpr: float | None = None
-    grow: float = 0
-    inpaint: str | None = "auto"
-    satlevel: float | str | None = None
-    unit: str | None = None
-    bad_bits: int | None = None
-    dq_bit: int = DQ_BIT
-    device: str | None = None
-    precision: str | None = None
-    engine: str | None = None
-    tile_size: int | None = None
-    masks_only: bool = False
 
-    def load_model(self) -> Model:
-        """Load the model that finds cosmic rays.
-
-        Raises
-        ------
-        ValueError, FileNotFoundError, ImportError
-            As `deepcr_ccd.load_model`.
-        """
-        return load_model(
-            self.model,
-            device=self.device,
-            task="mask",
-            precision=self.precision,
-            engine=self.engine,
-        )
+#: Of what nobody has looked at yet.
+UNKNOWN = (-1, -1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A file to clean, and where the result goes."""
+    """A file to clean, and where the result goes.
+
+    ``standing`` is what `~deepcr_ccd.outputs.state_of` told of the output when the
+    batch was planned; only that is replaced, and nothing which came there later.
+    """
 
     path: Path
     output: Path
+    standing: tuple[int, int] | None = UNKNOWN
 
 
 def file_size(path: Path) -> float:
@@ -103,36 +70,6 @@ def file_size(path: Path) -> float:
         return path.stat().st_size
     except OSError:
         return math.inf
-
-
-class _Recorder(threading.local):
-    """Warnings of the file that this thread is at work on."""
-
-    def __init__(self):
-        self.messages: list[str] = []
-
-
-_RECORDER = _Recorder()
-
-
-@contextlib.contextmanager
-def recorded_warnings() -> Iterator[None]:
-    """Keep warnings with the file they are about, on whatever thread it is.
-
-    Yields
-    ------
-    None
-        While it is in force, `run_job` puts warnings into its row.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.simplefilter("ignore", DeprecationWarning)
-
-        def record(message, *_args, **_kwargs) -> None:
-            _RECORDER.messages.append(" ".join(str(message).split()))
-
-        warnings.showwarning = record
-        yield
 
 
 def blank_row(job: Job) -> dict:
@@ -161,6 +98,9 @@ def failure(error: Exception) -> dict:
         The error; its message goes on one line.
     """
     text = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, PLAIN):
+        text = text.removeprefix(type(error).__name__)
+        text = f"{type(error).__name__}{': ' if text else ''}{text}"
     return {"status": "failed", "message": text}
 
 
@@ -171,6 +111,7 @@ def run_job(
     resume: bool = False,
     replace: bool = False,
     turn: contextlib.AbstractContextManager | None = None,
+    stop: threading.Event | None = None,
 ) -> dict:
     """Clean one file, and say what happened.
 
@@ -182,11 +123,16 @@ def run_job(
         What to do with it.
     model : Model, optional
         Loaded as the options say, if not given.
-    resume, replace : bool
-        Whether to leave out results that are complete, and to replace others.
+    resume : bool
+        Whether to leave out results that are complete, and to replace others; not
+        files that are no results.
+    replace : bool
+        Whether to replace any file, but inputs.
     turn : context manager, optional
         Held while it computes, and not while it reads and writes: with a lock, of jobs
         side by side one computes at a time.
+    stop : `threading.Event`, optional
+        Once it is set, nothing more is computed or written.
 
     Returns
     -------
@@ -194,52 +140,107 @@ def run_job(
         A row of `clean_files`. Errors are in it, and not raised.
     """
     start = time.perf_counter()
-    _RECORDER.messages = []
     row = blank_row(job)
-    try:
-        if model is None:
-            model = options.load_model()
-        turn = turn or contextlib.nullcontext()
-        status, results = _clean(job, options, model, resume, replace, turn)
-        row |= {"status": status, "message": "; ".join(_RECORDER.messages)}
-        row["pixels"] = sum(told["CRNPIX"] for told in results)
-        row["objects"] = sum(told["CRNOBJ"] for told in results)
-    except Exception as error:  # noqa: BLE001 - whatever a file does, others go on
-        logger.debug("%s failed", job.path, exc_info=True)
-        row |= failure(error)
+    with record() as messages:
+        try:
+            if model is None:
+                model = options.load_model()
+            work = _Work(job, options, model, stop or threading.Event())
+            told = work.finished() if resume else []
+            row["status"] = "skipped" if told else "done"
+            if not told:
+                work.check_place(resume, replace)
+                told = work.run(turn or contextlib.nullcontext())
+            row["message"] = "; ".join(messages)
+            row["pixels"] = sum(keywords["CRNPIX"] for keywords in told)
+            row["objects"] = sum(keywords["CRNOBJ"] for keywords in told)
+        except Exception as error:  # noqa: BLE001 - whatever a file does, others go on
+            logger.debug("%s failed", job.path, exc_info=True)
+            row |= failure(error)
     row["seconds"] = round(time.perf_counter() - start, 3)
     return row
 
 
-def _clean(
-    job: Job,
-    options: Options,
-    model: Model,
-    resume: bool,
-    replace: bool,
-    turn: contextlib.AbstractContextManager,
-) -> tuple[str, list]:
-    """Clean a file; return a status, and the keywords of each image."""
-    digest = _digest(job.path, options, model)
-    if resume:
-        headers = _finished(job.output, digest)
-        if headers:
-            return "skipped", headers
-    file = FitsFile(
-        job.path, unit=options.unit, bad_bits=options.bad_bits, dq_bit=options.dq_bit
-    )
-    results, counts = [], []
-    for image in file.images:
-        with turn:
-            result = clean_image(image, options, model, file.path)
-        result.cards.append((DIGEST, digest, "digest of input, model and options"))
-        counts.append({key: value for key, value, _ in result.cards})
-        results.append(result)
-    if options.masks_only:
-        write_masks(job.output, file.images, results, overwrite=replace)
-    else:
-        file.write(job.output, results, overwrite=replace)
-    return "done", counts
+class _Work:
+    """The work on one file, and what it was like when that began."""
+
+    def __init__(self, job: Job, options: Options, model: Model, stop: threading.Event):
+        self.job, self.options, self.model, self.stop = job, options, model, stop
+        self.before = state_of(job.path, follow=True)
+        self.standing = job.standing
+        if job.standing == UNKNOWN:
+            self.standing = state_of(job.output)
+        self.digest = _digest(job.path, options, model)
+
+    def finished(self) -> list:
+        """Return headers of the images of a result that is right already."""
+        return finished_headers(self.job.output, self.digest)
+
+    def check_place(self, resume: bool, replace: bool) -> None:
+        """Raise an error if there is a file that must not be replaced."""
+        output = self.job.output
+        self._check_input()
+        if self.standing is None or replace:
+            return
+        if not resume:
+            raise FileExistsError(f"{output} exists; overwrite=True replaces it")
+        if not is_result(output):
+            raise FileExistsError(
+                f"{output} exists and is no result of deepcr_ccd; overwrite=True "
+                "replaces it"
+            )
+
+    def _check_input(self) -> None:
+        path, output = self.job.path, self.job.output
+        if output.exists() and path.exists() and path.samefile(output):
+            raise ValueError(f"output {output} is the input, which is never replaced")
+
+    def check_again(self) -> None:
+        """Raise an error if the files are no longer what they were."""
+        if self.stop.is_set():
+            raise Interrupted
+        if state_of(self.job.path, follow=True) != self.before:
+            raise OSError(f"{self.job.path} changed while it was read")
+        self._check_input()
+        if state_of(self.job.output) != self.standing and not self.finished():
+            raise FileExistsError(
+                f"{self.job.output} came there, or changed, meanwhile"
+            )
+
+    def run(self, turn: contextlib.AbstractContextManager) -> list[dict]:
+        """Clean the file; return the keywords of each image."""
+        try:
+            return self._run(turn)
+        except (OSError, ValueError) as error:
+            if state_of(self.job.path, follow=True) != self.before:
+                raise OSError(f"{self.job.path} changed while it was read") from error
+            raise
+
+    def _run(self, turn: contextlib.AbstractContextManager) -> list[dict]:
+        job, options = self.job, self.options
+        file = FitsFile(
+            job.path,
+            unit=options.unit,
+            bad_bits=options.bad_bits,
+            dq_bit=options.dq_bit,
+        )
+        units = file.count_units(options.masks_only)
+        results, counts = [], []
+        for image in file.images:
+            with turn:
+                if self.stop.is_set():
+                    raise Interrupted
+                result = clean_image(image, options, self.model, file.path)
+            value = f"{self.digest}-{units}"
+            result.cards.append((DIGEST, value, "digest of input, model and options"))
+            counts.append({key: value for key, value, _ in result.cards})
+            results.append(result)
+        how = {"overwrite": self.standing is not None, "check": self.check_again}
+        if options.masks_only:
+            write_masks(job.output, file.images, results, like=job.path, **how)
+        else:
+            file.write(job.output, results, **how)
+        return counts
 
 
 def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cleaned:
@@ -275,7 +276,7 @@ def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cle
         if options.gain is None:
             raise ValueError(
                 f"{where} has no BUNIT, and model {model.card.name!r} works in "
-                f"{model.card.unit}: give --unit electron, or --unit adu and --gain"
+                f"{model.card.unit}: give unit='electron', or unit='adu' and gain="
             )
         ccd.unit = u.adu
     fill = None if options.masks_only else options.inpaint
@@ -322,26 +323,16 @@ def _digest(path: Path, options: Options, model: Model) -> str:
         "version": version(),
         "weights": model.fingerprint,
     }
+    fill = options.load_fill(model)
+    if fill is not None:
+        told["fill"] = [fill.card.to_json(), fill.fingerprint, fill.precision]
     # A changed file is to be noticed, not a forged one: this takes a fifth of the time
     # of a cryptographic digest.
     told["size"], told["sum"] = 0, 0
     piece = memoryview(bytearray(PIECE))
-    with open(path, "rb", buffering=0) as file:
+    with open_regular(path) as file:
         while length := file.readinto(piece):
             told["size"] += length
             told["sum"] = zlib.crc32(piece[:length], told["sum"])
     text = json.dumps(told, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
-
-
-def _finished(output: Path, digest: str) -> list:
-    """Return the headers of a result with this digest; none if there is no such."""
-    if not output.exists():
-        return []
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        with open_fits(output) as hdus:
-            headers = [hdu.header for hdu in hdus if DIGEST in hdu.header]
-            if headers and all(header[DIGEST] == digest for header in headers):
-                check_whole(output)
-                return headers
-    return []

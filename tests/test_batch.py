@@ -102,7 +102,7 @@ def test_resume_leaves_out_what_is_right(night, tmp_path):
     clean_files(night[:2], out)
     before = contents(out)
     stamps = {p.name: p.stat().st_mtime_ns for p in out.iterdir()}
-    with pytest.raises(FileExistsError, match="exists; --overwrite replaces it"):
+    with pytest.raises(FileExistsError, match="exists; overwrite=True replaces it"):
         clean_files(night, out)
     table = clean_files(night, out, resume=True)
     assert table["status"].tolist() == ["skipped", "skipped", "done", "done"]

@@ -11,6 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 
 #: Modules by floor; each may import from floors below its own.
 FLOORS = [
+    {"compression", "headers", "processes", "recording"},
+    {"listing"},
     {"spool"},
     {
         "chunks",
@@ -42,11 +44,13 @@ FLOORS = [
     {"cleaning"},
     {"chunked"},
     {"ccd", "scrappy", "original", "plot"},
+    {"options", "outputs"},
     {"jobs"},
     {"cluster"},
     {"batch"},
     {"demo", "training"},
     {"evaluation"},
+    {"parser"},
     {"cli"},
     {"__init__", "__main__"},
 ]
