@@ -5,168 +5,27 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import logging
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 from . import demo
-from .batch import clean_files, find_files
-from .devices import ALLOWED
-from .engines import ENGINES
-from .files import DQ_BIT
-from .fills import METHODS
-from .jobs import Options
-from .reporting import Reporter, complain, say
-from .zoo import DEFAULT_MODEL, list_models, load_model
+from .batch import clean_files
+from .listing import find_files
+from .options import Options
+from .parser import build_parser, in_words_of_the_command
+from .reporting import Reporter, complain, finish, say
+from .zoo import list_models, load_model
 
 __all__ = ["main"]
 
-
-def number_or_word(text: str) -> float | str:
-    """Return a number if the text is one, else the text, a header keyword.
-
-    Parameters
-    ----------
-    text : str
-        What the user typed.
-    """
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="deepcr-ccd",
-        description="Find and fill cosmic rays in single CCD frames.",
-    )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--debug", action="store_true", default=argparse.SUPPRESS)
-    work = argparse.ArgumentParser(add_help=False, parents=[shared])
-    work.add_argument(
-        "files", nargs="+", metavar="FILE", help="FITS files, patterns, folders, @list"
-    )
-    work.add_argument("-o", "--output", required=True, metavar="DIR", type=Path)
-    work.add_argument("--overwrite", action="store_true", help="replace outputs")
-    work.add_argument(
-        "--resume", action="store_true", help="leave out outputs that are right already"
-    )
-    work.add_argument("--recursive", action="store_true", help="folders of folders too")
-    work.add_argument("--workers", type=int, metavar="N", help="files at a time")
-    work.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster")
-    work.add_argument("--quiet", action="store_true", help="show errors only")
-    work.add_argument(
-        "--json", action="store_true", help="a line of JSON for each file"
-    )
-    work.add_argument("--model", default=DEFAULT_MODEL, help="name or path of a model")
-    work.add_argument("--threshold", type=float, help="probability in [0, 1]")
-    work.add_argument(
-        "--target-fpr", type=float, help="share of clean pixels that may be flagged"
-    )
-    work.add_argument("--grow", type=float, default=0, metavar="PX")
-    work.add_argument(
-        "--gain", type=number_or_word, help="electron/adu, or a header keyword"
-    )
-    work.add_argument(
-        "--readnoise", type=number_or_word, help="electron, or a header keyword"
-    )
-    work.add_argument(
-        "--satlevel", type=number_or_word, help="in the frame's unit, or a keyword"
-    )
-    work.add_argument("--unit", help="unit of images without BUNIT: electron, adu")
-    work.add_argument(
-        "--bad-bits", type=int, metavar="N", help="DQ bits of pixels not to examine"
-    )
-    work.add_argument(
-        "--dq-bit",
-        type=int,
-        default=DQ_BIT,
-        metavar="N",
-        help=f"DQ bit of cosmic rays (default {DQ_BIT})",
-    )
-    work.add_argument("--device", help="cpu, cuda, cuda:N or mps")
-    work.add_argument(
-        "--precision", choices=ALLOWED, help="default auto; int8 needs openvino"
-    )
-    work.add_argument(
-        "--engine",
-        choices=ENGINES,
-        help="default auto: openvino where it is installed and fits, else torch",
-    )
-    work.add_argument("--tile-size", type=int, metavar="PX")
-
-    clean = commands.add_parser(
-        "clean", parents=[work], help="write files with cosmic rays flagged and filled"
-    )
-    clean.add_argument("--inpaint", choices=[*METHODS, "none"], default="auto")
-    clean.set_defaults(run=batch_command, masks_only=False)
-    mask = commands.add_parser("mask", parents=[work], help="write masks only")
-    mask.set_defaults(run=batch_command, masks_only=True, inpaint="none")
-
-    models = commands.add_parser(
-        "models", parents=[shared], help="list models, or describe one"
-    )
-    models.add_argument("name", nargs="?", metavar="NAME")
-    models.set_defaults(run=models_command)
-
-    train = commands.add_parser(
-        "train", parents=[shared], help="train a model on your repeated exposures"
-    )
-    train.add_argument("config", metavar="CONFIG.toml")
-    train.add_argument("--device", help="cpu, cuda, cuda:N or mps")
-    train.set_defaults(run=train_command)
-
-    evaluate = commands.add_parser(
-        "evaluate", parents=[shared], help="compare models where the truth is known"
-    )
-    evaluate.add_argument(
-        "files",
-        nargs="*",
-        metavar="FILE",
-        help="frames with an extension TRUTH, or repeated exposures of one pointing",
-    )
-    evaluate.add_argument(
-        "--simulate", nargs="+", default=[], metavar="KIND", help="scenes, or all"
-    )
-    evaluate.add_argument("--number", type=int, default=8, help="frames of a kind")
-    evaluate.add_argument(
-        "--psf",
-        metavar="FILE",
-        help="point spread function to see scenes through",
-    )
-    evaluate.add_argument(
-        "--models",
-        nargs="+",
-        default=[DEFAULT_MODEL],
-        metavar="MODEL",
-        help="names, paths, published, or cosmic-conn:NAME",
-    )
-    evaluate.add_argument(
-        "--lacosmic", action="store_true", help="add astroscrappy, tuned to the frames"
-    )
-    evaluate.add_argument("-o", "--output", required=True, metavar="DIR", type=Path)
-    evaluate.add_argument("--overwrite", action="store_true", help="replace outputs")
-    evaluate.add_argument("--unit", help="unit of images without BUNIT")
-    for name in ("--gain", "--readnoise", "--satlevel"):
-        evaluate.add_argument(name, type=number_or_word)
-    evaluate.add_argument("--device", help="cpu, cuda, cuda:N or mps")
-    evaluate.set_defaults(run=evaluate_command)
-
-    example = commands.add_parser(
-        "demo", parents=[shared], help="clean an example frame and draw it"
-    )
-    example.add_argument("-o", "--output", type=Path, default=Path("deepcr_ccd_demo"))
-    example.add_argument("--overwrite", action="store_true", help="replace outputs")
-    example.set_defaults(run=demo_command)
-    return parser
+#: Errors whose messages can stand alone.
+EXPECTED = (OSError, ValueError, TypeError, ImportError)
 
 
 def batch_command(options: argparse.Namespace) -> int:
@@ -183,8 +42,15 @@ def batch_command(options: argparse.Namespace) -> int:
         1 if a file failed.
     """
     fields = {field.name for field in dataclasses.fields(Options)}
-    files = dict(find_files(options.files, recursive=options.recursive))
-    reporter = Reporter(len(files), quiet=options.quiet, as_json=options.json)
+    files = dict(
+        find_files(options.files, recursive=options.recursive, output=options.output)
+    )
+    reporter = Reporter(
+        len(files),
+        quiet=options.quiet,
+        as_json=options.json,
+        reword=_rewording(options),
+    )
     try:
         clean_files(
             files,
@@ -296,6 +162,44 @@ def _logging(debug: bool) -> Iterator[None]:
         logger.setLevel(level)
 
 
+def _rewording(options: argparse.Namespace) -> Callable[..., str]:
+    """Return what makes a message of a Python function one of the command."""
+    return functools.partial(in_words_of_the_command, options=vars(options))
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Have signals that end the process clean up on the way."""
+
+    def end(number: int, _frame) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = ("SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    # One that is ignored, as by nohup, stays so.
+    numbers = [n for n in numbers if signal.getsignal(n) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+COMMANDS = {
+    "clean": batch_command,
+    "mask": batch_command,
+    "models": models_command,
+    "train": train_command,
+    "evaluate": evaluate_command,
+    "demo": demo_command,
+}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
@@ -307,16 +211,28 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 if all went well, 1 after an error.
+        Exit status: 0 if all went well, 1 after an error, 130 after Ctrl-C.
     """
-    options = build_parser().parse_args(arguments)
-    with warnings.catch_warnings(), _logging(options.debug):
-        warnings.simplefilter("default")
-        warnings.showwarning = lambda message, *_, **__: complain("warning", message)
-        try:
-            return options.run(options) or 0
-        except (OSError, ValueError, TypeError, ImportError) as error:
-            if options.debug:
-                traceback.print_exc()
-            complain("error", str(error).strip() or type(error).__name__)
-            return 1
+    try:
+        options = build_parser().parse_args(arguments)
+        reword = _rewording(options)
+        with warnings.catch_warnings(), _logging(options.debug), _ended_by_signals():
+            warnings.simplefilter("default")
+            warnings.showwarning = lambda message, *_, **__: complain(
+                "warning", reword(str(message))
+            )
+            try:
+                return COMMANDS[options.command](options) or 0
+            except KeyboardInterrupt:
+                complain("error", "interrupted")
+                return 130
+            except Exception as error:  # noqa: BLE001 - one line, whatever it is
+                if options.debug:
+                    traceback.print_exc()
+                text = str(error).strip()
+                if not text or not isinstance(error, EXPECTED):
+                    text = f"{type(error).__name__}: {text}".removesuffix(": ")
+                complain("error", reword(text))
+                return 1
+    finally:
+        finish()

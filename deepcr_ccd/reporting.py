@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import sys
+from collections.abc import Callable
+from typing import TextIO
 
-__all__ = ["Reporter", "complain", "say"]
+__all__ = ["Reporter", "complain", "finish", "say"]
 
 
 def say(line: str = "") -> None:
@@ -17,8 +21,7 @@ def say(line: str = "") -> None:
     line : str
         The line.
     """
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    _write(sys.stdout, line + "\n")
 
 
 def complain(kind: str, message) -> None:
@@ -31,7 +34,39 @@ def complain(kind: str, message) -> None:
     message : object
         What it says.
     """
-    sys.stderr.write(f"deepcr-ccd: {kind}: {' '.join(str(message).split())}\n")
+    _write(sys.stderr, f"deepcr-ccd: {kind}: {' '.join(str(message).split())}\n")
+
+
+def finish() -> None:
+    """Write what is still to be written, if anybody reads it."""
+    for stream in (sys.stdout, sys.stderr):
+        _write(stream, "")
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    """Write text; what a terminal cannot show is escaped, and who left is no error."""
+    if stream is None:
+        return
+    try:
+        try:
+            stream.write(text)
+        except UnicodeEncodeError:
+            encoding = stream.encoding or "ascii"
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        _silence(stream)
+    except OSError:
+        _silence(stream)
+        raise
+
+
+def _silence(stream: TextIO) -> None:
+    """Write no more, so that Python does not fail with it when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 class Reporter:
@@ -43,14 +78,25 @@ class Reporter:
         Number of files.
     quiet, as_json : bool
         Whether to show errors only, or a line of JSON for each file.
+    reword : callable, optional
+        Takes a message, and ``names=`` of files that stay as they are in it; returns
+        what to say.
     """
 
-    def __init__(self, total: int, *, quiet: bool = False, as_json: bool = False):
+    def __init__(
+        self,
+        total: int,
+        *,
+        quiet: bool = False,
+        as_json: bool = False,
+        reword: Callable[..., str] = lambda text, **_: text,
+    ):
+        self.reword = reword
         self.quiet = quiet
         self.as_json = as_json
         self.failed = 0
         self.bar = None
-        plain = quiet or as_json or not sys.stderr.isatty()
+        plain = quiet or as_json or sys.stderr is None or not sys.stderr.isatty()
         if total > 1 and not plain:
             with contextlib.suppress(ImportError):
                 from tqdm import tqdm
@@ -69,9 +115,9 @@ class Reporter:
             self.bar.update()
         if row["status"] == "failed":
             self.failed += 1
-            complain("error", row["message"])
+            complain("error", self._message(row))
         elif row["message"] and not self.quiet:
-            complain("warning", row["message"])
+            complain("warning", self._message(row))
         if self.as_json:
             say(json.dumps(row))
         elif not self.quiet and self.bar is None and row["status"] != "failed":
@@ -79,6 +125,13 @@ class Reporter:
                 f"{row['output']}: {row['objects']} cosmic rays, {row['pixels']} px, "
                 + ("skipped" if row["status"] == "skipped" else f"{row['seconds']} s")
             )
+
+    def _message(self, row: dict) -> str:
+        """Return what a row says, with its file."""
+        names = sorted({row["file"], row["output"]}, key=len, reverse=True)
+        text = self.reword(row["message"], names=names)
+        named = rf"(?<![\w./-]){re.escape(row['file'])}(?![\w/-])"
+        return text if re.search(named, text) else f"{row['file']}: {text}"
 
     def close(self) -> None:
         """End the progress bar."""

@@ -115,12 +115,17 @@ def evaluate(
     kinds = list(KINDS) if list(simulate) == ["all"] else list(simulate)
     if not files and not kinds:
         raise ValueError("nothing to judge on: give files, or kinds to simulate")
+    for kind in kinds:
+        if kind not in KINDS:
+            raise ValueError(
+                f"simulate={kind!r} is unknown; allowed are all, {', '.join(KINDS)}"
+            )
     if number < 1:
         raise ValueError(f"number={number!r} must be at least 1")
     folder = Path(output)
     for name in OUTPUTS:
         if (folder / name).exists() and not overwrite:
-            raise FileExistsError(f"{folder / name} exists; --overwrite replaces it")
+            raise FileExistsError(f"{folder / name} exists; overwrite=True replaces it")
     methods = load_methods(models, device)
     frames = {kind: simulate_frames(kind, number, psf=psf) for kind in kinds}
     if files:

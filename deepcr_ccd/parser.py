@@ -1,0 +1,244 @@
+"""The words of the ``deepcr-ccd`` command: its options, and what they are called."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from .devices import ALLOWED
+from .engines import ENGINES
+from .files import DQ_BIT
+from .fills import METHODS
+from .keywords import version
+from .zoo import DEFAULT_MODEL
+
+__all__ = ["build_parser", "in_words_of_the_command"]
+
+#: What a parser returns besides options.
+NO_OPTIONS = {"command", "run", "files", "config", "name", "masks_only"}
+
+
+def number_or_word(text: str) -> float | str:
+    """Return a number if the text is one, else the text, a header keyword.
+
+    Parameters
+    ----------
+    text : str
+        What the user typed.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="deepcr-ccd",
+        description="Find and fill cosmic rays in single CCD frames.",
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"deepcr-ccd {version()}",
+        help="show the version and exit",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--debug",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="show tracebacks",
+    )
+    work = _work_parser(shared)
+
+    clean = commands.add_parser(
+        "clean", parents=[work], help="write files with cosmic rays flagged and filled"
+    )
+    clean.add_argument(
+        "--inpaint",
+        choices=[*METHODS, "none"],
+        default="auto",
+        help="how to fill flagged pixels (default auto)",
+    )
+    clean.set_defaults(masks_only=False)
+    mask = commands.add_parser("mask", parents=[work], help="write masks only")
+    mask.add_argument(
+        "--probability",
+        action="store_true",
+        help="write the probability of each pixel too, as an extension CRPROB",
+    )
+    mask.set_defaults(masks_only=True, inpaint="none")
+
+    models = commands.add_parser(
+        "models", parents=[shared], help="list models, or describe one"
+    )
+    models.add_argument("name", nargs="?", metavar="NAME", help="the one to describe")
+
+    train = commands.add_parser(
+        "train", parents=[shared], help="train a model on your repeated exposures"
+    )
+    train.add_argument(
+        "config", metavar="CONFIG.toml", help="what to train, and on what"
+    )
+    train.add_argument("--device", help="cpu, cuda, cuda:N or mps")
+
+    _add_evaluate(commands, shared)
+    example = commands.add_parser(
+        "demo", parents=[shared], help="clean an example frame and draw it"
+    )
+    example.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("deepcr_ccd_demo"),
+        metavar="DIR",
+        help="folder for the results (default deepcr_ccd_demo)",
+    )
+    example.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files that are no results of an earlier demo",
+    )
+    return parser
+
+
+def _work_parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Return the parser of what ``clean`` and ``mask`` have in common."""
+    work = argparse.ArgumentParser(add_help=False, parents=[shared])
+    add = work.add_argument
+    add("files", nargs="+", metavar="FILE", help="FITS files, patterns, folders, @list")
+    _add_output(work)
+    add(
+        "--resume", action="store_true", help="leave out outputs that are right already"
+    )
+    add("--recursive", action="store_true", help="look into folders of folders too")
+    add("--workers", type=int, metavar="N", help="files at a time")
+    add("--scheduler", metavar="ADDRESS", help="of a Dask cluster that does the work")
+    add("--quiet", action="store_true", help="show errors only")
+    add("--json", action="store_true", help="print a line of JSON for each file")
+    add("--model", default=DEFAULT_MODEL, help="name or path of a model")
+    add("--threshold", type=float, metavar="P", help="probability in [0, 1]")
+    add(
+        "--target-fpr",
+        type=float,
+        metavar="SHARE",
+        help="share of clean pixels that may be flagged, in place of a threshold",
+    )
+    add(
+        "--grow", type=float, default=0, metavar="PX", help="radius to grow the mask by"
+    )
+    _add_detector(work)
+    add("--unit", help="unit of images without BUNIT: electron, adu")
+    add("--bad-bits", type=int, metavar="N", help="DQ bits of pixels not to examine")
+    add(
+        "--dq-bit",
+        type=int,
+        default=DQ_BIT,
+        metavar="N",
+        help=f"DQ bit of cosmic rays (default {DQ_BIT})",
+    )
+    add("--device", help="cpu, cuda, cuda:N or mps")
+    add("--precision", choices=ALLOWED, help="default auto; int8 needs openvino")
+    add(
+        "--engine",
+        choices=ENGINES,
+        help="default auto: openvino where it is installed and fits, else torch",
+    )
+    add("--tile-size", type=int, metavar="PX", help="width of the tiles worked on")
+    return work
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="DIR",
+        type=Path,
+        help="folder for the results",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs")
+
+
+def _add_detector(parser: argparse.ArgumentParser) -> None:
+    for name, what in (
+        ("--gain", "electron/adu, or a header keyword"),
+        ("--readnoise", "electron, or a header keyword"),
+        ("--satlevel", "saturation level in the frame's unit, or a header keyword"),
+    ):
+        parser.add_argument(name, type=number_or_word, metavar="VALUE", help=what)
+
+
+def _add_evaluate(commands, shared: argparse.ArgumentParser) -> None:
+    """Add the command ``evaluate``."""
+    evaluate = commands.add_parser(
+        "evaluate", parents=[shared], help="compare models where the truth is known"
+    )
+    add = evaluate.add_argument
+    add(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="frames with an extension TRUTH, or repeated exposures of one pointing",
+    )
+    add("--simulate", nargs="+", default=[], metavar="KIND", help="scenes, or all")
+    add("--number", type=int, default=8, metavar="N", help="frames of a kind")
+    add("--psf", metavar="FILE", help="point spread function to see scenes through")
+    add(
+        "--models",
+        nargs="+",
+        default=[DEFAULT_MODEL],
+        metavar="MODEL",
+        help="names, paths, published, or cosmic-conn:NAME",
+    )
+    add("--lacosmic", action="store_true", help="add astroscrappy, tuned to the frames")
+    _add_output(evaluate)
+    add("--unit", help="unit of images without BUNIT")
+    _add_detector(evaluate)
+    add("--device", help="cpu, cuda, cuda:N or mps")
+
+
+def in_words_of_the_command(
+    text: str, options: Iterable[str], names: Iterable[str] = ()
+) -> str:
+    """Return a message with options in place of the arguments of Python functions.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``"give threshold= or target_fpr=, not both"``.
+    options : iterable of str
+        What the parser calls them: the names of the arguments.
+    names : iterable of str
+        File names, which stay as they are.
+
+    Examples
+    --------
+    >>> in_words_of_the_command("give threshold= or target_fpr=, not both",
+    ...                         ["threshold", "target_fpr"])
+    'give --threshold or --target-fpr, not both'
+    """
+    known = "|".join(sorted(set(options) - NO_OPTIONS))
+    if not known or text.startswith("card of "):
+        return text
+    pattern = rf"(?<![\w./-])({known})=(True\b|'[^']*'|[^\s,;:()]*)"
+    kept = "|".join(re.escape(name) for name in names if name)
+    parts = re.split(f"({kept})", text) if kept else [text]
+    # Every other part is a name.
+    parts[::2] = [re.sub(pattern, _as_option, part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _as_option(found: re.Match) -> str:
+    name, value = found.groups()
+    option = f"--{name.replace('_', '-')}"
+    if value in ("", "True"):
+        return option
+    plain = value.strip("'")
+    return f"{option} {value if ' ' in plain or not plain else plain}"
