@@ -136,9 +136,7 @@ def _data_size(cards: fits.Header, where: str) -> int:
     """Return the bytes of a unit's data, without padding."""
     axes = _whole(cards, "NAXIS", where, 0, MOST_AXES)
     lengths = [_whole(cards, f"NAXIS{i + 1}", where, 0, LONGEST) for i in range(axes)]
-    bits = _whole(cards, "BITPIX", where, min(BITPIX), max(BITPIX))
-    if bits not in BITPIX:
-        raise OSError(f"is damaged: {where} has BITPIX={bits}")
+    bits = _bits(cards, "BITPIX", where)
     parameters = _whole(cards, "PCOUNT", where, 0, LONGEST, 0)
     groups = _whole(cards, "GCOUNT", where, 0, LONGEST, 1)
     _whole(cards, "TFIELDS", where, 0, MOST_AXES, 0)
@@ -155,7 +153,7 @@ def _check_packed(cards: fits.Header, where: str, size: int) -> None:
         return
     axes = _whole(cards, "ZNAXIS", where, 0, MOST_AXES)
     lengths = [_whole(cards, f"ZNAXIS{i + 1}", where, 0, LONGEST) for i in range(axes)]
-    bits = _whole(cards, "ZBITPIX", where, min(BITPIX), max(BITPIX))
+    bits = _bits(cards, "ZBITPIX", where)
     for i in range(axes):
         _whole(cards, f"ZTILE{i + 1}", where, 1, LONGEST, 1)
     length = abs(bits) // 8 * math.prod(lengths)
@@ -163,6 +161,13 @@ def _check_packed(cards: fits.Header, where: str, size: int) -> None:
         raise OSError(
             f"is damaged: {where} would be {length} bytes, and the file has {size}"
         )
+
+
+def _bits(cards: fits.Header, key: str, where: str) -> int:
+    bits = _whole(cards, key, where, min(BITPIX), max(BITPIX))
+    if bits not in BITPIX:
+        raise OSError(f"is damaged: {where} has {key}={bits}")
+    return bits
 
 
 def _whole(
