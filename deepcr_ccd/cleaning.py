@@ -36,13 +36,15 @@ class Found(NamedTuple):
 
     ``crmask`` is bool, of the shape of the frame; ``values`` and ``sigma`` are what
     struck pixels become and their one-sigma, in the order of ``data[crmask]``, or None
-    if they stay; ``skipped`` is the number of pixels that were not examined.
+    if they stay; ``skipped`` is the number of pixels that were not examined;
+    ``probability`` is float32, NaN where they were not, or None if nobody asked for it.
     """
 
     crmask: np.ndarray
     values: np.ndarray | None
     sigma: np.ndarray | None
     skipped: int
+    probability: np.ndarray | None = None
 
     def describe(self, plan: Plan) -> tuple[dict[str, tuple[Any, str]], str]:
         """Return keywords with values and comments, and a line of history.
@@ -126,7 +128,9 @@ def make_plan(
     )
 
 
-def find(frame: Frame, plan: Plan, *, progress: bool = False) -> Found:
+def find(
+    frame: Frame, plan: Plan, *, progress: bool = False, probability: bool = False
+) -> Found:
     """Find the cosmic rays of a frame, and compute what they are filled with.
 
     Parameters
@@ -137,25 +141,31 @@ def find(frame: Frame, plan: Plan, *, progress: bool = False) -> Found:
         From `make_plan`.
     progress : bool
         Show a progress bar.
+    probability : bool
+        Return the probability as well, which takes four bytes a pixel.
 
     Returns
     -------
     Found
     """
     crmasks, fills, sigmas, skipped = [], [], [], 0
+    probabilities = []
     for plane, mask in frame.planes():
         bad = detection.unexamined(plane, mask, plan.satlevel)
-        crmask = detection.find_cosmics(
-            plane,
-            bad,
-            plan.model,
-            plan.threshold,
-            plan.grow,
-            factor=plan.examination.factor,
-            tile_size=plan.tile_size,
-            progress=progress,
+        how = {
+            "factor": plan.examination.factor,
+            "tile_size": plan.tile_size,
+            "progress": progress,
             **plan.examination.facts,
-        )
+        }
+        if probability:
+            seen = detection.examine(plane, bad, plan.model, **how)
+            probabilities.append(seen)
+            crmask = detection.threshold_mask(seen, plan.threshold, plan.grow)
+        else:
+            crmask = detection.find_cosmics(
+                plane, bad, plan.model, plan.threshold, plan.grow, **how
+            )
         crmasks.append(crmask)
         skipped += 0 if bad is None else int(np.count_nonzero(bad))
         if plan.fill.method != "none":
@@ -170,7 +180,8 @@ def find(frame: Frame, plan: Plan, *, progress: bool = False) -> Found:
             fills.append(values)
             sigmas.append(sigma)
     crmask = frame.stack(crmasks)
+    every = frame.stack(probabilities) if probability else None
     if not fills:
-        return Found(crmask, None, None, skipped)
+        return Found(crmask, None, None, skipped, every)
     values = np.concatenate(fills).astype(frame.cleaned_dtype, copy=False)
-    return Found(crmask, values, np.concatenate(sigmas), skipped)
+    return Found(crmask, values, np.concatenate(sigmas), skipped, every)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,15 @@ from astropy.nddata import CCDData
 
 from .atomic import atomic_path
 from .ccd import cosmicray_deepcr
+from .spool import open_regular
 from .zoo import DEFAULT_MODEL, load_model
 
 __all__ = ["example_frame", "run", "simulate"]
+
+#: By these a demo knows files of an earlier one, within so many bytes of a file.
+MARK = "CRDEMO"
+SOFTWARE = "deepcr-ccd demo"
+HEADER = 1 << 16
 
 
 def simulate(
@@ -100,7 +107,7 @@ def run(folder: Path, *, model=DEFAULT_MODEL, overwrite: bool = False) -> Iterat
     model : str or Model
         The model to use.
     overwrite : bool
-        Replace files that are there.
+        Replace files that are there; those of an earlier demo are replaced anyway.
 
     Yields
     ------
@@ -116,10 +123,11 @@ def run(folder: Path, *, model=DEFAULT_MODEL, overwrite: bool = False) -> Iterat
     """
     ccd, name, origin = example_frame()
     fits_path, png_path = folder / f"{name}_clean.fits", folder / f"{name}.png"
-    if not overwrite:
-        for path in (fits_path, png_path):
-            if path.exists():
-                raise FileExistsError(f"{path} exists; --overwrite replaces it")
+    for path in (fits_path, png_path):
+        if os.path.lexists(path) and not overwrite and not _is_of_a_demo(path):
+            raise FileExistsError(
+                f"{path} exists and is not of a demo; overwrite=True replaces it"
+            )
     ny, nx = ccd.shape
     yield f"frame: {name}, {ny} x {nx} px, {origin}"
     start = time.perf_counter()
@@ -135,16 +143,27 @@ def run(folder: Path, *, model=DEFAULT_MODEL, overwrite: bool = False) -> Iterat
         f"filled by {header['CRFILL']}, in {done - loaded:.2f} s"
     )
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(fits_path, overwrite=overwrite) as partial:
+    header[MARK] = (True, "made by deepcr-ccd demo")
+    with atomic_path(fits_path, overwrite=True) as partial:
         cleaned.write(partial, format="fits", overwrite=True)
     yield f"wrote: {fits_path}"
     try:
-        yield _draw(ccd, cleaned, png_path, overwrite)
+        yield _draw(ccd, cleaned, png_path)
     except ImportError:
         yield 'no picture: it needs matplotlib, pip install "deepcr_ccd[plot]"'
 
 
-def _draw(ccd: CCDData, cleaned: CCDData, path: Path, overwrite: bool) -> str:
+def _is_of_a_demo(path: Path) -> bool:
+    """Tell whether a file was written here, by a word in its header."""
+    try:
+        with open_regular(path) as file:
+            begin = file.read(HEADER)
+    except OSError:
+        return False
+    return f"{MARK:8}=".encode() in begin or f"Software\0{SOFTWARE}".encode() in begin
+
+
+def _draw(ccd: CCDData, cleaned: CCDData, path: Path) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -154,6 +173,6 @@ def _draw(ccd: CCDData, cleaned: CCDData, path: Path, overwrite: bool) -> str:
     axes = FigureCanvasAgg(figure).figure.subplots(1, 3)
     old = False if ccd.mask is None else ccd.mask
     plot_before_after(ccd, cleaned.mask & ~old, cleaned, axes, unit=str(ccd.unit))
-    with atomic_path(path, overwrite=overwrite) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    with atomic_path(path, overwrite=True) as partial:
+        figure.savefig(partial, format="png", dpi=110, metadata={"Software": SOFTWARE})
     return f"wrote: {path}"

@@ -13,6 +13,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from astropy import units as u
@@ -21,8 +22,9 @@ from astropy.io import fits
 from .atomic import atomic_path
 from .images import Cleaned, Image, full_shape, parse_unit
 from .layout import open_fits, read_layout
-from .rewriting import Change, add_image, rewrite
+from .rewriting import BLOCK, Change, add_image, rewrite
 from .spool import Source
+from .tiling import row_blocks
 
 __all__ = ["FitsFile", "write_masks"]
 
@@ -130,16 +132,16 @@ class FitsFile:
             opened, name, extver, shape, unit, header, index, bad_bits=bits, **places
         )
 
-    def count_units(self, masks_only: bool = False) -> int:
+    def count_units(self, masks_only: bool = False, probability: bool = False) -> int:
         """Return how many header and data units a result has.
 
         Parameters
         ----------
-        masks_only : bool
-            Whether it is one of `write_masks`.
+        masks_only, probability : bool
+            Whether it is one of `write_masks`, with probabilities.
         """
         if masks_only:
-            return 1 + len(self.images)
+            return 1 + len(self.images) * (2 if probability else 1)
         new = [image.dq is None and image.mask is None for image in self.images]
         return len(self._layout) + sum(new)
 
@@ -235,6 +237,9 @@ def write_masks(
 ) -> None:
     """Write a FITS file of masks only, one CRMASK extension an image.
 
+    Behind it comes the probability, as CRPROB, where the result holds it: float32, NaN
+    where a pixel was not examined.
+
     Parameters
     ----------
     path : str or path-like
@@ -266,3 +271,17 @@ def write_masks(
             header = change.apply_header(_mask_header(image, "CRMASK"))
             header["CREXT"] = (image.name, "extension that the mask belongs to")
             add_image(file, header, change)
+            if result.probability is not None:
+                _add_probability(file, image, result.probability)
+
+
+def _add_probability(file: BinaryIO, image: Image, probability: np.ndarray) -> None:
+    """Write the probability of each pixel, where a file ends."""
+    header = fits.ImageHDU(np.broadcast_to(np.float32(0), image.shape)).header
+    header["EXTNAME"], header["EXTVER"] = "CRPROB", image.extver
+    header["CREXT"] = (image.name, "extension that it belongs to")
+    file.write(header.tostring().encode("ascii"))
+    rows = probability.reshape(-1, image.shape[-1])
+    for part in row_blocks(rows.shape):
+        file.write(rows[part].astype(">f4").tobytes())
+    file.write(bytes(-probability.size * 4 % BLOCK))

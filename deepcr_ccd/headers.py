@@ -22,7 +22,7 @@ BLOCK = 2880
 CARD = 80
 #: More blocks of a header, and more header and data units, no file has.
 MOST_BLOCKS = 4000
-MOST_UNITS = 10_000
+MOST_UNITS = 5000
 #: Junk after the last unit, in bytes: astropy reads all of it.
 MOST_JUNK = 1 << 26
 #: What compressed images may take: so many bytes, or so many times those of the file.

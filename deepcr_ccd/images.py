@@ -109,13 +109,15 @@ class Cleaned(NamedTuple):
 
     ``struck`` holds the places of struck pixels, one index array an axis; ``values``
     what they are replaced by; ``errors`` their uncertainties where these changed, or
-    None; ``cards`` keywords with values and comments.
+    None; ``cards`` keywords with values and comments; ``probability`` that of each
+    pixel where it is to be written, or None.
     """
 
     struck: tuple[np.ndarray, ...]
     values: np.ndarray
     errors: np.ndarray | None
     cards: list[tuple]
+    probability: np.ndarray | None = None
 
 
 def full_shape(hdu) -> tuple[int, ...]:

@@ -224,7 +224,7 @@ class _Work:
             bad_bits=options.bad_bits,
             dq_bit=options.dq_bit,
         )
-        units = file.count_units(options.masks_only)
+        units = file.count_units(options.masks_only, options.probability)
         results, counts = [], []
         for image in file.images:
             with turn:
@@ -294,7 +294,7 @@ def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cle
             satlevel=options.satlevel,
             tile_size=options.tile_size,
         )
-        found = find(frame, plan)
+        found = find(frame, plan, probability=options.probability)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
     struck = np.unravel_index(np.flatnonzero(found.crmask), found.crmask.shape)
@@ -302,7 +302,8 @@ def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cle
     cards = [(key, *told) for key, told in keywords.items()]
     cards.append(("HISTORY", history, ""))
     if found.values is None:
-        return Cleaned(struck, frame.data[struck], None, cards)
+        old = frame.data[struck]
+        return Cleaned(struck, old, None, cards, found.probability)
     errors = None
     if ccd.uncertainty is not None:
         before = ccd.uncertainty.array[struck]

@@ -193,9 +193,11 @@ def test_demo(run, tmp_path):
         # The stars are whole.
         assert hdus[0].data[420:445, 425:445].max() > 1000
     assert (out / "a8280271.png").read_bytes()[:4] == b"\x89PNG"
+    assert run("demo", "-o", out)[0] == 0
+    (out / "a8280271.png").write_bytes(b"\x89PNG of somebody else")
     status, _, err = run("demo", "-o", out)
     assert status == 1
-    assert "--overwrite replaces it" in err
+    assert "is not of a demo; --overwrite replaces it" in err
     assert run("demo", "-o", out, "--overwrite")[0] == 0
 
 

@@ -27,5 +27,12 @@ def test_without_ccdproc_and_matplotlib(tmp_path, monkeypatch):
     assert "simulated: install ccdproc for a real frame" in lines[0]
     assert (tmp_path / "new" / "simulated_clean.fits").is_file()
     assert 'pip install "deepcr_ccd[plot]"' in lines[-1]
-    with pytest.raises(FileExistsError, match="exists; --overwrite"):
+    # Its own results are replaced, and nothing else.
+    assert len(list(demo.run(tmp_path / "new"))) == len(lines)
+    result = tmp_path / "new" / "simulated_clean.fits"
+    result.write_text("notes")
+    with pytest.raises(FileExistsError, match="is not of a demo; overwrite=True"):
         list(demo.run(tmp_path / "new"))
+    assert result.read_text() == "notes"
+    list(demo.run(tmp_path / "new", overwrite=True))
+    assert result.read_bytes().startswith(b"SIMPLE")

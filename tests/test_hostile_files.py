@@ -162,9 +162,9 @@ from deepcr_ccd import clean_files
 
 find = jobs.find
 
-def shrink(frame, plan):
+def shrink(*arguments, **how):
     os.truncate(sys.argv[1], 6000)
-    return find(frame, plan)
+    return find(*arguments, **how)
 
 jobs.find = shrink
 table = clean_files(sys.argv[1:-1], sys.argv[-1], workers=1)
