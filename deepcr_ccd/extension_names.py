@@ -54,7 +54,7 @@ OTHERS = frozenset(
     # for the eye
     "PREVIEW THUMBNAIL THUMB "
     # of this package
-    "TRUTH IGNORE CRMASK".split()
+    "TRUTH IGNORE CRMASK CRPROB".split()
 )
 #: Words that may be the name of a frame as well, and are if there is no other.
 WEAK = frozenset("AREA BACK BKG CON EXP SKY STD TIME TRACE WAVE".split())

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import json
+import functools
 import logging
 import math
 import threading
 import time
-import zlib
 from pathlib import Path
 
 import numpy as np
 from astropy import units as u
 
 from .cleaning import find, make_plan
-from .files import FitsFile, write_masks
+from .digest import file_digest
+from .files import FitsFile
 from .frame import read_frame, spread_values
 from .images import Cleaned, Image
-from .keywords import version
+from .mask_extensions import write_masks
 from .model import Model
 from .options import Options
 from .outputs import DIGEST, finished_headers, is_result, state_of
 from .recording import record
-from .rewriting import PIECE
-from .spool import open_regular
 
 __all__ = ["Interrupted", "Job", "blank_row", "failure", "file_size", "run_job"]
 
@@ -83,6 +80,9 @@ def blank_row(job: Job) -> dict:
     return {
         "file": str(job.path),
         "output": str(job.output),
+        "images": 0,
+        "images_total": 0,
+        "images_left": "",
         "pixels": 0,
         "objects": 0,
         "seconds": 0.0,
@@ -152,6 +152,9 @@ def run_job(
                 work.check_place(resume, replace)
                 told = work.run(turn or contextlib.nullcontext())
             row["message"] = "; ".join(messages)
+            row["images"] = len(told)
+            row["images_total"] = len(told) + len(work.file.left)
+            row["images_left"] = "; ".join(work.file.left)
             row["pixels"] = sum(keywords["CRNPIX"] for keywords in told)
             row["objects"] = sum(keywords["CRNOBJ"] for keywords in told)
         except Exception as error:  # noqa: BLE001 - whatever a file does, others go on
@@ -170,7 +173,7 @@ class _Work:
         self.standing = job.standing
         if job.standing == UNKNOWN:
             self.standing = state_of(job.output)
-        self.digest = _digest(job.path, options, model)
+        self.digest = file_digest(job.path, options, model)
 
     def finished(self) -> list:
         """Return headers of the images of a result that is right already."""
@@ -207,6 +210,17 @@ class _Work:
                 f"{self.job.output} came there, or changed, meanwhile"
             )
 
+    @functools.cached_property
+    def file(self) -> FitsFile:
+        """The file, whose images are found."""
+        return FitsFile(
+            self.job.path,
+            unit=self.options.unit,
+            bad_bits=self.options.bad_bits,
+            dq_bit=self.options.dq_bit,
+            ext=self.options.ext,
+        )
+
     def run(self, turn: contextlib.AbstractContextManager) -> list[dict]:
         """Clean the file; return the keywords of each image."""
         try:
@@ -217,13 +231,9 @@ class _Work:
             raise
 
     def _run(self, turn: contextlib.AbstractContextManager) -> list[dict]:
-        job, options = self.job, self.options
-        file = FitsFile(
-            job.path,
-            unit=options.unit,
-            bad_bits=options.bad_bits,
-            dq_bit=options.dq_bit,
-        )
+        job, options, file = self.job, self.options, self.file
+        if not options.masks_only:
+            file.check_flags()
         units = file.count_units(options.masks_only, options.probability)
         results, counts = [], []
         for image in file.images:
@@ -311,29 +321,3 @@ def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cle
         if np.array_equal(errors, before):
             errors = None
     return Cleaned(struck, found.values, errors, cards)
-
-
-def _digest(path: Path, options: Options, model: Model) -> str:
-    """Return what tells results of other inputs, models, options or versions apart."""
-    told = dataclasses.asdict(
-        dataclasses.replace(options, model=model.card.to_json(), device=None)
-    )
-    told |= {
-        "precision": model.precision,
-        "engine": model.engine,
-        "version": version(),
-        "weights": model.fingerprint,
-    }
-    fill = options.load_fill(model)
-    if fill is not None:
-        told["fill"] = [fill.card.to_json(), fill.fingerprint, fill.precision]
-    # A changed file is to be noticed, not a forged one: this takes a fifth of the time
-    # of a cryptographic digest.
-    told["size"], told["sum"] = 0, 0
-    piece = memoryview(bytearray(PIECE))
-    with open_regular(path) as file:
-        while length := file.readinto(piece):
-            told["size"] += length
-            told["sum"] = zlib.crc32(piece[:length], told["sum"])
-    text = json.dumps(told, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from astropy import units as u
@@ -12,11 +13,11 @@ from astropy import units as u
 from .cleaning import check_grow
 from .detection import check_threshold
 from .execution import check_tile_size
-from .files import DQ_BIT
 from .fills import METHODS, load_fill
 from .images import parse_unit
 from .model import Model
 from .noise import number_from, resolve_gain, resolve_readnoise
+from .planes import read_choice
 from .zoo import DEFAULT_MODEL, load_model
 
 __all__ = ["Options"]
@@ -39,13 +40,18 @@ class Options:
     satlevel: float | str | None = None
     unit: str | None = None
     bad_bits: int | None = None
-    dq_bit: int = DQ_BIT
+    dq_bit: int | None = None
+    ext: str | int | Sequence[str | int] | None = None
     device: str | None = None
     precision: str | None = None
     engine: str | None = None
     tile_size: int | None = None
     masks_only: bool = False
     probability: bool = False
+
+    def __post_init__(self):
+        # One form for all ways to say the same, which the digest holds.
+        object.__setattr__(self, "ext", read_choice(self.ext))
 
     def load_model(self) -> Model:
         """Load the model that finds cosmic rays.
@@ -106,7 +112,8 @@ class Options:
         self._check_numbers()
         if self.unit is not None:
             parse_unit(self.unit)
-        check_bit(self.dq_bit)
+        if self.dq_bit is not None:
+            check_bit(self.dq_bit)
         if self.bad_bits is not None:
             _check_whole("bad_bits", self.bad_bits)
         if self.probability and not self.masks_only:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from .devices import ALLOWED
 from .engines import ENGINES
-from .files import DQ_BIT
 from .fills import METHODS
 from .keywords import version
 from .zoo import DEFAULT_MODEL
@@ -135,13 +134,24 @@ def _work_parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
     )
     _add_detector(work)
     add("--unit", help="unit of images without BUNIT: electron, adu")
-    add("--bad-bits", type=int, metavar="N", help="DQ bits of pixels not to examine")
+    add(
+        "--ext",
+        action="append",
+        metavar="NAME|NUMBER|PATTERN",
+        help="image to take, such as SCI, SCI,2, 3 or 'N*'; may be repeated",
+    )
+    add(
+        "--bad-bits",
+        type=int,
+        metavar="N",
+        help="bits of DQ, MASK or BPM of pixels not to examine",
+    )
     add(
         "--dq-bit",
         type=int,
-        default=DQ_BIT,
         metavar="N",
-        help=f"DQ bit of cosmic rays (default {DQ_BIT})",
+        help="bit of cosmic rays (default 4096 in DQ, 8 in BPM, 1 in MASK, or as the "
+        "header says)",
     )
     add("--device", help="cpu, cuda, cuda:N or mps")
     add("--precision", choices=ALLOWED, help="default auto; int8 needs openvino")

@@ -47,6 +47,7 @@ FLOORS = [
     {"chunked"},
     {"ccd", "scrappy", "original", "plot"},
     {"options", "outputs"},
+    {"digest"},
     {"jobs"},
     {"cluster"},
     {"batch"},
