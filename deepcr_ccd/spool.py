@@ -79,6 +79,8 @@ class Source:
     ------
     OSError
         If it is no regular file, it is compressed and not whole, or the disk is full.
+    ValueError
+        If it is compressed, and what it holds is not FITS.
     """
 
     def __init__(self, path: Path):
@@ -94,17 +96,17 @@ class Source:
             stream, damage = packed
             try:
                 with stream:
-                    self._read(stream)
+                    self._read(path, stream)
             except damage as error:
                 if getattr(error, "errno", None) is not None:
                     raise
                 raise OSError(f"{path} is truncated or corrupt: {error}") from error
         self.private = True
 
-    def _read(self, stream: BinaryIO) -> None:
+    def _read(self, path: Path, stream: BinaryIO) -> None:
         begin = stream.read(BEGIN)
         if not begin.startswith(b"SIMPLE"):
-            raise OSError("what it holds does not begin with SIMPLE, as FITS does")
+            raise ValueError(f"{path} is no FITS file: it does not begin with SIMPLE")
         content = begin + stream.read(max(LARGE - len(begin), 0))
         rest = stream.read(1)
         if rest:
