@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import weakref
 from pathlib import Path
@@ -22,6 +23,7 @@ from astropy.io import fits
 
 from .compression import open_packed
 from .processes import is_left_over, mark
+from .unpacking import FRAGILE, read_apart
 
 __all__ = ["LARGE", "Source", "new_stream", "open_regular", "read_image"]
 
@@ -157,7 +159,7 @@ def _remove_old_copies() -> None:
                 path.unlink()
 
 
-def read_image(hdu) -> np.ndarray:
+def read_image(hdu, scaled: bool = True) -> np.ndarray:
     """Return the pixels of an image; those of a large compressed one from disk.
 
     They are uncompressed some rows of tiles at a time, into a temporary file without
@@ -167,6 +169,9 @@ def read_image(hdu) -> np.ndarray:
     ----------
     hdu : `~astropy.io.fits.ImageHDU` or `~astropy.io.fits.CompImageHDU`
         The image, open for reading.
+    scaled : bool
+        Whether its file was opened so that physical values are read, and not those that
+        are stored.
 
     Returns
     -------
@@ -176,7 +181,10 @@ def read_image(hdu) -> np.ndarray:
     if not isinstance(hdu, fits.CompImageHDU):
         return hdu.data
     # Not HDU.size, which in Astropy 6.1 is that of what is compressed.
-    if math.prod(hdu.shape) * abs(hdu.header["BITPIX"]) // 8 <= LARGE:
+    large = math.prod(hdu.shape) * abs(hdu.header["BITPIX"]) // 8 > LARGE
+    if hdu.compression_type in FRAGILE and hdu.fileinfo() and sys.executable:
+        return read_apart(hdu, scaled, large)
+    if not large:
         return hdu.data
     step = hdu.tile_shape[0]
     with tempfile.TemporaryFile() as file:
