@@ -59,7 +59,7 @@ def test_no_input_is_replaced(night, tmp_path, mode, link):
     assert contents(tmp_path / "night") == before
 
 
-@pytest.mark.parametrize("output", [".", "../night", "deep/.."])
+@pytest.mark.parametrize("output", [".", "../night", "deep/..", "absent/.."])
 @pytest.mark.parametrize("option", ["--resume", "--overwrite", None])
 @pytest.mark.usefixtures("night")
 def test_the_command_does_not_either(tmp_path, monkeypatch, output, option):
@@ -71,6 +71,7 @@ def test_the_command_does_not_either(tmp_path, monkeypatch, output, option):
         words = ["clean", *files, "-o", output, *([option] if option else [])]
         assert main(words) == 1
     os.rmdir("deep")
+    assert not os.path.exists("absent")
     assert contents(tmp_path / "night") == before
 
 
