@@ -223,9 +223,6 @@ def main(arguments: list[str] | None = None) -> int:
             )
             try:
                 return COMMANDS[options.command](options) or 0
-            except KeyboardInterrupt:
-                complain("error", "interrupted")
-                return 130
             except Exception as error:  # noqa: BLE001 - one line, whatever it is
                 if options.debug:
                     traceback.print_exc()
@@ -234,5 +231,8 @@ def main(arguments: list[str] | None = None) -> int:
                     text = f"{type(error).__name__}: {text}".removesuffix(": ")
                 complain("error", reword(text))
                 return 1
+    except KeyboardInterrupt:
+        complain("error", "interrupted")
+        return 130
     finally:
         finish()

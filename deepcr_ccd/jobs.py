@@ -146,11 +146,9 @@ def run_job(
             if model is None:
                 model = options.load_model()
             work = _Work(job, options, model, stop or threading.Event())
-            told = work.finished() if resume else []
-            row["status"] = "skipped" if told else "done"
-            if not told:
-                work.check_place(resume, replace)
-                told = work.run(turn or contextlib.nullcontext())
+            row["status"], told = work.run(
+                turn or contextlib.nullcontext(), resume, replace
+            )
             row["message"] = "; ".join(messages)
             row["images"] = len(told)
             row["images_total"] = len(told) + len(work.file.left)
@@ -174,6 +172,27 @@ class _Work:
         if job.standing == UNKNOWN:
             self.standing = state_of(job.output)
         self.digest = file_digest(job.path, options, model)
+
+    def run(
+        self, turn: contextlib.AbstractContextManager, resume: bool, replace: bool
+    ) -> tuple[str, list]:
+        """Clean the file, if need be; return a status, and keywords of each image."""
+        told = self.finished() if resume else []
+        if told:
+            return "skipped", told
+        self.check_place(resume, replace)
+        try:
+            return "done", self._run(turn)
+        except FileExistsError:
+            # Another run of the same kind may have been faster.
+            told = self.finished() if resume else []
+            if not told:
+                raise
+            return "skipped", told
+        except (OSError, ValueError) as error:
+            if state_of(self.job.path, follow=True) != self.before:
+                raise OSError(f"{self.job.path} changed while it was read") from error
+            raise
 
     def finished(self) -> list:
         """Return headers of the images of a result that is right already."""
@@ -220,15 +239,6 @@ class _Work:
             dq_bit=self.options.dq_bit,
             ext=self.options.ext,
         )
-
-    def run(self, turn: contextlib.AbstractContextManager) -> list[dict]:
-        """Clean the file; return the keywords of each image."""
-        try:
-            return self._run(turn)
-        except (OSError, ValueError) as error:
-            if state_of(self.job.path, follow=True) != self.before:
-                raise OSError(f"{self.job.path} changed while it was read") from error
-            raise
 
     def _run(self, turn: contextlib.AbstractContextManager) -> list[dict]:
         job, options, file = self.job, self.options, self.file

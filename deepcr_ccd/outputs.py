@@ -84,7 +84,8 @@ def check_outputs(pairs: Sequence[tuple[Path, Path]]) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
+    # Folders on the way that are made later, and left again by "..", do not matter.
+    status = os.stat(os.path.realpath(path))
     return status.st_dev, status.st_ino
 
 

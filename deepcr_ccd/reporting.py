@@ -122,7 +122,7 @@ class Reporter:
         elif row["message"] and not self.quiet:
             complain("warning", self._message(row))
         if self.as_json:
-            say(json.dumps(row))
+            say(json.dumps(row | {"message": self._reworded(row)}))
         elif not self.quiet and self.bar is None and row["status"] != "failed":
             say(
                 f"{row['output']}: {row['objects']} cosmic rays, {row['pixels']} px, "
@@ -130,10 +130,13 @@ class Reporter:
                 + ("skipped" if row["status"] == "skipped" else f"{row['seconds']} s")
             )
 
+    def _reworded(self, row: dict) -> str:
+        names = sorted({row["file"], row["output"]}, key=len, reverse=True)
+        return self.reword(row["message"], names=names)
+
     def _message(self, row: dict) -> str:
         """Return what a row says, with its file."""
-        names = sorted({row["file"], row["output"]}, key=len, reverse=True)
-        text = self.reword(row["message"], names=names)
+        text = self._reworded(row)
         named = rf"(?<![\w./-]){re.escape(row['file'])}(?![\w/-])"
         return text if re.search(named, text) else f"{row['file']}: {text}"
 

@@ -276,7 +276,7 @@ def _recompress(
     by gzip without quantisation.
     """
     with open_fits(source, do_not_scale_image_data=True) as hdus:
-        data = np.require(read_image(hdus[index]), requirements="W")
+        data = np.require(read_image(hdus[index], scaled=False), requirements="W")
         header = change.apply_header(hdus[index].header)
     change.apply_data(data, header)
     options = {"compression_type": table["ZCMPTYPE"]}

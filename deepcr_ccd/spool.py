@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import weakref
 from pathlib import Path
@@ -22,6 +23,7 @@ from astropy.io import fits
 
 from .compression import open_packed
 from .processes import is_left_over, mark
+from .unpacking import FRAGILE, read_apart
 
 __all__ = ["LARGE", "Source", "new_stream", "open_regular", "read_image"]
 
@@ -79,6 +81,8 @@ class Source:
     ------
     OSError
         If it is no regular file, it is compressed and not whole, or the disk is full.
+    ValueError
+        If it is compressed, and what it holds is not FITS.
     """
 
     def __init__(self, path: Path):
@@ -94,17 +98,17 @@ class Source:
             stream, damage = packed
             try:
                 with stream:
-                    self._read(stream)
+                    self._read(path, stream)
             except damage as error:
                 if getattr(error, "errno", None) is not None:
                     raise
                 raise OSError(f"{path} is truncated or corrupt: {error}") from error
         self.private = True
 
-    def _read(self, stream: BinaryIO) -> None:
+    def _read(self, path: Path, stream: BinaryIO) -> None:
         begin = stream.read(BEGIN)
         if not begin.startswith(b"SIMPLE"):
-            raise OSError("what it holds does not begin with SIMPLE, as FITS does")
+            raise ValueError(f"{path} is no FITS file: it does not begin with SIMPLE")
         content = begin + stream.read(max(LARGE - len(begin), 0))
         rest = stream.read(1)
         if rest:
@@ -155,7 +159,7 @@ def _remove_old_copies() -> None:
                 path.unlink()
 
 
-def read_image(hdu) -> np.ndarray:
+def read_image(hdu, scaled: bool = True) -> np.ndarray:
     """Return the pixels of an image; those of a large compressed one from disk.
 
     They are uncompressed some rows of tiles at a time, into a temporary file without
@@ -165,6 +169,9 @@ def read_image(hdu) -> np.ndarray:
     ----------
     hdu : `~astropy.io.fits.ImageHDU` or `~astropy.io.fits.CompImageHDU`
         The image, open for reading.
+    scaled : bool
+        Whether its file was opened so that physical values are read, and not those that
+        are stored.
 
     Returns
     -------
@@ -174,7 +181,10 @@ def read_image(hdu) -> np.ndarray:
     if not isinstance(hdu, fits.CompImageHDU):
         return hdu.data
     # Not HDU.size, which in Astropy 6.1 is that of what is compressed.
-    if math.prod(hdu.shape) * abs(hdu.header["BITPIX"]) // 8 <= LARGE:
+    large = math.prod(hdu.shape) * abs(hdu.header["BITPIX"]) // 8 > LARGE
+    if hdu.compression_type in FRAGILE and hdu.fileinfo() and sys.executable:
+        return read_apart(hdu, scaled, large)
+    if not large:
         return hdu.data
     step = hdu.tile_shape[0]
     with tempfile.TemporaryFile() as file:

@@ -13,7 +13,7 @@ import pytest
 from astropy.io import fits
 from test_batch import contents, write_night
 
-from deepcr_ccd import clean_files, files
+from deepcr_ccd import clean_files, files, spool, unpacking
 from deepcr_ccd.files import FitsFile
 from deepcr_ccd.headers import check_headers
 from deepcr_ccd.jobs import Job, Options, run_job
@@ -253,6 +253,38 @@ def test_fuzz(tmp_path, kind):
         assert row["status"] in ("done", "failed")
         assert row["seconds"] < 5, number
         assert "\n" not in row["message"]
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("dtype", ["u2", "f4"])
+def test_images_that_can_crash_their_reader(tmp_path, monkeypatch, large, dtype):
+    rng = np.random.default_rng(3)
+    data = np.rint(rng.normal(1000, 5, (64, 80))).astype(dtype)
+    path = tmp_path / "a.fits"
+    image = fits.CompImageHDU(data, name="SCI", compression_type="HCOMPRESS_1")
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(path)
+    if large:
+        monkeypatch.setattr(spool, "LARGE", 1000)
+    expected = fits.getdata(path, "SCI")
+    for packed in (False, True):
+        if packed:
+            path.with_suffix(".fits.gz").write_bytes(gzip.compress(path.read_bytes()))
+            path = path.with_suffix(".fits.gz")
+        found = FitsFile(path).images[0].read().data
+        np.testing.assert_array_equal(found, expected)
+        assert isinstance(found, np.memmap) == large
+    row = run_job(Job(path, tmp_path / "out.fits"), Options())
+    assert row["status"] == "done"
+    with fits.open(tmp_path / "out.fits") as hdus:
+        same = hdus["SCI"].data == expected
+        np.testing.assert_array_equal(same | (hdus["MASK"].data > 0), True)
+    monkeypatch.setattr(unpacking, "CODE", "import os; os.abort()")
+    row = run_job(Job(path, tmp_path / "b.fits"), Options())
+    assert row["message"].endswith("cannot be read: its reader crashed")
+    monkeypatch.setattr(unpacking, "CODE", "import time; time.sleep(60)")
+    monkeypatch.setattr(unpacking, "PATIENCE", (0.1, 0))
+    row = run_job(Job(path, tmp_path / "b.fits"), Options())
+    assert row["message"] == "reading a compressed image takes too long"
 
 
 def test_a_hanging_reader_does_not_hold_the_others(tmp_path):

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 
 #: Modules by floor; each may import from floors below its own.
 FLOORS = [
-    {"compression", "headers", "processes", "recording"},
+    {"compression", "headers", "processes", "recording", "unpacking"},
     {"listing"},
     {"spool"},
     {

@@ -59,7 +59,7 @@ def test_no_input_is_replaced(night, tmp_path, mode, link):
     assert contents(tmp_path / "night") == before
 
 
-@pytest.mark.parametrize("output", [".", "../night", "deep/.."])
+@pytest.mark.parametrize("output", [".", "../night", "deep/..", "absent/.."])
 @pytest.mark.parametrize("option", ["--resume", "--overwrite", None])
 @pytest.mark.usefixtures("night")
 def test_the_command_does_not_either(tmp_path, monkeypatch, output, option):
@@ -71,6 +71,7 @@ def test_the_command_does_not_either(tmp_path, monkeypatch, output, option):
         words = ["clean", *files, "-o", output, *([option] if option else [])]
         assert main(words) == 1
     os.rmdir("deep")
+    assert not os.path.exists("absent")
     assert contents(tmp_path / "night") == before
 
 
@@ -234,7 +235,7 @@ def test_two_runs_at_once_share_a_folder(night, tmp_path):
     tables = []
 
     def run():
-        tables.append(clean_files(night, tmp_path / "out", resume=True))
+        tables.append(clean_files(night, tmp_path / "out", resume=True, workers=1))
 
     threads = [threading.Thread(target=run) for _ in range(2)]
     for thread in threads:
@@ -244,6 +245,7 @@ def test_two_runs_at_once_share_a_folder(night, tmp_path):
     expected = contents(tmp_path / "out")
     assert sorted(expected) == ["frame000.fits", "frame001.fits"]
     assert len(tables) == 2
+    assert {status for t in tables for status in t["status"]} <= {"done", "skipped"}
     table = clean_files(night, tmp_path / "out", resume=True)
     assert table["status"].tolist() == ["skipped", "skipped"]
 
