@@ -133,7 +133,7 @@ def _work_parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
         "--grow", type=float, default=0, metavar="PX", help="radius to grow the mask by"
     )
     _add_detector(work)
-    add("--unit", help="unit of images without BUNIT: electron, adu")
+    add("--unit", help="unit of the images, whatever BUNIT says: electron, adu")
     add(
         "--ext",
         action="append",
@@ -209,7 +209,7 @@ def _add_evaluate(commands, shared: argparse.ArgumentParser) -> None:
     )
     add("--lacosmic", action="store_true", help="add astroscrappy, tuned to the frames")
     _add_output(evaluate)
-    add("--unit", help="unit of images without BUNIT")
+    add("--unit", help="unit of the images, whatever BUNIT says")
     _add_detector(evaluate)
     add("--device", help="cpu, cuda, cuda:N or mps")
 

@@ -21,6 +21,7 @@ FLOORS = [
         "layout",
         "noise",
         "tiling",
+        "units",
         "atomic",
         "frame",
         "reporting",
