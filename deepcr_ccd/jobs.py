@@ -323,8 +323,7 @@ def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cle
     cards = [(key, *told) for key, told in keywords.items()]
     cards.append(("HISTORY", history, ""))
     if found.values is None:
-        old = frame.data[struck]
-        return Cleaned(struck, old, None, cards, found.probability)
+        return Cleaned(struck, None, None, cards, found.probability)
     errors = None
     if ccd.uncertainty is not None:
         before = ccd.uncertainty.array[struck]

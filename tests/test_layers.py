@@ -20,6 +20,8 @@ FLOORS = [
         "keywords",
         "layout",
         "noise",
+        "header_cards",
+        "number_format",
         "tiling",
         "units",
         "atomic",
