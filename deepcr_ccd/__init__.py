@@ -3,7 +3,8 @@
 from importlib.metadata import version as _version
 
 from .batch import clean_files
-from .ccd import cosmicray_deepcr, cosmicray_probability, inpaint
+from .ccd import cosmicray_deepcr, cosmicray_probability
+from .inpainting import inpaint
 from .original import deepCR
 from .scrappy import detect_cosmics
 from .zoo import list_models, load_model

@@ -12,18 +12,17 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from astropy.nddata import NDUncertainty
 
 from . import detection
 from .chunks import Region, Rows, core_of, map_chunks, one_thread
 from .cleaning import Plan
 from .descriptions import BLOCK
 from .fills import Fill, fill_frame
-from .frame import POWERS, Frame, sigma_scale
+from .frame import Frame
 from .model import Model
 from .plane import Plane, to_float32
 
-__all__ = ["check_fill", "clean", "examine", "rebuild"]
+__all__ = ["check_fill", "clean", "examine"]
 
 #: What a fill may reach for beyond its chunk, in px.
 REACH = 40
@@ -201,41 +200,6 @@ def _fill_chunks(plane, crmask, bad, fill: Fill, dtype: np.dtype):
         block=BLOCK if fill.method == "network" else 1,
     )
     return both[0], both[1]
-
-
-def rebuild(frame: Frame, cleaned, crmask, sigma, keywords: dict | None):
-    """Return what a user gets for a frame that Dask holds.
-
-    Parameters
-    ----------
-    frame : Frame
-        What came in.
-    cleaned, crmask, sigma
-        From `clean`.
-    keywords : dict or None
-        Value and comment by FITS keyword.
-    """
-    if frame.header is None:
-        return cleaned, crmask
-    result = frame.rebuild(
-        cleaned,
-        crmask=crmask,
-        keywords=keywords,
-        history="deepcr_ccd: cosmic rays found lazily, and not counted",
-    )
-    if sigma is not None and type(result.uncertainty) in POWERS:
-        result.uncertainty = _with_sigma(result.uncertainty, sigma, frame.unit)
-    return result
-
-
-def _with_sigma(uncertainty: NDUncertainty, sigma, unit) -> NDUncertainty:
-    """Return an uncertainty with the spread of the fills where there is one, lazily."""
-    import dask.array as da
-
-    power = POWERS[type(uncertainty)]
-    values = da.where(sigma > 0, sigma * sigma_scale(uncertainty, unit), 1) ** power
-    array = da.where(sigma > 0, values, da.asarray(uncertainty.array))
-    return type(uncertainty)(array, unit=uncertainty.unit, copy=False)
 
 
 def _examine_chunk(

@@ -98,7 +98,8 @@ class deepCR:  # noqa: N801
         Parameters
         ----------
         img0 : array-like
-            ``(ny, nx)``, in the unit the model works in. Not modified.
+            ``(ny, nx)``, in the unit the model works in. Not modified. What it masks,
+            if it is a masked array, is not examined.
         threshold : float
             Probability in [0, 1] above which a pixel is a cosmic ray.
         inpaint : bool, optional
@@ -117,8 +118,8 @@ class deepCR:  # noqa: N801
         Returns
         -------
         mask : `~numpy.ndarray`
-            float32, ``(ny, nx)``; a probability is NaN where the image is not
-            finite.
+            float32, ``(ny, nx)``; a probability is NaN where the image is masked or
+            not finite.
         cleaned : `~numpy.ndarray`
             float32, ``(ny, nx)``; only if filled.
 
@@ -127,12 +128,12 @@ class deepCR:  # noqa: N801
         TypeError, ValueError
             If an argument is not of an allowed kind or value.
         """
-        image = _read_image(img0)
+        image, own = _read_image(img0)
         threshold = detection.check_threshold(threshold, self.mask_model)
         if inpaint is None:
             inpaint = self.inpaint_model is not None and binary
         tile_size = patch if segment else None
-        bad = detection.unexamined(image, None, None)
+        bad = detection.unexamined(image, own, None)
         with _threads(n_jobs):
             probability = detection.examine(
                 image, bad, self.mask_model, tile_size=tile_size
@@ -163,9 +164,9 @@ class deepCR:  # noqa: N801
         TypeError, ValueError
             If an argument is not of an allowed kind or shape.
         """
-        image = _read_image(img0)
-        targets = as_mask(mask, image.shape, "mask")
-        bad = detection.unexamined(image, None, None)
+        image, own = _read_image(img0)
+        targets = as_mask(mask, image.shape, "mask", unknown=False)
+        bad = detection.unexamined(image, own, None)
         return self._fill(image, targets, bad, None)
 
     def _fill(
@@ -178,17 +179,18 @@ class deepCR:  # noqa: N801
         fill = Fill("median")
         if self.inpaint_model is not None:
             fill = Fill("network", self.inpaint_model)
-        cleaned = image.astype(np.float32)
+        cleaned = image.astype(np.float32, order="C")
         values, _ = fill_frame(image, targets, bad, fill, tile_size=tile_size)
         cleaned[targets] = values
         return cleaned
 
 
-def _read_image(img0) -> np.ndarray:
-    image = read_frame(img0, "img0").data
-    if image.ndim != 2:
-        raise ValueError(f"img0 has shape {image.shape}; allowed is (ny, nx)")
-    return image
+def _read_image(img0) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return an image, and the mask that it has of its own."""
+    frame = read_frame(img0, "img0")
+    if frame.data.ndim != 2:
+        raise ValueError(f"img0 has shape {frame.data.shape}; allowed is (ny, nx)")
+    return frame.data, frame.mask
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 
 #: Modules by floor; each may import from floors below its own.
 FLOORS = [
-    {"spool"},
+    {"spool", "uncertainty", "array_kinds"},
+    {"rebuilding"},
     {
         "chunks",
         "devices",
@@ -41,7 +42,7 @@ FLOORS = [
     {"detection", "fills"},
     {"cleaning"},
     {"chunked"},
-    {"ccd", "scrappy", "original", "plot"},
+    {"ccd", "inpainting", "scrappy", "original", "plot"},
     {"jobs"},
     {"cluster"},
     {"batch"},
