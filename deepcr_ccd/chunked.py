@@ -20,6 +20,7 @@ from .descriptions import BLOCK
 from .fills import Fill, fill_frame
 from .frame import Frame
 from .model import Model
+from .own_units import SAMPLES, factor_of
 from .plane import Plane, to_float32
 
 __all__ = ["check_fill", "clean", "examine"]
@@ -70,12 +71,20 @@ def examine(
         bad = bad | da.asarray(mask).rechunk(plane.chunks)
     if satlevel is not None:
         bad = bad | (plane >= satlevel)
-    every, some, highest = dask.compute(
-        bad.all(), bad.any(), da.where(bad, -np.inf, plane).max()
+    step = max(1, int(np.sqrt(plane.size / SAMPLES)))
+    sparse = (slice(step // 2, None, step),) * 2
+    every, some, highest, values, hidden = dask.compute(
+        bad.all(),
+        bad.any(),
+        da.where(bad, -np.inf, plane).max(),
+        plane[sparse],
+        bad[sparse],
     )
     if every:
         shape = {"shape": plane.shape, "chunks": plane.chunks}
         return da.full(**shape, fill_value=np.nan, dtype=np.float32), bad
+    own = factor_of(values[~hidden])
+    factor, facts = detection.in_own_units(model, own, factor, facts)
     rows = Rows(plane, lambda values: to_float32(values, factor, finite=True))
     hidden = Rows(bad, np.asarray) if some else None
     prepared = model.prepare(rows, hidden, **facts)

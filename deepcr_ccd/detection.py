@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from .frame import Frame
 from .model import Model
 from .noise import resolve_readnoise, unit_factor
+from .own_units import own_factor
 from .plane import Plane
 
 __all__ = [
@@ -148,6 +149,7 @@ def examine(
     """
     if bad is not None and bad.all():
         return np.full(plane.shape, np.nan, dtype=np.float32)
+    factor, facts = in_own_units(model, own_factor(plane, bad), factor, facts)
     seen = Plane(plane, factor, bad, model.network.radius)
     probability = model.probability(
         seen, bad=bad, tile_size=tile_size, progress=progress, **facts
@@ -155,6 +157,28 @@ def examine(
     if bad is not None:
         probability[bad] = np.nan
     return probability
+
+
+def in_own_units(
+    model: Model, own: float, factor: float, facts: dict
+) -> tuple[float, dict]:
+    """Return factor and facts of a frame in units of its own noise, if need be.
+
+    Parameters
+    ----------
+    model : Model
+        Models that work in a unit get what was given.
+    own : float
+        From `~deepcr_ccd.own_units.own_factor`; 1 for ordinary frames.
+    factor : float
+        From the frame's unit to the card's.
+    facts : dict
+        What is known of the noise, in the card's unit.
+    """
+    if own == 1 or not model.card.scale_free:
+        return factor, facts
+    powers = {"background": 1, "readnoise": 1, "variance": 2}
+    return factor * own, {key: facts[key] * own ** powers[key] for key in facts}
 
 
 def check_threshold(
@@ -223,6 +247,7 @@ def find_cosmics(
     """
     if bad is not None and bad.all():
         return np.zeros(plane.shape, dtype=bool)
+    factor, facts = in_own_units(model, own_factor(plane, bad), factor, facts)
     seen = Plane(plane, factor, bad, model.network.radius)
     crmask = model.probability(
         seen,

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
 
 from . import detection
+from .array_kinds import take_apart
 from .filling import median5
 from .fills import Fill, fill_frame
 from .frame import as_mask, read_frame
@@ -178,11 +179,11 @@ def detect_cosmics(
         facts["readnoise"] = readnoise / gain * factor
     work = data
     if inbkg is not None and "background" in model.card.uses:
-        facts["background"] = (inbkg * factor).astype(np.float32)
+        facts["background"] = inbkg * factor
     elif inbkg is not None:
-        work = data - (inbkg - np.median(inbkg))
+        work = data - (inbkg - np.nanmedian(inbkg))
     if invar is not None:
-        facts["variance"] = (invar * factor**2).astype(np.float32)
+        facts["variance"] = invar * factor**2
     level = resolve_satlevel(satlevel, None)
     bad = detection.unexamined(data, mask, None if level is None else level / gain)
     if work is not data:
@@ -206,12 +207,17 @@ def detect_cosmics(
 def _read_plane(value, shape: tuple[int, ...], name: str) -> np.ndarray | None:
     if value is None:
         return None
+    value, hidden, _ = take_apart(value)
     plane = np.asarray(value)
     if plane.dtype.kind not in "fiu":
         raise TypeError(f"{name} must hold real numbers, not {plane.dtype}")
-    if plane.shape != shape:
+    if plane.shape not in (shape, ()):
         raise ValueError(f"{name} has shape {plane.shape}; indat has {shape}")
-    return plane
+    # Differences of integers without a sign are none.
+    plane = plane.astype(np.result_type(plane.dtype, np.float32), copy=False)
+    if hidden is not None:
+        plane = np.where(hidden, np.nan, plane)
+    return np.broadcast_to(plane, shape)
 
 
 def _same(value, default) -> bool:

@@ -26,7 +26,7 @@ FLOORS = [
         "together",
     },
     {"windows"},
-    {"stars", "rays"},
+    {"stars", "rays", "own_units"},
     {"star_fits"},
     {"descriptions"},
     {"window_network"},
