@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from . import detection
-from .chunks import Region, Rows, core_of, map_chunks, one_thread
+from .chunks import Region, Rows, core_of, map_chunks, one_thread, widen
 from .cleaning import Plan
 from .descriptions import BLOCK
 from .fills import Fill, fill_frame
@@ -66,6 +66,7 @@ def examine(
     import dask
     import dask.array as da
 
+    own_chunks, plane = plane.chunks, widen(plane)
     bad = ~da.isfinite(plane)
     if mask is not None:
         bad = bad | da.asarray(mask).rechunk(plane.chunks)
@@ -82,7 +83,8 @@ def examine(
     )
     if every:
         shape = {"shape": plane.shape, "chunks": plane.chunks}
-        return da.full(**shape, fill_value=np.nan, dtype=np.float32), bad
+        probability = da.full(**shape, fill_value=np.nan, dtype=np.float32)
+        return probability.rechunk(own_chunks), bad.rechunk(own_chunks)
     own = factor_of(values[~hidden])
     factor, facts = detection.in_own_units(model, own, factor, facts)
     rows = Rows(plane, lambda values: to_float32(values, factor, finite=True))
@@ -109,7 +111,7 @@ def examine(
         prepared,
         known,
     )
-    return probability, bad
+    return probability.rechunk(own_chunks), bad.rechunk(own_chunks)
 
 
 def clean(frame: Frame, plan: Plan):
@@ -132,7 +134,9 @@ def clean(frame: Frame, plan: Plan):
 
     dtype = frame.cleaned_dtype
     results = []
-    for plane, mask in frame.planes():
+    for own, mask in frame.planes():
+        # Once for all that follows; the results are in the user's chunks again.
+        plane = widen(own)
         probability, bad = examine(
             plane,
             mask,
@@ -146,7 +150,10 @@ def clean(frame: Frame, plan: Plan):
         cleaned = plane.astype(dtype), None
         if plan.fill.method != "none":
             cleaned = _fill_chunks(plane, crmask, bad, plan.fill, dtype)
-        results.append((cleaned[0], crmask, cleaned[1]))
+        parts = cleaned[0], crmask, cleaned[1]
+        results.append(
+            [None if part is None else part.rechunk(own.chunks) for part in parts]
+        )
     if frame.data.ndim == 2:
         return results[0]
     return tuple(
