@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 
 from . import chunked, detection
 from .cleaning import Plan, find, make_plan
 from .frame import Frame, is_chunked, read_frame, read_frames
-from .keywords import KEYWORDS, record
+from .keywords import KEYWORDS, read_keywords, record
+from .notices import refuse_arguments
 from .zoo import DEFAULT_MODEL, load_model
 
 __all__ = ["KEYWORDS", "cosmicray_deepcr", "cosmicray_probability"]
@@ -27,8 +30,9 @@ def cosmicray_deepcr(
     device=None,
     precision: str | None = None,
     tile_size: int | None = None,
-    add_keyword: bool = True,
+    add_keyword=True,
     progress: bool = False,
+    **others,
 ):
     """Find the cosmic rays of a single frame, mask them, and fill them in.
 
@@ -70,11 +74,14 @@ def cosmicray_deepcr(
     tile_size : int, optional
         Width in px of the tiles in which the frame is worked on. It changes memory
         and speed, not the result (in bfloat16, not beyond its rounding).
-    add_keyword : bool
+    add_keyword : bool, str, `ccdproc.Keyword` or dict
         Record what was done in the header: CRMODEL, CRVERS, CRTHRESH, CRNPIX,
-        CRNOBJ, CRNSKIP, CRFILL and a HISTORY line.
+        CRNOBJ, CRNSKIP, CRFILL and a HISTORY line. Or what to record in their place, as
+        in ccdproc: keywords with their values, a Keyword, or one without a value.
     progress : bool
         Show a progress bar.
+    **others
+        None; arguments of L.A.Cosmic get a TypeError that says what to do instead.
 
     Returns
     -------
@@ -101,9 +108,11 @@ def cosmicray_deepcr(
 
     Warns
     -----
+    DeepCRWarning
+        If ``gain`` or ``readnoise`` was given and has no use.
     AstropyUserWarning
-        If ``gain`` or ``readnoise`` was given and has no use; or if the uncertainty is
-        of a kind that is not known, and stays as it was at filled pixels.
+        If the uncertainty is of a kind that is not known, and stays as it was at filled
+        pixels.
 
     Notes
     -----
@@ -128,6 +137,7 @@ def cosmicray_deepcr(
     >>> cleaned.header["CRNOBJ"]
     1
     """
+    refuse_arguments("cosmicray_deepcr", others, OPTIONS)
     frames = read_frames(ccd, chunked=True)
     model = load_model(model, device=device, task="mask", precision=precision)
     options = {
@@ -141,6 +151,7 @@ def cosmicray_deepcr(
         "tile_size": tile_size,
     }
     several = frames or [read_frame(ccd, chunked=True)]
+    logged = read_keywords(add_keyword, [frame.header for frame in several])
     plans = []
     for frame in several:
         plans.append(make_plan(frame, model, **options))
@@ -148,11 +159,11 @@ def cosmicray_deepcr(
             plans[-1] = chunked.check_fill(plans[-1], inpaint)
     results = []
     for frame, plan in zip(several, plans, strict=True):
-        results.append(_clean(frame, plan, add_keyword, progress))
+        results.append(_clean(frame, plan, logged, progress))
     return results if frames else results[0]
 
 
-def _clean(frame: Frame, plan: Plan, add_keyword: bool, progress: bool):
+def _clean(frame: Frame, plan: Plan, logged: bool | dict, progress: bool):
     """Return what a user gets for one frame."""
     if is_chunked(frame.data):
         cleaned, crmask, sigma = chunked.clean(frame, plan)
@@ -170,11 +181,17 @@ def _clean(frame: Frame, plan: Plan, add_keyword: bool, progress: bool):
         return frame.wrap(cleaned, frame.combine_mask(crmask)), crmask
     if not is_chunked(frame.data):
         keywords, history = found.describe(plan)
-    if not add_keyword:
-        keywords = None
+    if logged is not True:
+        keywords, history = logged or None, ""
     return frame.rebuild(
         cleaned, sigma, crmask=crmask, keywords=keywords, history=history
     )
+
+
+#: What `cosmicray_deepcr` can be given.
+OPTIONS = [
+    name for name in inspect.signature(cosmicray_deepcr).parameters if name != "others"
+]
 
 
 def cosmicray_probability(

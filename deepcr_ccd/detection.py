@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
-from astropy.utils.exceptions import AstropyUserWarning
+from astropy import units as u
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 
 from .frame import Frame
 from .model import Model
 from .noise import resolve_readnoise, unit_factor
+from .notices import warn_unused
 from .own_units import own_factor
 from .plane import Plane
 
@@ -25,7 +25,6 @@ __all__ = [
     "prepare",
     "threshold_mask",
     "unexamined",
-    "warn_unused",
 ]
 
 
@@ -59,7 +58,7 @@ def prepare(
 
     Warns
     -----
-    AstropyUserWarning
+    DeepCRWarning
         If the gain or the read noise has no use.
     """
     name = model.card.name
@@ -68,8 +67,13 @@ def prepare(
     if readnoise is not None and "readnoise" not in model.card.uses:
         warn_unused("readnoise", f"model {name!r} does not use it")
         readnoise = None
-    if gain is not None and not used and readnoise is None:
-        warn_unused("gain", f"model {name!r} can use the frame as it is")
+    if gain is not None and not used:
+        if _is_in_electrons(frame) and gain != 1:
+            # As ccdproc says it.
+            why = "Image unit is electron but gain value is not 1.0"
+            warn_unused("gain", f"{why}, and the frame is not multiplied by it")
+        elif readnoise is None:
+            warn_unused("gain", f"model {name!r} can use the frame as it is")
     if readnoise is None:
         return Examination(factor, {})
     # From electron to the frame's unit, and on to the card's.
@@ -77,17 +81,8 @@ def prepare(
     return Examination(factor, {"readnoise": readnoise / per_unit * factor})
 
 
-def warn_unused(parameter: str, why: str) -> None:
-    """Warn that an argument has no effect.
-
-    Parameters
-    ----------
-    parameter, why : str
-        Its name, and the reason.
-    """
-    warnings.warn(
-        f"{parameter}= has no effect: {why}", AstropyUserWarning, stacklevel=5
-    )
+def _is_in_electrons(frame: Frame) -> bool:
+    return frame.unit is not None and frame.unit.is_equivalent(u.electron)
 
 
 def unexamined(

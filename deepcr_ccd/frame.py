@@ -22,6 +22,7 @@ from .array_kinds import (
     put_together,
     take_apart,
 )
+from .keywords import header_key
 from .rebuilding import check_rebuilding, rebuild
 from .uncertainty import (
     check_shape,
@@ -112,7 +113,8 @@ class Frame:
         filled : `~numpy.ndarray`, optional
             bool, where data were filled; by default where cosmic rays are.
         keywords : dict, optional
-            Value and comment by FITS keyword.
+            Value and comment by FITS keyword; without ``history``, values of the user's
+            own choice.
         history : str
             A line of history.
         """
@@ -165,8 +167,14 @@ def _with_lazy_sigma(uncertainty: NDUncertainty, sigma, unit) -> NDUncertainty:
 
 def _add_keywords(meta, keywords: dict[str, tuple[Any, str]], history: str) -> None:
     header = isinstance(meta, fits.Header)
-    for key, (value, comment) in keywords.items():
-        meta[key] = (value, comment) if header else value
+    for key, value in keywords.items():
+        if not history:
+            # The user's own.
+            meta[header_key(key) if header else key] = value
+        else:
+            meta[key] = value if header else value[0]
+    if not history:
+        return
     if header:
         meta.add_history(history)
         return

@@ -11,12 +11,11 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 
 #: Modules by floor; each may import from floors below its own.
 FLOORS = [
-    {"spool", "uncertainty", "array_kinds"},
+    {"spool", "uncertainty", "array_kinds", "notices", "keywords"},
     {"rebuilding"},
     {
         "chunks",
         "devices",
-        "keywords",
         "layout",
         "noise",
         "tiling",
@@ -123,6 +122,7 @@ def test_public_names():
     import deepcr_ccd
 
     assert sorted(deepcr_ccd.__all__) == [
+        "DeepCRWarning",
         "clean_files",
         "cosmicray_deepcr",
         "cosmicray_probability",
