@@ -36,8 +36,8 @@ def inpaint(
         the network if ``model`` has one and was trained on frames like this, as
         the header tells, and the median elsewhere.
     model : str, path-like or Model, optional
-        An inpainting model, or a mask model that names one. ``"network"`` takes
-        that of the default model if there is none.
+        An inpainting model, or a mask model that names one. By default the default
+        model, whose network takes any frame.
     gain : float, `~astropy.units.Quantity` or str, optional
         In electron/adu, or the header keyword that holds it; for the network.
     struck : bool
@@ -76,7 +76,7 @@ def inpaint(
         raise ValueError(f"method={method!r} is unknown; use 'auto' or see the docs")
     frames = read_frames(data, "data")
     several = frames or [read_frame(data, "data")]
-    if model is None and method == "network":
+    if model is None and method in ("auto", "network"):
         model = DEFAULT_MODEL
     if model is not None:
         model = load_model(model, device=device)

@@ -20,6 +20,18 @@ __all__ = ["deepCR"]
 HIDDEN = 32
 
 
+class _Probability(torch.nn.Module):
+    """A network that finds cosmic rays, with the last step of the original's."""
+
+    def __init__(self, network: torch.nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the probability of a cosmic ray in each pixel."""
+        return self.network(x).sigmoid()
+
+
 class deepCR:  # noqa: N801
     """The original deepCR class, on this package's engine.
 
@@ -44,6 +56,14 @@ class deepCR:  # noqa: N801
     ------
     ValueError
         If a model or the device is unknown or absent, or ``hidden`` does not fit.
+
+    Attributes
+    ----------
+    maskNet, inpaintNet : torch.nn.Module
+        The networks; the latter is None without an inpainting model.
+    scale, norm : float, bool
+        What an image is divided by, and whether it is standardised, before it goes into
+        ``maskNet``.
 
     References
     ----------
@@ -82,15 +102,22 @@ class deepCR:  # noqa: N801
         self.inpaint_model = None
         if inpaint is not None:
             self.inpaint_model = load_model(inpaint, task="inpaint", **how)
+        # What scripts read of the original; nothing here depends on it.
+        card = self.mask_model.card
+        self.maskNet = _Probability(self.mask_model.network).eval()
+        self.inpaintNet = self.inpaint_model and self.inpaint_model.network
+        self.scale = card.transform_arguments.get("scale", 1)
+        self.norm = card.transform == "standardized"
+        self.percentile = self.median = self.std = None
 
     def clean(
         self,
         img0,
         threshold: float = 0.5,
-        inpaint: bool | None = None,
+        inpaint: bool = False,
         binary: bool = True,
-        segment: bool = False,
-        patch: int = 256,
+        segment: bool = True,
+        patch: int = 1024,
         n_jobs: int = 1,
     ):
         """Find cosmic rays in an image and, if asked for, fill them.
@@ -102,9 +129,8 @@ class deepCR:  # noqa: N801
             if it is a masked array, is not examined.
         threshold : float
             Probability in [0, 1] above which a pixel is a cosmic ray.
-        inpaint : bool, optional
-            Whether to return the filled image as well. By default, if the object
-            has an inpainting model and ``binary`` is True.
+        inpaint : bool
+            Whether to return the filled image as well.
         binary : bool
             Return a mask of zeros and ones; else the probability.
         segment : bool
@@ -130,8 +156,6 @@ class deepCR:  # noqa: N801
         """
         image, own = _read_image(img0)
         threshold = detection.check_threshold(threshold, self.mask_model)
-        if inpaint is None:
-            inpaint = self.inpaint_model is not None and binary
         tile_size = patch if segment else None
         bad = detection.unexamined(image, own, None)
         with _threads(n_jobs):

@@ -601,6 +601,26 @@ def test_inpaint_ccd(ccd, truth, method):
     assert np.abs(filled.data[crmask] - 60).mean() < 60
 
 
+def test_inpaint_fills_by_the_network_of_the_default_model():
+    rng = np.random.default_rng(2)
+    y, x = np.mgrid[:120, :120]
+    clean = np.full(y.shape, 100.0)
+    for _ in range(25):
+        cy, cx = rng.uniform(5, 115, 2)
+        clean += rng.uniform(500, 4000) * np.exp(
+            -((y - cy) ** 2 + (x - cx) ** 2) / 2 / 1.6**2
+        )
+    mask = rng.random(clean.shape) < 0.02
+    frame = rng.poisson(clean).astype("f4")
+    filled, sigma = inpaint(frame, mask)
+    named = inpaint(frame, mask, method="network", model="universal")
+    np.testing.assert_array_equal(filled, named[0])
+    np.testing.assert_array_equal(sigma, named[1])
+    median, _ = inpaint(frame, mask, method="median")
+    error, other = (np.std((part - clean)[mask]) for part in (filled, median))
+    assert error < 0.5 * other
+
+
 def test_inpaint_quantity_and_masked_array(ccd, truth):
     _, crmask = truth
     filled, sigma = inpaint(ccd.data * u.electron, crmask)
