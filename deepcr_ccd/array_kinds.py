@@ -92,7 +92,8 @@ def put_together(source, data, mask, unit: u.UnitBase | None):
         data = u.Quantity(data, unit, copy=False)
     if isinstance(source, Masked):
         return Masked(data, mask=mask)
-    if isinstance(source, np.ma.MaskedArray):
+    read = _is_masked_chunked(source) and not is_chunked(data)
+    if read or isinstance(source, np.ma.MaskedArray):
         return np.ma.MaskedArray(data, mask)
     if _is_masked_chunked(source):
         import dask.array as da

@@ -136,7 +136,7 @@ def fill_frame(
     """
     if not good_pixels(targets, bad).any():
         return plane[targets].astype(np.float64), np.zeros(targets.sum())
-    own = own_factor(plane, targets if bad is None else targets | bad)
+    own = own_factor(plane, targets, bad)
     scaled = plane if own == 1 else ScaledFrame(plane, own)
     if fill.method == "network":
         filled = _fill_by_network(

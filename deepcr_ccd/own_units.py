@@ -19,14 +19,14 @@ ORDINARY = (1e-6, 1e9)
 SAMPLES = 20_000
 
 
-def own_factor(data: np.ndarray, bad: np.ndarray | None = None) -> float:
+def own_factor(data: np.ndarray, *hidden: np.ndarray | None) -> float:
     """Return the power of two that takes a frame to numbers that floats can hold.
 
     Parameters
     ----------
     data : `~numpy.ndarray`
         ``(ny, nx)``, any real dtype.
-    bad : `~numpy.ndarray`, optional
+    *hidden : `~numpy.ndarray` or None
         bool, ``(ny, nx)``, pixels to leave out.
 
     Returns
@@ -36,9 +36,10 @@ def own_factor(data: np.ndarray, bad: np.ndarray | None = None) -> float:
     """
     step = max(1, int(np.sqrt(data.size / SAMPLES)))
     sparse = (slice(step // 2, None, step),) * 2
-    values = _good(data[sparse], None if bad is None else bad[sparse])
+    hidden = [mask for mask in hidden if mask is not None]
+    values = _good(data[sparse], [mask[sparse] for mask in hidden])
     if not values.size:
-        values = _good(data, bad)
+        values = _good(data, hidden)
     return factor_of(values)
 
 
@@ -65,9 +66,11 @@ def factor_of(values: np.ndarray) -> float:
     return 1.0
 
 
-def _good(data: np.ndarray, bad: np.ndarray | None) -> np.ndarray:
+def _good(data: np.ndarray, hidden: list[np.ndarray]) -> np.ndarray:
     good = np.isfinite(data)
-    return data[good if bad is None else good & ~bad]
+    for mask in hidden:
+        good &= ~mask
+    return data[good]
 
 
 class ScaledFrame:
