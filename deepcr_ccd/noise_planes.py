@@ -17,12 +17,11 @@ from astropy.nddata import (
     VarianceUncertainty,
 )
 
+from .uncertainty import POWERS
 from .units import header_unit
 
 __all__ = ["NoisePlane", "noise_kind", "noise_planes", "spare_noise"]
 
-#: How a one-sigma becomes what each kind holds: its power.
-POWERS = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
 #: Kinds of noise by name of the extension, without digits and underscores.
 NAMES = {
     **dict.fromkeys(

@@ -13,11 +13,11 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 FLOORS = [
     {"compression", "headers", "processes", "recording", "unpacking"},
     {"listing"},
-    {"spool"},
+    {"spool", "uncertainty", "array_kinds", "notices", "keywords"},
+    {"rebuilding"},
     {
         "chunks",
         "devices",
-        "keywords",
         "layout",
         "noise",
         "header_cards",
@@ -32,7 +32,7 @@ FLOORS = [
         "extension_names",
     },
     {"noise_planes", "windows"},
-    {"stars", "rays"},
+    {"stars", "rays", "own_units"},
     {"star_fits"},
     {"descriptions"},
     {"window_network"},
@@ -48,7 +48,7 @@ FLOORS = [
     {"detection", "fills"},
     {"cleaning"},
     {"chunked"},
-    {"ccd", "scrappy", "original", "plot"},
+    {"ccd", "inpainting", "scrappy", "original", "plot"},
     {"options", "outputs"},
     {"digest"},
     {"jobs"},
@@ -132,6 +132,7 @@ def test_public_names():
     import deepcr_ccd
 
     assert sorted(deepcr_ccd.__all__) == [
+        "DeepCRWarning",
         "clean_files",
         "cosmicray_deepcr",
         "cosmicray_probability",
