@@ -22,7 +22,18 @@ __all__ = ["clean_files", "find_files"]
 SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fits.fz")
 #: Bytes of files of which one more or less in memory does not matter.
 SMALL = 16 * 2**20
-COLUMNS = ("file", "output", "status", "pixels", "objects", "seconds", "message")
+COLUMNS = {
+    "file": "U",
+    "output": "U",
+    "status": "U",
+    "images": int,
+    "images_total": int,
+    "images_left": "U",
+    "pixels": int,
+    "objects": int,
+    "seconds": float,
+    "message": "U",
+}
 
 
 def find_files(
@@ -119,15 +130,16 @@ def clean_files(
         Takes the row of each file as a dictionary, as soon as it is done.
     **options
         Fields of `Options`: ``model``, ``gain``, ``inpaint`` and so on, as for
-        `~deepcr_ccd.cosmicray_deepcr`; ``unit``, ``bad_bits``, ``dq_bit`` and
-        ``masks_only``, as for the ``deepcr-ccd clean`` command.
+        `~deepcr_ccd.cosmicray_deepcr`; ``unit``, ``bad_bits``, ``dq_bit``, ``ext``
+        and ``masks_only``, as for the ``deepcr-ccd clean`` command.
 
     Returns
     -------
     `~astropy.table.Table`
         A row a file, in order: ``file``, ``output``, ``status`` ("done", "skipped" or
-        "failed"), ``pixels`` and ``objects`` struck, ``seconds``, and ``message``,
-        which says what went wrong or what was warned of.
+        "failed"), ``images`` that were cleaned of ``images_total``, ``images_left``
+        (names of the others), ``pixels`` and ``objects`` struck, ``seconds``, and
+        ``message``, which says what went wrong or what was warned of.
 
     Raises
     ------
@@ -167,9 +179,9 @@ def clean_files(
         remove_stale(job.output for job in jobs)
     ordered = [done[str(job.path)] for job in jobs]
     if not ordered:
-        return Table(names=COLUMNS, dtype=("U", "U", "U", int, int, float, "U"))
+        return Table(names=list(COLUMNS), dtype=list(COLUMNS.values()))
     return Table(
-        rows=[tuple(row[c] for c in COLUMNS) for row in ordered], names=COLUMNS
+        rows=[tuple(row[c] for c in COLUMNS) for row in ordered], names=list(COLUMNS)
     )
 
 

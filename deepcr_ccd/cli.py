@@ -16,7 +16,6 @@ from . import demo
 from .batch import clean_files, find_files
 from .devices import ALLOWED
 from .engines import ENGINES
-from .files import DQ_BIT
 from .fills import METHODS
 from .jobs import Options
 from .reporting import Reporter, complain, say
@@ -83,14 +82,23 @@ def build_parser() -> argparse.ArgumentParser:
     )
     work.add_argument("--unit", help="unit of images without BUNIT: electron, adu")
     work.add_argument(
-        "--bad-bits", type=int, metavar="N", help="DQ bits of pixels not to examine"
+        "--ext",
+        action="append",
+        metavar="NAME|NUMBER|PATTERN",
+        help="image to take, such as SCI, SCI,2, 3 or 'N*'; may be repeated",
+    )
+    work.add_argument(
+        "--bad-bits",
+        type=int,
+        metavar="N",
+        help="bits of DQ, MASK or BPM of pixels not to examine",
     )
     work.add_argument(
         "--dq-bit",
         type=int,
-        default=DQ_BIT,
         metavar="N",
-        help=f"DQ bit of cosmic rays (default {DQ_BIT})",
+        help="bit of cosmic rays (default 4096 in DQ, 8 in BPM, 1 in MASK, or as the "
+        "header says)",
     )
     work.add_argument("--device", help="cpu, cuda, cuda:N or mps")
     work.add_argument(

@@ -10,27 +10,31 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 
 from .atomic import atomic_path
-from .images import Cleaned, Image, full_shape, parse_unit
+from .bit_planes import FlagPlane, read_flag_plane
+from .extensions import Extension, read_extension
+from .images import Cleaned, Image, parse_unit
 from .layout import open_fits, read_layout
-from .rewriting import Change, add_image, rewrite
+from .mask_extensions import mask_header, mask_names
+from .planes import find_images, fits_into, read_choice
+from .rewriting import Change, rewrite
 from .spool import Source
 
-__all__ = ["FitsFile", "write_masks"]
+__all__ = ["FitsFile", "matching_images"]
 
-#: DQ bits of HST cameras that make a pixel useless: fill, bad, hot, saturated.
-#: Cosmic rays found before (4096, 8192), and warm or trap pixels, are examined.
-HST_BAD_BITS = 1 | 2 | 4 | 8 | 16 | 256 | 512 | 2048
-DQ_BIT = 4096
+#: Planes of flags, in the order in which cosmic rays go into them.
+FLAGS = ("DQ", "MASK", "BPM")
 
 
 class FitsFile:
@@ -43,17 +47,34 @@ class FitsFile:
     unit : str, optional
         Unit of images that have no BUNIT.
     bad_bits : int, optional
-        DQ bits of pixels that are not examined. By default those that make a
-        pixel useless for HST, and all but the cosmic-ray bit elsewhere.
-    dq_bit : int
-        The cosmic-ray bit of DQ, a power of two.
+        Bits of pixels that are not examined, in DQ, MASK or BPM. By default those that
+        make a pixel useless for HST; those whose planes are named BAD, SAT, INTRP,
+        NO_DATA or EDGE where the header names planes (LSST); all pixels that are not
+        zero in a MASK; and all bits but the cosmic-ray bit elsewhere.
+    dq_bit : int, optional
+        The cosmic-ray bit, a power of two. By default 4096 in DQ, the one that is named
+        CR where the header names planes, 8 in BPM and 1 in MASK.
+    ext : str, int or sequence of these, optional
+        Which images to take: extensions by name ("SCI" or "SCI,2"), by number, or by a
+        pattern of names ("N*"). By default all that are named SCI; if none is, all
+        whose name is not known to be that of something else.
 
     Raises
     ------
     FileNotFoundError, OSError
         If there is no such file, or it is not a whole FITS file.
     ValueError
-        If there is no image in it, or a unit is unknown.
+        If there is no image in it, or none that ``ext`` says; if an image has neither
+        two nor three dimensions; if it is not clear which flags or errors belong to an
+        image, or flags have another shape; or if a unit is unknown.
+
+    Attributes
+    ----------
+    images : list of Image
+        What is cleaned.
+    left : list of str
+        Titles of other images of two or three dimensions, which stay as they are and
+        belong to none of those.
     """
 
     def __init__(
@@ -62,12 +83,14 @@ class FitsFile:
         *,
         unit: str | None = None,
         bad_bits: int | None = None,
-        dq_bit: int = DQ_BIT,
+        dq_bit: int | None = None,
+        ext: str | int | Sequence[str | int] | None = None,
     ):
         self.path = Path(path)
-        if dq_bit < 1 or dq_bit & (dq_bit - 1):
+        if dq_bit is not None and (dq_bit < 1 or dq_bit & (dq_bit - 1)):
             raise ValueError(f"dq_bit={dq_bit!r} must be a power of two, such as 4096")
-        self.dq_bit = dq_bit
+        self._dq_bit = dq_bit
+        self._chosen = read_choice(ext)
         self._source = Source(self.path)
         self._unit = unit
         self._bad_bits = bad_bits
@@ -88,44 +111,109 @@ class FitsFile:
                 self.images = self._find_images(hdus)
 
     def _find_images(self, hdus: fits.HDUList) -> list[Image]:
-        found = [
-            i for i, hdu in enumerate(hdus) if hdu.name == "SCI" and _is_image(hdu)
+        known = [read_extension(hdu, index) for index, hdu in enumerate(hdus)]
+        try:
+            found = find_images(known, self._chosen)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from None
+        self.left = [known[index].title for index in found.left]
+        # Masks that are added are named with a view to all images of the file.
+        told = [(known[index].name, known[index].ver) for index in found.frames]
+        names = mask_names(told, "MASK")
+        self._mask_names = dict(zip(found.frames, names, strict=True))
+        return [
+            self._describe(hdus, known, index, found.planes[index])
+            for index in found.images
         ]
-        if not found:
-            found = [i for i, hdu in enumerate(hdus) if _is_image(hdu)][:1]
-        if not found:
-            raise ValueError(f"{self.path} holds no image of two or three dimensions")
-        return [self._describe(hdus, index) for index in found]
 
-    def _describe(self, hdus: fits.HDUList, index: int) -> Image:
-        hdu = hdus[index]
-        name, shape, extver = hdu.name or "PRIMARY", hdu.shape, hdu.ver
+    def _describe(
+        self,
+        hdus: fits.HDUList,
+        known: list[Extension],
+        index: int,
+        planes: dict[str, int],
+    ) -> Image:
+        hdu, item = hdus[index], known[index]
         header = hdu.header.copy(strip=True)
         # By a set: Header.extend would look for each keyword anew.
-        known = {"", "COMMENT", "HISTORY", *header}
+        keywords = {"", "COMMENT", "HISTORY", *header}
         general = hdus[0].header.copy(strip=True).cards
-        header.extend([card for card in general if card.keyword not in known], end=True)
+        header.extend(
+            [card for card in general if card.keyword not in keywords], end=True
+        )
+        where = f"{self.path.name}[{item.title}]"
         bunit = str(header.get("BUNIT") or "").strip() or self._unit
         try:
             unit = parse_unit(bunit) if bunit else u.dimensionless_unscaled
+            flags = [
+                self._flag_plane(hdus, known[planes[kind]], kind, item.shape, header)
+                for kind in FLAGS
+                if kind in planes
+            ]
         except ValueError as error:
-            where = f"{self.path.name}[{name},{extver}]"
             raise ValueError(f"{where}: {error}") from None
-        places = {}
-        for kind in ("DQ", "MASK", "ERR"):
-            place = _index_of(hdus, kind, extver)
-            if place is not None and place != index:
-                if full_shape(hdus[place]) == shape:
-                    places[kind.lower()] = place
-        bits = self._bad_bits
-        if bits is None:
-            hst = header.get("TELESCOP") == "HST"
-            bits = HST_BAD_BITS if hst else ~self.dq_bit
+        err = planes.get("ERR")
+        if err is not None and known[err].shape != item.shape:
+            warnings.warn(
+                f"{where}: {known[err].title} has shape {known[err].shape}, the image "
+                f"{item.shape}; it is neither read nor changed",
+                AstropyUserWarning,
+                stacklevel=2,
+            )
+            err = None
         # It knows the source and not this object, which would keep both alive.
         opened = functools.partial(_open, self._source)
         return Image(
-            opened, name, extver, shape, unit, header, index, bad_bits=bits, **places
+            opened,
+            item.name,
+            item.ver,
+            item.shape,
+            unit,
+            header,
+            index,
+            flags=tuple(flags),
+            err=err,
         )
+
+    def _flag_plane(
+        self,
+        hdus: fits.HDUList,
+        plane: Extension,
+        kind: str,
+        shape: tuple[int, ...],
+        header: fits.Header,
+    ) -> FlagPlane:
+        if not fits_into(plane.shape, shape):
+            raise ValueError(
+                f"{plane.title} has shape {plane.shape}, and the image {shape}"
+            )
+        return read_flag_plane(
+            hdus[plane.index],
+            plane.index,
+            kind,
+            plane.shape,
+            is_hst=header.get("TELESCOP") == "HST",
+            bad_bits=self._bad_bits,
+            dq_bit=self._dq_bit,
+        )
+
+    def check_flags(self) -> None:
+        """Raise an error if the cosmic-ray bit cannot be set in some plane of flags.
+
+        Raises
+        ------
+        ValueError
+            If a header names all bits and none for cosmic rays, or the number format
+            has no room for the bit.
+        """
+        for image in self.images:
+            for plane in image.flags[:1]:
+                try:
+                    plane.check_bit()
+                except ValueError as error:
+                    raise ValueError(
+                        f"{self.path.name}[{image.title}]: {error}"
+                    ) from None
 
     def write(
         self,
@@ -137,9 +225,9 @@ class FitsFile:
         """Write the file with cleaned images, whole or not at all.
 
         Values of struck pixels are replaced, and their uncertainties in ERR; the
-        cosmic-ray bit is set in DQ (or 1 in MASK; where there is neither, a MASK
-        extension is added), and the keywords are put into the image's header. All else
-        stays as it is, byte for byte.
+        cosmic-ray bit is set in DQ, MASK or BPM, whichever is there first; where there
+        is none, a MASK extension is added. The keywords are put into the image's
+        header. All else stays as it is, byte for byte.
 
         Parameters
         ----------
@@ -155,8 +243,9 @@ class FitsFile:
         FileExistsError
             If the file is there and must not be replaced.
         ValueError
-            If DQ cannot hold the cosmic-ray bit.
+            As `check_flags`.
         """
+        self.check_flags()
         changes: dict[int, Change] = {}
         added = []
         for image, result in zip(self.images, results, strict=True):
@@ -164,12 +253,13 @@ class FitsFile:
             changes[image.index] = Change(struck, result.values, keywords=result.cards)
             if image.err is not None and result.errors is not None:
                 changes[image.err] = Change(struck, result.errors)
-            if image.dq is not None:
-                changes[image.dq] = Change(struck, bit=self.dq_bit)
-            elif image.mask is not None:
-                changes[image.mask] = Change(struck, bit=1)
+            if image.flags:
+                plane = image.flags[0]
+                where = _places_in(plane.shape, struck, image.shape)
+                changes[plane.index] = Change(where, bit=plane.bit)
             else:
-                added.append((_mask_header(image, "MASK"), Change(struck, bit=1)))
+                header = mask_header(image, *self._mask_names[image.index])
+                added.append((header, Change(struck, bit=1)))
         with atomic_path(Path(path), overwrite=overwrite) as partial:
             rewrite(self._source.open, partial, self._layout, changes, added)
 
@@ -181,61 +271,37 @@ def _open(source: Source) -> Iterator[fits.HDUList]:
         yield hdus
 
 
-def _is_image(hdu) -> bool:
-    image = isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU)
-    return image and len(hdu.shape) in (2, 3) and 0 not in hdu.shape
+def _places_in(
+    plane: tuple[int, ...], struck: tuple[np.ndarray, ...], shape: tuple[int, ...]
+) -> tuple[np.ndarray, ...]:
+    """Return where pixels of an image are in its plane of flags, in order."""
+    if plane == shape:
+        return struck
+    flat = np.ravel_multi_index(struck, shape)
+    if math.prod(plane) < math.prod(shape):
+        # It serves all planes of a stack.
+        flat = np.unique(flat % math.prod(plane))
+    return np.unravel_index(flat, plane)
 
 
-def _index_of(hdus: fits.HDUList, name: str, extver: int) -> int | None:
-    return next(
-        (i for i, hdu in enumerate(hdus) if hdu.name == name and hdu.ver == extver),
-        None,
-    )
-
-
-def _mask_header(image: Image, name: str) -> fits.Header:
-    """Return the header of a mask extension for an image."""
-    # One zero stands for them all.
-    hdu = fits.ImageHDU(np.broadcast_to(np.uint8(0), image.shape), name=name)
-    hdu.ver = image.extver
-    return hdu.header
-
-
-def write_masks(
-    path: str | os.PathLike,
-    images: list[Image],
-    results: list[Cleaned],
-    *,
-    overwrite: bool = False,
-) -> None:
-    """Write a FITS file of masks only, one CRMASK extension an image.
+def matching_images(files: Sequence[FitsFile]) -> list[tuple[Image, ...]]:
+    """Return the images of repeated exposures, those of one chip together.
 
     Parameters
     ----------
-    path : str or path-like
-        Where to; gzipped if the name ends in ``.gz``.
-    images : list of Image
-        What was cleaned.
-    results : list of Cleaned
-        What is new about them; struck pixels are written as 1 in uint8.
-    overwrite : bool
-        Replace a file that is there.
+    files : sequence of FitsFile
+        The exposures.
 
     Raises
     ------
-    FileExistsError
-        If the file is there and must not be replaced.
+    ValueError
+        If they have not as many images each.
     """
-    with (
-        atomic_path(Path(path), overwrite=overwrite) as partial,
-        open(partial, "w+b") as file,
-    ):
-        fits.PrimaryHDU().writeto(file)
-        for image, result in zip(images, results, strict=True):
-            change = Change(result.struck, bit=1, keywords=result.cards)
-            header = change.apply_header(_mask_header(image, "CRMASK"))
-            header["CREXT"] = (image.name, "extension that the mask belongs to")
-            add_image(file, header, change)
+    numbers = [len(file.images) for file in files]
+    if len(set(numbers)) > 1:
+        told = ", ".join(f"{f.path.name}: {len(f.images)}" for f in files)
+        raise ValueError(f"exposures must have as many images each, not {told}")
+    return list(zip(*(file.images for file in files), strict=True))
 
 
 @contextlib.contextmanager

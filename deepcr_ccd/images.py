@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import re
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,7 +14,9 @@ import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.utils.exceptions import AstropyUserWarning
 
+from .bit_planes import FlagPlane
 from .spool import read_image
 from .tiling import row_blocks
 
@@ -26,6 +30,8 @@ WORDS = {
     "counts": "adu",
     "dn": "adu",
 }
+#: Share of bad pixels above which one wonders whether all bits tell of bad ones.
+MANY = 0.5
 
 
 def parse_unit(text: str) -> u.UnitBase:
@@ -56,8 +62,9 @@ class Image:
     """A science image of a file; its pixels are read when they are asked for.
 
     ``open`` opens the file, as a context that gives a `~astropy.io.fits.HDUList`;
-    ``index``, ``dq``, ``mask`` and ``err`` are places in the file, None where absent;
-    ``header`` has the primary header's keywords under its own.
+    ``name`` is "" where an extension has none; ``index`` and ``err`` are places in the
+    file, None where absent; ``flags`` are its planes of flags, into the first of which
+    cosmic rays go; ``header`` has the primary header's keywords under its own.
     """
 
     open: Callable = dataclasses.field(repr=False)
@@ -67,15 +74,13 @@ class Image:
     unit: u.UnitBase
     header: fits.Header = dataclasses.field(repr=False)
     index: int
-    dq: int | None = None
-    mask: int | None = None
+    flags: tuple[FlagPlane, ...] = ()
     err: int | None = None
-    bad_bits: int = 0
 
     @property
     def title(self) -> str:
-        """Name and version of its extension."""
-        return f"{self.name},{self.extver}"
+        """Name and version of its extension, or its number."""
+        return f"{self.name},{self.extver}" if self.name else str(self.index)
 
     def read(self) -> CCDData:
         """Read the image.
@@ -84,15 +89,19 @@ class Image:
         -------
         `~astropy.nddata.CCDData`
             Pixels in physical units (mapped into memory where the file's format
-            allows it), the mask that DQ or MASK tells, and ERR as uncertainty.
+            allows it), the mask that DQ, MASK and BPM tell, and ERR as uncertainty.
+
+        Warns
+        -----
+        AstropyUserWarning
+            If most pixels are bad by bits whose meaning nobody told.
         """
         mask = uncertainty = None
         with self.open() as hdus:
             data = read_image(hdus[self.index])
-            if self.dq is not None:
-                mask = _has_bits(_full_data(hdus[self.dq]), self.bad_bits)
-            elif self.mask is not None:
-                mask = _full_data(hdus[self.mask]) != 0
+            for plane in self.flags:
+                bad = _read_bad(hdus[plane.index], plane, self.shape)
+                mask = bad if mask is None else mask | bad
             if self.err is not None:
                 uncertainty = StdDevUncertainty(_full_data(hdus[self.err]))
         return CCDData(
@@ -138,10 +147,23 @@ def _full_data(hdu) -> np.ndarray:
     return read_image(hdu)
 
 
-def _has_bits(flags: np.ndarray, bits: int) -> np.ndarray:
-    """Return where any of some bits is set, looking at some rows at a time."""
-    found = np.empty(flags.shape, dtype=bool)
-    rows, out = (a.reshape(-1, flags.shape[-1]) for a in (flags, found))
+def _read_bad(hdu, plane: FlagPlane, shape: tuple[int, ...]) -> np.ndarray:
+    """Return where an image of some shape is bad, looking at some rows at a time."""
+    flags = _full_data(hdu)
+    rows = flags.reshape(-1, flags.shape[-1])
+    found = np.empty(rows.shape, dtype=bool)
+    several = False
     for part in row_blocks(rows.shape):
-        out[part] = (rows[part].astype(np.int64) & bits) != 0
-    return found
+        found[part] = plane.is_bad(rows[part])
+        several = several or bool((rows[part] > 1).any())
+    share = found.mean()
+    if share > MANY and several and not plane.is_sure:
+        warnings.warn(
+            f"{plane.name} hides {100 * share:.0f} % of the pixels, as nothing says "
+            "what its bits mean; bad_bits chooses those that are bad",
+            AstropyUserWarning,
+            stacklevel=2,
+        )
+    # One plane of flags may serve a stack.
+    own = found.reshape(shape if found.size == math.prod(shape) else shape[-2:])
+    return np.broadcast_to(own, shape)

@@ -13,19 +13,21 @@ import threading
 import time
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from astropy import units as u
 
 from .cleaning import find, make_plan
-from .files import DQ_BIT, FitsFile, write_masks
+from .files import FitsFile
 from .frame import read_frame, spread_values
 from .images import Cleaned, Image
 from .keywords import version
 from .layout import check_whole, open_fits
+from .mask_extensions import write_masks
 from .model import Model
+from .planes import read_choice
 from .rewriting import PIECE
 from .zoo import DEFAULT_MODEL, load_model
 
@@ -59,12 +61,17 @@ class Options:
     satlevel: float | str | None = None
     unit: str | None = None
     bad_bits: int | None = None
-    dq_bit: int = DQ_BIT
+    dq_bit: int | None = None
+    ext: str | int | Sequence[str | int] | None = None
     device: str | None = None
     precision: str | None = None
     engine: str | None = None
     tile_size: int | None = None
     masks_only: bool = False
+
+    def __post_init__(self):
+        # One form for all ways to say the same, which the digest holds.
+        object.__setattr__(self, "ext", read_choice(self.ext))
 
     def load_model(self) -> Model:
         """Load the model that finds cosmic rays.
@@ -146,6 +153,9 @@ def blank_row(job: Job) -> dict:
     return {
         "file": str(job.path),
         "output": str(job.output),
+        "images": 0,
+        "images_total": 0,
+        "images_left": "",
         "pixels": 0,
         "objects": 0,
         "seconds": 0.0,
@@ -200,8 +210,11 @@ def run_job(
         if model is None:
             model = options.load_model()
         turn = turn or contextlib.nullcontext()
-        status, results = _clean(job, options, model, resume, replace, turn)
+        status, results, left = _clean(job, options, model, resume, replace, turn)
         row |= {"status": status, "message": "; ".join(_RECORDER.messages)}
+        row["images"] = len(results)
+        row["images_total"] = len(results) + len(left)
+        row["images_left"] = "; ".join(left)
         row["pixels"] = sum(told["CRNPIX"] for told in results)
         row["objects"] = sum(told["CRNOBJ"] for told in results)
     except Exception as error:  # noqa: BLE001 - whatever a file does, others go on
@@ -218,16 +231,21 @@ def _clean(
     resume: bool,
     replace: bool,
     turn: contextlib.AbstractContextManager,
-) -> tuple[str, list]:
-    """Clean a file; return a status, and the keywords of each image."""
+) -> tuple[str, list, list[str]]:
+    """Clean a file; return a status, keywords of each image, and which were left."""
     digest = _digest(job.path, options, model)
-    if resume:
-        headers = _finished(job.output, digest)
-        if headers:
-            return "skipped", headers
+    finished = _finished(job.output, digest) if resume else []
     file = FitsFile(
-        job.path, unit=options.unit, bad_bits=options.bad_bits, dq_bit=options.dq_bit
+        job.path,
+        unit=options.unit,
+        bad_bits=options.bad_bits,
+        dq_bit=options.dq_bit,
+        ext=options.ext,
     )
+    if finished:
+        return "skipped", finished, file.left
+    if not options.masks_only:
+        file.check_flags()
     results, counts = [], []
     for image in file.images:
         with turn:
@@ -239,7 +257,7 @@ def _clean(
         write_masks(job.output, file.images, results, overwrite=replace)
     else:
         file.write(job.output, results, overwrite=replace)
-    return "done", counts
+    return "done", counts, file.left
 
 
 def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cleaned:

@@ -8,6 +8,9 @@ import sys
 
 __all__ = ["Reporter", "complain", "say"]
 
+#: How many images that were left are named on a line.
+MOST_NAMES = 8
+
 
 def say(line: str = "") -> None:
     """Write a line to standard output.
@@ -77,6 +80,7 @@ class Reporter:
         elif not self.quiet and self.bar is None and row["status"] != "failed":
             say(
                 f"{row['output']}: {row['objects']} cosmic rays, {row['pixels']} px, "
+                + _images_of(row)
                 + ("skipped" if row["status"] == "skipped" else f"{row['seconds']} s")
             )
 
@@ -84,3 +88,13 @@ class Reporter:
         """End the progress bar."""
         if self.bar is not None:
             self.bar.close()
+
+
+def _images_of(row: dict) -> str:
+    """Return how many images were cleaned, and which not, where there are several."""
+    if row["images_total"] < 2:
+        return ""
+    left = row["images_left"].split("; ") if row["images_left"] else []
+    names = "; ".join(left[:MOST_NAMES]) + ("; ..." if len(left) > MOST_NAMES else "")
+    told = f"{row['images']} of {row['images_total']} images"
+    return told + (f" (left: {names}), " if left else ", ")

@@ -18,9 +18,10 @@ import deepcr_ccd
 from deepcr_ccd import spool, windows
 from deepcr_ccd.atomic import atomic_path
 from deepcr_ccd.ccd import KEYWORDS
-from deepcr_ccd.files import FitsFile, write_masks
+from deepcr_ccd.files import FitsFile
 from deepcr_ccd.images import Cleaned, parse_unit
 from deepcr_ccd.jobs import Job, Options, run_job
+from deepcr_ccd.mask_extensions import write_masks
 
 # A published model, which needs electrons, unless a test says otherwise.
 cosmicray_deepcr = partial(deepcr_ccd.cosmicray_deepcr, model="ACS-WFC")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from astropy.io import fits
 
-from ..files import FitsFile
+from ..files import FitsFile, matching_images
 from ..noise import resolve_gain, resolve_readnoise, unit_factor
 from ..training.dataset import Labels, Observation, SimulatedFrames
 from ..training.labels import label_exposures
@@ -111,7 +111,7 @@ def read_frames(
     planes = [_truth(path) for path in paths]
     if all(found is None for found in planes):
         items = []
-        for images in zip(*(file.images for file in files), strict=True):
+        for images in matching_images(files):
             exposures = [image.read() for image in images]
             labelled = label_exposures(exposures, gain=gain, satlevel=satlevel)
             for ccd, (frame, truth, ignore) in zip(exposures, labelled, strict=True):

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
-from ..files import FitsFile
+from ..files import FitsFile, matching_images
 from ..model import Model, ModelCard
 from ..zoo import DEFAULT_MODEL, load_model
 from .fit import Recipe, train_model
@@ -84,7 +84,7 @@ def _label_set(patterns: list[str], base: Path, data: dict) -> list[LabelledFram
     options = {k: data[k] for k in ("gain", "satlevel", "core", "grow") if k in data}
     return [
         labelled
-        for images in zip(*(file.images for file in files), strict=True)
+        for images in matching_images(files)
         for labelled in label_exposures([image.read() for image in images], **options)
     ]
 
