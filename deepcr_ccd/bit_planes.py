@@ -65,7 +65,7 @@ class FlagPlane:
         if not self.bit:
             raise ValueError(
                 f"{self.name} names its bit planes, and none of them {PREFIX}CR: "
-                "dq_bit chooses a bit for cosmic rays"
+                "dq_bit= chooses a bit for cosmic rays"
             )
         if self.dtype.kind == "f":
             # All smaller bits have to fit as well.

@@ -160,7 +160,7 @@ def _read_bad(hdu, plane: FlagPlane, shape: tuple[int, ...]) -> np.ndarray:
     if share > MANY and several and not plane.is_sure:
         warnings.warn(
             f"{plane.name} hides {100 * share:.0f} % of the pixels, as nothing says "
-            "what its bits mean; bad_bits chooses those that are bad",
+            "what its bits mean; bad_bits= chooses those that are bad",
             AstropyUserWarning,
             stacklevel=2,
         )

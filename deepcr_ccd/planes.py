@@ -212,7 +212,7 @@ def _nothing_found(extensions: Sequence[Extension], left: dict[int, str]) -> str
     text = "holds no image of two or three dimensions"
     if left:
         names = ", ".join(e.title for e in extensions if e.index in left)
-        text += f" but {names}, which by name are no frames; ext chooses one of them"
+        text += f" but {names}, which by name are no frames; ext= chooses one of them"
     return text
 
 
