@@ -70,14 +70,12 @@ def pair_planes(
             and item.index not in taken
         ]
         own = [e for e in free if e.label.is_plain or e.label.stem in stems]
-        left |= {e.index: f"is a {kind} of no image here" for e in free if e not in own}
+        left |= {e.index: "belongs to none" for e in free if e not in own}
         lacking = [item for item in images if kind not in planes[item.index]]
         for image, plane in _pair(lacking, own, kind):
             planes[image.index][kind] = plane.index
         used = {found.get(kind) for found in planes.values()}
-        left |= {
-            e.index: f"is a {kind} of no image here" for e in own if e.index not in used
-        }
+        left |= {e.index: "belongs to none" for e in own if e.index not in used}
     return planes, left
 
 
@@ -103,10 +101,14 @@ def _follow_references(images, extensions, planes) -> set[int]:
     taken: set[int] = set()
     for image in images:
         own = (image.index, image.name or str(image.index))
-        for item in extensions:
-            if item.owner == own and item.label.kind == "MASK" and item.is_image:
-                planes[image.index]["MASK"] = item.index
-                taken.add(item.index)
+        masks = [
+            item.index
+            for item in extensions
+            if item.owner == own and item.label.kind == "MASK" and item.is_image
+        ]
+        if len(masks) == 1:
+            planes[image.index]["MASK"] = masks[0]
+            taken.update(masks)
         for keyword in REFERENCES:
             found = [
                 item
@@ -124,6 +126,10 @@ def _follow_references(images, extensions, planes) -> set[int]:
             kind = FORMS.get(plane.form, plane.label.kind)
             if kind not in KINDS and keyword == "QUALDATA":
                 kind = "DQ"
+            if kind in KINDS and plane.index in taken:
+                raise ValueError(
+                    f"{plane.title} is named as the {kind} of more than one image"
+                )
             if kind in KINDS:
                 planes[image.index][kind] = plane.index
                 taken.add(plane.index)

@@ -74,7 +74,7 @@ class FitsFile:
         What is cleaned.
     left : list of str
         Titles of other images of two or three dimensions, which stay as they are and
-        belong to none of those.
+        belong to none of those; with the reason, where it is not the name.
     """
 
     def __init__(
@@ -116,7 +116,10 @@ class FitsFile:
             found = find_images(known, self._chosen)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from None
-        self.left = [known[index].title for index in found.left]
+        self.left = [
+            known[index].title + (f" ({reason})" if reason else "")
+            for index, reason in found.left.items()
+        ]
         # Masks that are added are named with a view to all images of the file.
         told = [(known[index].name, known[index].ver) for index in found.frames]
         names = mask_names(told, "MASK")

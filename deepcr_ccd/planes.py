@@ -23,8 +23,8 @@ class Found:
 
     ``images`` are the places of the frames that were chosen, and ``frames`` those of
     others as well; ``planes`` are the places of what belongs to each of the former, by
-    kind ("DQ", "MASK", "BPM", "ERR", "VAR", ...); ``left`` says of other images, by
-    place, why they are left as they are.
+    kind ("DQ", "MASK", "BPM", "ERR", "VAR", ...); ``left`` has the places of images
+    that are left as they are, and why, where neither name nor choice says it.
     """
 
     images: list[int]
@@ -127,7 +127,7 @@ def find_images(extensions: Sequence[Extension], chosen: Sequence = ()) -> Found
         if item.index in {*wanted, *used} or not _is_picture(item):
             left.pop(item.index, None)
         elif item.index in images or item.index not in left:
-            left[item.index] = "was not chosen"
+            left[item.index] = ""
     planes = {place: planes[place] for place in wanted}
     frames = [item.index for item in known]
     return Found(wanted, frames, planes, dict(sorted(left.items())))
@@ -159,25 +159,23 @@ def _wrong_science(extensions: Sequence[Extension]) -> str | None:
 def _default_images(
     extensions: Sequence[Extension],
 ) -> tuple[list[int], dict[int, str]]:
-    """Return the frames that a file has, and why other images are not among them."""
+    """Return the frames that a file has, and what other images are left, and why."""
     frames = [item for item in extensions if _is_picture(item)]
     kinds = {item.index: item.label.kind for item in frames}
     kinds |= dict.fromkeys(referred_to(extensions), "other")
     left: dict[int, str] = {}
     if "science" in kinds.values():
         images = [item for item in frames if kinds[item.index] == "science"]
-        reason = "is not named SCI"
     else:
         images = [item for item in frames if kinds[item.index] == "unknown"]
         if not images:
             images = [item for item in frames if kinds[item.index] == "weak"]
-        reason = "has the name of something else"
-        images = _without(images, _looks_narrow, "is narrow", left)
+        images = _without(images, _looks_narrow, "narrow", left)
         images = _without(images, _looks_like_flags, "looks like flags", left)
     found = [item.index for item in images]
     for item in frames:
         if item.index not in found:
-            left.setdefault(item.index, reason)
+            left.setdefault(item.index, "")
     return found, left
 
 

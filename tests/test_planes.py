@@ -271,6 +271,18 @@ def test_planes_of_other_things_are_left():
     assert images(("SCI", 1), ("DQ", 1), ("DQ", 2)) == ([1], [3])
 
 
+def test_reasons():
+    flags = {"name": "", "is_integer": True}
+    narrow = {"name": "", "shape": (1, 9)}
+    known = extensions("PRIMARY", "", flags, narrow, "SKY_VAR", "SKY")
+    assert find_images(known).left == {
+        2: "looks like flags",
+        3: "narrow",
+        4: "belongs to none",
+        5: "",
+    }
+
+
 def test_planes_keep_their_images_where_others_are_chosen():
     items = ("SCI", "DQ", "SCI", "DQ")
     assert pairs(*items, chosen=[3]) == {3: {"DQ": 4}}
@@ -292,6 +304,8 @@ def test_headers_name_planes():
         1: {},
         2: {"DQ": 3, "VAR": 4},
     }
+    with pytest.raises(ValueError, match="Q,1 is named as the DQ of more than one im"):
+        pairs(data, data | {"name": "B"}, flags)
     # before EXTVER and order
     swapped = [
         {"name": name, "companions": {"QUALDATA": other}}
@@ -312,8 +326,10 @@ def test_masks_of_this_package_name_their_image():
     }
     assert pairs("N1", "N2", mask | {"owner": (1, "N1")}) == {1: {"MASK": 3}, 2: {}}
     # no longer the same image
-    with pytest.raises(ValueError, match="it is not clear which MASK"):
-        pairs("N1", "N2", mask | {"owner": (1, "N2")})
+    for wrong in ([(1, "N2")], [(1, "N1"), (1, "N1"), (1, "N1")]):
+        masks = [mask | {"owner": owner} for owner in wrong]
+        with pytest.raises(ValueError, match="it is not clear which MASK"):
+            pairs("N1", "N2", *masks)
 
 
 @pytest.mark.parametrize(
