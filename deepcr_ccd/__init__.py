@@ -3,7 +3,9 @@
 from importlib.metadata import version as _version
 
 from .batch import clean_files
-from .ccd import cosmicray_deepcr, cosmicray_probability, inpaint
+from .ccd import cosmicray_deepcr, cosmicray_probability
+from .inpainting import inpaint
+from .notices import DeepCRWarning
 from .original import deepCR
 from .scrappy import detect_cosmics
 from .zoo import list_models, load_model
@@ -11,6 +13,7 @@ from .zoo import list_models, load_model
 __version__ = _version("deepcr_ccd")
 
 __all__ = [
+    "DeepCRWarning",
     "clean_files",
     "cosmicray_deepcr",
     "cosmicray_probability",

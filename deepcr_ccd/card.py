@@ -104,6 +104,11 @@ class ModelCard:
         """Facts about the noise that the transform makes use of."""
         return TRANSFORMS[self.transform].uses
 
+    @property
+    def scale_free(self) -> bool:
+        """Whether a frame times any number is the same to the network."""
+        return TRANSFORMS[self.transform].scale_free
+
     def covers(self, header: Mapping | None) -> bool:
         """Tell whether a frame with this header is of the kind trained on.
 

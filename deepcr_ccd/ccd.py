@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
-from astropy import units as u
 
 from . import chunked, detection
-from .cleaning import find, make_plan
-from .fills import choose_fill, fill_frame
-from .frame import as_mask, is_chunked, read_frame
-from .keywords import KEYWORDS, record
-from .noise import resolve_gain
+from .cleaning import Plan, find, make_plan
+from .frame import Frame, is_chunked, read_frame, read_frames
+from .keywords import KEYWORDS, read_keywords, record
+from .notices import refuse_arguments
 from .zoo import DEFAULT_MODEL, load_model
 
-__all__ = ["KEYWORDS", "cosmicray_deepcr", "cosmicray_probability", "inpaint"]
+__all__ = ["KEYWORDS", "cosmicray_deepcr", "cosmicray_probability"]
 
 
 def cosmicray_deepcr(
@@ -30,8 +30,9 @@ def cosmicray_deepcr(
     device=None,
     precision: str | None = None,
     tile_size: int | None = None,
-    add_keyword: bool = True,
+    add_keyword=True,
     progress: bool = False,
+    **others,
 ):
     """Find the cosmic rays of a single frame, mask them, and fill them in.
 
@@ -39,9 +40,11 @@ def cosmicray_deepcr(
     ----------
     ccd : `~astropy.nddata.CCDData`, other NDData, Quantity or array-like
         Frame of shape ``(ny, nx)``, or a stack ``(n, ny, nx)`` that is cleaned
-        plane by plane. It is not modified. Dask arrays are worked on lazily, in their
-        chunks. To models that need a unit, a plain array is in the one they work in,
-        or in adu if ``gain`` is given.
+        plane by plane; or a list of CCDData, which are cleaned one by one. A list of
+        arrays is a stack. It is not modified. Masks of `numpy.ma.MaskedArray`, of
+        `~astropy.utils.masked.Masked` and of Dask's masked arrays are heeded. Dask
+        arrays are worked on lazily, in their chunks. To models that need a unit, a
+        plain array is in the one they work in, or in adu if ``gain`` is given.
     model : str, path-like or Model
         A name of `list_models`, the path of a model file, or a model.
     gain : float, `~astropy.units.Quantity` or str, optional
@@ -71,11 +74,14 @@ def cosmicray_deepcr(
     tile_size : int, optional
         Width in px of the tiles in which the frame is worked on. It changes memory
         and speed, not the result (in bfloat16, not beyond its rounding).
-    add_keyword : bool
+    add_keyword : bool, str, `ccdproc.Keyword` or dict
         Record what was done in the header: CRMODEL, CRVERS, CRTHRESH, CRNPIX,
-        CRNOBJ, CRNSKIP, CRFILL and a HISTORY line.
+        CRNOBJ, CRNSKIP, CRFILL and a HISTORY line. Or what to record in their place, as
+        in ccdproc: keywords with their values, a Keyword, or one without a value.
     progress : bool
         Show a progress bar.
+    **others
+        None; arguments of L.A.Cosmic get a TypeError that says what to do instead.
 
     Returns
     -------
@@ -85,9 +91,12 @@ def cosmicray_deepcr(
         filled pixels set to the spread of their neighbours. Pixels that were
         masked, not finite or saturated on input were not examined and keep their
         data.
+    list of `~astropy.nddata.CCDData`
+        If ``ccd`` is a list of them: each as if it had been given alone.
     cleaned, crmask : `~numpy.ndarray`
         Otherwise: the cleaned frame, of the kind that came in, and the bool mask
-        of cosmic rays.
+        of cosmic rays. Of a masked class, the cleaned frame has the mask set (old mask
+        OR cosmic rays). Arrays are C-contiguous.
 
     Raises
     ------
@@ -99,8 +108,11 @@ def cosmicray_deepcr(
 
     Warns
     -----
-    AstropyUserWarning
+    DeepCRWarning
         If ``gain`` or ``readnoise`` was given and has no use.
+    AstropyUserWarning
+        If the uncertainty is of a kind that is not known, and stays as it was at filled
+        pixels.
 
     Notes
     -----
@@ -125,45 +137,61 @@ def cosmicray_deepcr(
     >>> cleaned.header["CRNOBJ"]
     1
     """
-    frame = read_frame(ccd, chunked=True)
+    refuse_arguments("cosmicray_deepcr", others, OPTIONS)
+    frames = read_frames(ccd, chunked=True)
     model = load_model(model, device=device, task="mask", precision=precision)
-    plan = make_plan(
-        frame,
-        model,
-        gain=gain,
-        readnoise=readnoise,
-        threshold=threshold,
-        target_fpr=target_fpr,
-        grow=grow,
-        inpaint=inpaint,
-        satlevel=satlevel,
-        tile_size=tile_size,
-    )
+    options = {
+        "gain": gain,
+        "readnoise": readnoise,
+        "threshold": threshold,
+        "target_fpr": target_fpr,
+        "grow": grow,
+        "inpaint": inpaint,
+        "satlevel": satlevel,
+        "tile_size": tile_size,
+    }
+    several = frames or [read_frame(ccd, chunked=True)]
+    logged = read_keywords(add_keyword, [frame.header for frame in several])
+    plans = []
+    for frame in several:
+        plans.append(make_plan(frame, model, **options))
+        if is_chunked(frame.data):
+            plans[-1] = chunked.check_fill(plans[-1], inpaint)
+    results = []
+    for frame, plan in zip(several, plans, strict=True):
+        results.append(_clean(frame, plan, logged, progress))
+    return results if frames else results[0]
+
+
+def _clean(frame: Frame, plan: Plan, logged: bool | dict, progress: bool):
+    """Return what a user gets for one frame."""
     if is_chunked(frame.data):
-        plan = chunked.check_fill(plan, inpaint)
         cleaned, crmask, sigma = chunked.clean(frame, plan)
         # What takes the whole frame to count is left out.
-        keywords = record(model.card.name, plan.threshold, plan.fill.method)
-        return chunked.rebuild(
-            frame, cleaned, crmask, sigma, keywords if add_keyword else None
-        )
-
-    found = find(frame, plan, progress=progress)
-    crmask = found.crmask
-    # Copied last, when all that is large and not returned is gone.
-    cleaned = frame.copy_data()
-    if found.values is not None:
-        cleaned[crmask] = found.values
-    if isinstance(ccd, u.Quantity):
-        return u.Quantity(cleaned, frame.unit, copy=False), crmask
-    if isinstance(ccd, np.ma.MaskedArray):
-        return np.ma.MaskedArray(cleaned, frame.combine_mask(crmask)), crmask
+        keywords = record(plan.model.card.name, plan.threshold, plan.fill.method)
+        history = "deepcr_ccd: cosmic rays found lazily, and not counted"
+    else:
+        found = find(frame, plan, progress=progress)
+        crmask, sigma = found.crmask, found.sigma
+        # Copied last, when all that is large and not returned is gone.
+        cleaned = frame.copy_data()
+        if found.values is not None:
+            cleaned[crmask] = found.values
     if frame.header is None:
-        return cleaned, crmask
-    keywords, history = found.describe(plan) if add_keyword else (None, "")
+        return frame.wrap(cleaned, frame.combine_mask(crmask)), crmask
+    if not is_chunked(frame.data):
+        keywords, history = found.describe(plan)
+    if logged is not True:
+        keywords, history = logged or None, ""
     return frame.rebuild(
-        cleaned, found.sigma, crmask=crmask, keywords=keywords, history=history
+        cleaned, sigma, crmask=crmask, keywords=keywords, history=history
     )
+
+
+#: What `cosmicray_deepcr` can be given.
+OPTIONS = [
+    name for name in inspect.signature(cosmicray_deepcr).parameters if name != "others"
+]
 
 
 def cosmicray_probability(
@@ -188,7 +216,7 @@ def cosmicray_probability(
     -------
     `~numpy.ndarray`
         float32, of the shape of the frame, in [0, 1]; NaN where a pixel was masked
-        or not finite and so not examined.
+        or not finite and so not examined. A list of CCDData gives a list of arrays.
 
     Raises
     ------
@@ -205,107 +233,39 @@ def cosmicray_probability(
     >>> bool(p[20, 22] > 0.9), bool(p[50, 50] < 0.1)
     (True, True)
     """
-    frame = read_frame(ccd, chunked=True)
+    frames = read_frames(ccd, chunked=True)
     model = load_model(model, device=device, task="mask", precision=precision)
-    plan = make_plan(frame, model, gain=gain, readnoise=readnoise, inpaint=None)
-    options = {"factor": plan.examination.factor, "tile_size": tile_size}
+    several = frames or [read_frame(ccd, chunked=True)]
+    plans = []
+    for frame in several:
+        plans.append(
+            make_plan(
+                frame,
+                model,
+                gain=gain,
+                readnoise=readnoise,
+                inpaint=None,
+                tile_size=tile_size,
+            )
+        )
+    results = [
+        _examine(frame, plan, progress)
+        for frame, plan in zip(several, plans, strict=True)
+    ]
+    return results if frames else results[0]
+
+
+def _examine(frame: Frame, plan: Plan, progress: bool) -> np.ndarray:
+    """Return the probability of a cosmic ray in each pixel of one frame."""
+    options = {"factor": plan.examination.factor, "tile_size": plan.tile_size}
     options |= plan.examination.facts
     planes = []
     for plane, mask in frame.planes():
         if is_chunked(plane):
-            planes.append(chunked.examine(plane, mask, None, model, **options)[0])
+            planes.append(chunked.examine(plane, mask, None, plan.model, **options)[0])
             continue
         bad = detection.unexamined(plane, mask, None)
         planes.append(
-            detection.examine(plane, bad, model, progress=progress, **options)
+            detection.examine(plane, bad, plan.model, progress=progress, **options)
         )
     return frame.stack(planes)
-
-
-def inpaint(
-    data, mask, *, method="auto", model=None, gain=None, struck=False, device=None
-):
-    """Fill masked pixels of a frame from what surrounds them.
-
-    Parameters
-    ----------
-    data : `~astropy.nddata.CCDData`, other NDData, Quantity or array-like
-        Frame of shape ``(ny, nx)``, or a stack ``(n, ny, nx)``. It is not
-        modified. Pixels that its own mask marks bad, and pixels that are not
-        finite, are not used; genuine zeros are data.
-    mask : array-like
-        bool, of the same shape, True where to fill.
-    method : {"auto", "median", "mean", "idw", "interpolate", "network"}
-        ``"median"`` and ``"mean"`` of the good pixels in a window of 5x5 px, which
-        grows until it holds 8 of them; ``"idw"``, their mean weighted by one over
-        the distance; ``"interpolate"``, a plane fitted to them with Gaussian
-        weights; ``"network"``, the inpainting network of ``model``; ``"auto"``,
-        the network if ``model`` has one and was trained on frames like this, as
-        the header tells, and the median elsewhere.
-    model : str, path-like or Model, optional
-        An inpainting model, or a mask model that names one. ``"network"`` takes
-        that of the default model if there is none.
-    gain : float, `~astropy.units.Quantity` or str, optional
-        In electron/adu, or the header keyword that holds it; for the network.
-    struck : bool
-        Whether masked pixels hold what was there and more, as where a cosmic ray
-        struck. Then a network's fill does not rise above that by more than the noise.
-    device : str or torch.device, optional
-        Where the network shall run.
-
-    Returns
-    -------
-    `~astropy.nddata.CCDData` or other NDData
-        If ``data`` is one: the same type, with its uncertainty, if any, set to the
-        spread of the fill at filled pixels. The mask stays as it was.
-    filled, sigma : `~numpy.ndarray` or `~astropy.units.Quantity`
-        Otherwise: the filled frame, and the one-sigma of each filled pixel, 0
-        where nothing was filled.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not of an allowed kind or value, or the mask leaves no
-        good pixel to fill from.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from deepcr_ccd import inpaint
-    >>> frame = np.full((20, 20), 5.0)
-    >>> frame[8, 8:11] = 1000
-    >>> filled, sigma = inpaint(frame, frame > 100, method="median")
-    >>> float(filled.max())
-    5.0
-    """
-    frame = read_frame(data, "data")
-    targets = as_mask(mask, frame.data.shape, "mask")
-    if method in (None, False):
-        raise ValueError(f"method={method!r} is unknown; use 'auto' or see the docs")
-    if model is None and method == "network":
-        model = DEFAULT_MODEL
-    if model is not None:
-        model = load_model(model, device=device)
-    fill = choose_fill(method, model, frame, resolve_gain(gain, frame.header), "method")
-    filled = frame.copy_data()
-    spread = np.zeros_like(filled)
-    shape = (-1, *filled.shape[-2:])
-    for (plane, own), target, out, sigma in zip(
-        frame.planes(),
-        targets.reshape(shape),
-        filled.reshape(shape),
-        spread.reshape(shape),
-        strict=True,
-    ):
-        bad = detection.unexamined(plane, own, None)
-        if target.any() and (target if bad is None else target | bad).all():
-            raise ValueError("mask leaves no good pixel to fill from")
-        told = target if struck else None
-        out[target], sigma[target] = fill_frame(plane, target, bad, fill, struck=told)
-    if isinstance(data, u.Quantity):
-        return tuple(u.Quantity(a, frame.unit, copy=False) for a in (filled, spread))
-    if frame.header is not None:
-        return frame.rebuild(filled, spread[targets], filled=targets)
-    if isinstance(data, np.ma.MaskedArray):
-        filled = np.ma.MaskedArray(filled, frame.mask.copy())
-    return filled, spread

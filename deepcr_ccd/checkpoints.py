@@ -6,8 +6,10 @@ folded into the convolutions, which leaves the result as it was and saves time.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -15,7 +17,7 @@ import torch
 from .model import Model, ModelCard
 from .networks import UNet, build_network
 
-__all__ = ["load_checkpoint"]
+__all__ = ["digest_of", "load_checkpoint"]
 
 #: BatchNorm2d's default, which deepCR leaves as it is.
 EPSILON = 1e-5
@@ -29,6 +31,7 @@ def load_checkpoint(
     precision: str | None = None,
     engine: str | None = None,
     default_name: str = "",
+    known: Mapping[str, dict] | None = None,
 ) -> Model:
     """Load a deepCR checkpoint.
 
@@ -48,6 +51,9 @@ def load_checkpoint(
         What shall run it.
     default_name : str
         Name of the model where the card has none.
+    known : mapping, optional
+        Fields of cards by the `digest_of` tensors: without ``card``, a checkpoint with
+        such tensors has that card, whatever the file is called.
 
     Returns
     -------
@@ -78,12 +84,16 @@ def load_checkpoint(
         raise ValueError(
             f"model file {str(path)!r} is not one of deepCR's U-Nets: {error}"
         ) from error
-    fields = card or {
-        "name": default_name or path.stem,
-        "task": "mask" if arguments["in_channels"] == 1 else "inpaint",
-        "unit": None,
-        "description": f"deepCR checkpoint {path.name}",
-    }
+    fields = (
+        card
+        or (known or {}).get(digest_of(tensors))
+        or {
+            "name": default_name or path.stem,
+            "task": "mask" if arguments["in_channels"] == 1 else "inpaint",
+            "unit": None,
+            "description": f"deepCR checkpoint {path.name}",
+        }
+    )
     return Model(
         ModelCard(architecture="unet", arguments=arguments, **fields),
         network,
@@ -91,6 +101,22 @@ def load_checkpoint(
         precision=precision,
         engine=engine,
     )
+
+
+def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return a digest of the tensors of a checkpoint, in whatever file they are.
+
+    Parameters
+    ----------
+    tensors : mapping
+        By name, without the prefix of a DataParallel module.
+    """
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        array = tensors[key].detach().cpu().contiguous().numpy()
+        digest.update(f"{key} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _read_architecture(tensors: dict[str, torch.Tensor]) -> dict:

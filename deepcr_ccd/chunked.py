@@ -12,18 +12,18 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from astropy.nddata import NDUncertainty
 
 from . import detection
-from .chunks import Region, Rows, core_of, map_chunks, one_thread
+from .chunks import Region, Rows, core_of, map_chunks, one_thread, widen
 from .cleaning import Plan
 from .descriptions import BLOCK
 from .fills import Fill, fill_frame
-from .frame import POWERS, Frame, sigma_scale
+from .frame import Frame
 from .model import Model
+from .own_units import SAMPLES, factor_of
 from .plane import Plane, to_float32
 
-__all__ = ["check_fill", "clean", "examine", "rebuild"]
+__all__ = ["check_fill", "clean", "examine"]
 
 #: What a fill may reach for beyond its chunk, in px.
 REACH = 40
@@ -66,17 +66,27 @@ def examine(
     import dask
     import dask.array as da
 
+    own_chunks, plane = plane.chunks, widen(plane)
     bad = ~da.isfinite(plane)
     if mask is not None:
         bad = bad | da.asarray(mask).rechunk(plane.chunks)
     if satlevel is not None:
         bad = bad | (plane >= satlevel)
-    every, some, highest = dask.compute(
-        bad.all(), bad.any(), da.where(bad, -np.inf, plane).max()
+    step = max(1, int(np.sqrt(plane.size / SAMPLES)))
+    sparse = (slice(step // 2, None, step),) * 2
+    every, some, highest, values, hidden = dask.compute(
+        bad.all(),
+        bad.any(),
+        da.where(bad, -np.inf, plane).max(),
+        plane[sparse],
+        bad[sparse],
     )
     if every:
         shape = {"shape": plane.shape, "chunks": plane.chunks}
-        return da.full(**shape, fill_value=np.nan, dtype=np.float32), bad
+        probability = da.full(**shape, fill_value=np.nan, dtype=np.float32)
+        return probability.rechunk(own_chunks), bad.rechunk(own_chunks)
+    own = factor_of(values[~hidden])
+    factor, facts = detection.in_own_units(model, own, factor, facts)
     rows = Rows(plane, lambda values: to_float32(values, factor, finite=True))
     hidden = Rows(bad, np.asarray) if some else None
     prepared = model.prepare(rows, hidden, **facts)
@@ -101,7 +111,7 @@ def examine(
         prepared,
         known,
     )
-    return probability, bad
+    return probability.rechunk(own_chunks), bad.rechunk(own_chunks)
 
 
 def clean(frame: Frame, plan: Plan):
@@ -124,7 +134,9 @@ def clean(frame: Frame, plan: Plan):
 
     dtype = frame.cleaned_dtype
     results = []
-    for plane, mask in frame.planes():
+    for own, mask in frame.planes():
+        # Once for all that follows; the results are in the user's chunks again.
+        plane = widen(own)
         probability, bad = examine(
             plane,
             mask,
@@ -138,7 +150,10 @@ def clean(frame: Frame, plan: Plan):
         cleaned = plane.astype(dtype), None
         if plan.fill.method != "none":
             cleaned = _fill_chunks(plane, crmask, bad, plan.fill, dtype)
-        results.append((cleaned[0], crmask, cleaned[1]))
+        parts = cleaned[0], crmask, cleaned[1]
+        results.append(
+            [None if part is None else part.rechunk(own.chunks) for part in parts]
+        )
     if frame.data.ndim == 2:
         return results[0]
     return tuple(
@@ -201,41 +216,6 @@ def _fill_chunks(plane, crmask, bad, fill: Fill, dtype: np.dtype):
         block=BLOCK if fill.method == "network" else 1,
     )
     return both[0], both[1]
-
-
-def rebuild(frame: Frame, cleaned, crmask, sigma, keywords: dict | None):
-    """Return what a user gets for a frame that Dask holds.
-
-    Parameters
-    ----------
-    frame : Frame
-        What came in.
-    cleaned, crmask, sigma
-        From `clean`.
-    keywords : dict or None
-        Value and comment by FITS keyword.
-    """
-    if frame.header is None:
-        return cleaned, crmask
-    result = frame.rebuild(
-        cleaned,
-        crmask=crmask,
-        keywords=keywords,
-        history="deepcr_ccd: cosmic rays found lazily, and not counted",
-    )
-    if sigma is not None and type(result.uncertainty) in POWERS:
-        result.uncertainty = _with_sigma(result.uncertainty, sigma, frame.unit)
-    return result
-
-
-def _with_sigma(uncertainty: NDUncertainty, sigma, unit) -> NDUncertainty:
-    """Return an uncertainty with the spread of the fills where there is one, lazily."""
-    import dask.array as da
-
-    power = POWERS[type(uncertainty)]
-    values = da.where(sigma > 0, sigma * sigma_scale(uncertainty, unit), 1) ** power
-    array = da.where(sigma > 0, values, da.asarray(uncertainty.array))
-    return type(uncertainty)(array, unit=uncertainty.unit, copy=False)
 
 
 def _examine_chunk(

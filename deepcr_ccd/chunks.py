@@ -12,10 +12,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-__all__ = ["Region", "Rows", "core_of", "map_chunks", "one_thread"]
+__all__ = ["Region", "Rows", "core_of", "map_chunks", "one_thread", "widen"]
 
 #: Pixels of a band that is read at once.
 BAND = 64_000_000
+
+#: Chunks that are narrower than this on average, in px, are put together to about the
+#: second; and are cut along the other axis where that makes more pixels than the third.
+NARROW, WIDTH, LARGEST = 256, 1024, 16_000_000
 
 Region = tuple[tuple[int, int], tuple[int, int]]
 
@@ -55,6 +59,50 @@ class Rows:
         self.band = None
         self.band = self.array[start:stop].compute()
         self.low, self.high = int(start), int(stop)
+
+
+def widen(array):
+    """Return a chunked array whose chunks are not mostly margin.
+
+    Single rows, columns or other small chunks would each be read with many of their
+    neighbours. They are put together whole; wide chunks stay as they are.
+
+    Parameters
+    ----------
+    array : `dask.array.Array`
+        ``(ny, nx)``.
+    """
+    narrow = [np.mean(sizes) < NARROW for sizes in array.chunks]
+    if not any(narrow):
+        return array
+    chunks = [
+        _put_together(sizes) if small else sizes
+        for sizes, small in zip(array.chunks, narrow, strict=True)
+    ]
+    if max(chunks[0]) * max(chunks[1]) > LARGEST:
+        chunks = [
+            sizes if small else _cut(sizes)
+            for sizes, small in zip(chunks, narrow, strict=True)
+        ]
+    return array.rechunk(tuple(map(tuple, chunks)))
+
+
+def _put_together(sizes: tuple[int, ...]) -> list[int]:
+    """Return sizes of about `WIDTH`, each of some neighbours together."""
+    number = max(1, round(sum(sizes) / WIDTH))
+    ends = np.cumsum(sizes)
+    wanted = ends[-1] * np.arange(1, number + 1) / number
+    chosen = np.unique(ends[np.searchsorted(ends, wanted - 0.5)])
+    return np.diff(chosen, prepend=0).tolist()
+
+
+def _cut(sizes: tuple[int, ...]) -> list[int]:
+    """Return sizes of about `WIDTH`, each a part of one that is wider."""
+    parts = []
+    for size in sizes:
+        number = max(1, round(size / WIDTH))
+        parts += [len(part) for part in np.array_split(np.empty(size, bool), number)]
+    return parts
 
 
 def map_chunks(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
-from astropy.utils.exceptions import AstropyUserWarning
+from astropy import units as u
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 
 from .frame import Frame
 from .model import Model
 from .noise import resolve_readnoise, unit_factor
+from .notices import warn_unused
+from .own_units import own_factor
 from .plane import Plane
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "prepare",
     "threshold_mask",
     "unexamined",
-    "warn_unused",
 ]
 
 
@@ -58,7 +58,7 @@ def prepare(
 
     Warns
     -----
-    AstropyUserWarning
+    DeepCRWarning
         If the gain or the read noise has no use.
     """
     name = model.card.name
@@ -67,8 +67,13 @@ def prepare(
     if readnoise is not None and "readnoise" not in model.card.uses:
         warn_unused("readnoise", f"model {name!r} does not use it")
         readnoise = None
-    if gain is not None and not used and readnoise is None:
-        warn_unused("gain", f"model {name!r} can use the frame as it is")
+    if gain is not None and not used:
+        if _is_in_electrons(frame) and gain != 1:
+            # As ccdproc says it.
+            why = "Image unit is electron but gain value is not 1.0"
+            warn_unused("gain", f"{why}, and the frame is not multiplied by it")
+        elif readnoise is None:
+            warn_unused("gain", f"model {name!r} can use the frame as it is")
     if readnoise is None:
         return Examination(factor, {})
     # From electron to the frame's unit, and on to the card's.
@@ -76,17 +81,8 @@ def prepare(
     return Examination(factor, {"readnoise": readnoise / per_unit * factor})
 
 
-def warn_unused(parameter: str, why: str) -> None:
-    """Warn that an argument has no effect.
-
-    Parameters
-    ----------
-    parameter, why : str
-        Its name, and the reason.
-    """
-    warnings.warn(
-        f"{parameter}= has no effect: {why}", AstropyUserWarning, stacklevel=5
-    )
+def _is_in_electrons(frame: Frame) -> bool:
+    return frame.unit is not None and frame.unit.is_equivalent(u.electron)
 
 
 def unexamined(
@@ -148,6 +144,7 @@ def examine(
     """
     if bad is not None and bad.all():
         return np.full(plane.shape, np.nan, dtype=np.float32)
+    factor, facts = in_own_units(model, own_factor(plane, bad), factor, facts)
     seen = Plane(plane, factor, bad, model.network.radius)
     probability = model.probability(
         seen, bad=bad, tile_size=tile_size, progress=progress, **facts
@@ -155,6 +152,28 @@ def examine(
     if bad is not None:
         probability[bad] = np.nan
     return probability
+
+
+def in_own_units(
+    model: Model, own: float, factor: float, facts: dict
+) -> tuple[float, dict]:
+    """Return factor and facts of a frame in units of its own noise, if need be.
+
+    Parameters
+    ----------
+    model : Model
+        Models that work in a unit get what was given.
+    own : float
+        From `~deepcr_ccd.own_units.own_factor`; 1 for ordinary frames.
+    factor : float
+        From the frame's unit to the card's.
+    facts : dict
+        What is known of the noise, in the card's unit.
+    """
+    if own == 1 or not model.card.scale_free:
+        return factor, facts
+    powers = {"background": 1, "readnoise": 1, "variance": 2}
+    return factor * own, {key: facts[key] * own ** powers[key] for key in facts}
 
 
 def check_threshold(
@@ -223,6 +242,7 @@ def find_cosmics(
     """
     if bad is not None and bad.all():
         return np.zeros(plane.shape, dtype=bool)
+    factor, facts = in_own_units(model, own_factor(plane, bad), factor, facts)
     seen = Plane(plane, factor, bad, model.network.radius)
     crmask = model.probability(
         seen,

@@ -276,7 +276,7 @@ def _over_windows(
         if not left.size:
             return results
     # The middle of a wide hole: the window is put around the nearest good pixel.
-    good &= np.isfinite(data)
+    good &= np.isfinite(data[:])
     if not good.any():
         return results
     nearest = ndimage.distance_transform_edt(

@@ -10,6 +10,7 @@ from .filling import FILLS, fill_pixels, keep_below, keep_within_reach
 from .frame import Frame
 from .model import Model
 from .noise import unit_factor
+from .own_units import ScaledFrame, own_factor, to_frame
 from .plane import Plane
 from .windows import good_pixels
 from .zoo import load_model
@@ -135,13 +136,37 @@ def fill_frame(
     """
     if not good_pixels(targets, bad).any():
         return plane[targets].astype(np.float64), np.zeros(targets.sum())
-    if fill.method != "network":
-        return fill_pixels(plane, targets, bad, fill.method)
-    seen = Plane(plane, fill.factor, finite=False)
+    own = own_factor(plane, targets, bad)
+    scaled = plane if own == 1 else ScaledFrame(plane, own)
+    if fill.method == "network":
+        filled = _fill_by_network(
+            plane, scaled, own, targets, bad, fill, struck, origin, tile_size
+        )
+    else:
+        filled = fill_pixels(scaled, targets, bad, fill.method)
+    return tuple(to_frame(part, own, plane.dtype) for part in filled)
+
+
+def _fill_by_network(
+    plane: np.ndarray,
+    scaled: np.ndarray | ScaledFrame,
+    own: float,
+    targets: np.ndarray,
+    bad: np.ndarray | None,
+    fill: Fill,
+    struck: np.ndarray | None,
+    origin: tuple[int, int],
+    tile_size: int | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the fills of a network, in the units of the scaled plane."""
+    free = fill.network.card.scale_free
+    seen = Plane(plane, fill.factor * own if free else fill.factor, finite=False)
     values, least = fill.network.fill(
         seen, targets, bad=bad, struck=struck, origin=origin, tile_size=tile_size
     )
     values, least = values / fill.factor, least / fill.factor
+    if own != 1 and not free:
+        values, least = values.astype(np.float64) * own, least.astype(np.float64) * own
     if struck is not None:
-        values = keep_below(plane, targets, bad, values, struck)
-    return keep_within_reach(plane, targets, bad, values, least)
+        values = keep_below(scaled, targets, bad, values, struck)
+    return keep_within_reach(scaled, targets, bad, values, least)

@@ -4,24 +4,43 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import (
-    InverseVariance,
-    NDData,
-    NDUncertainty,
-    StdDevUncertainty,
-    VarianceUncertainty,
+from astropy.nddata import NDData, NDUncertainty
+from astropy.utils.exceptions import AstropyUserWarning
+
+from .array_kinds import (
+    check_kind,
+    combine_list,
+    is_chunked,
+    is_list_of_nddata,
+    put_together,
+    take_apart,
+)
+from .keywords import header_key
+from .rebuilding import check_rebuilding, rebuild
+from .uncertainty import (
+    check_shape,
+    power_of,
+    sigma_scale,
+    spread_values,
+    with_array,
+    with_sigma,
 )
 
-__all__ = ["Frame", "is_chunked", "read_frame", "spread_values"]
-
-#: How a one-sigma becomes the array of each kind of uncertainty: its power.
-POWERS = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
+__all__ = [
+    "Frame",
+    "as_mask",
+    "is_chunked",
+    "read_frame",
+    "read_frames",
+    "spread_values",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +77,18 @@ class Frame:
 
     def copy_data(self) -> np.ndarray:
         """Return a writable copy, of the type of cleaned data."""
-        return np.array(self.data, dtype=self.cleaned_dtype)
+        return np.array(self.data, dtype=self.cleaned_dtype, order="C")
 
     def combine_mask(self, crmask: np.ndarray) -> np.ndarray:
         """Return the old mask OR the cosmic rays; always a new array."""
-        return crmask.copy() if self.mask is None else self.mask | crmask
+        if self.mask is None:
+            return crmask.copy()
+        combined = self.mask | crmask
+        return combined if is_chunked(combined) else np.ascontiguousarray(combined)
+
+    def wrap(self, data, mask):
+        """Return data and a mask as an array of the user's class."""
+        return put_together(self.source, data, mask, self.unit)
 
     def rebuild(
         self,
@@ -87,100 +113,68 @@ class Frame:
         filled : `~numpy.ndarray`, optional
             bool, where data were filled; by default where cosmic rays are.
         keywords : dict, optional
-            Value and comment by FITS keyword.
+            Value and comment by FITS keyword; without ``history``, values of the user's
+            own choice.
         history : str
             A line of history.
         """
-        # The memo stands the new arrays in for the old ones, so that nothing large
-        # is copied only to be thrown away.
-        memo = {id(self.source.data): data}
-        old_mask = self.source.mask
-        if crmask is not None and old_mask is not None:
-            memo[id(old_mask)] = mask = self.combine_mask(crmask)
-        elif crmask is not None:
-            mask = crmask.copy()
-        result = copy.deepcopy(self.source, memo)
-        if is_chunked(crmask):
-            # The setter of CCDData would read it into memory.
-            result._mask = mask  # noqa: SLF001
-        elif crmask is not None:
-            result.mask = mask
-        uncertainty = result.uncertainty
-        if sigma is not None and type(uncertainty) in POWERS and sigma.size:
-            where = crmask if filled is None else filled
-            result.uncertainty = _with_sigma(uncertainty, where, sigma, self.unit)
+        source = self.source
+        where = crmask if filled is None else filled
+        mask = source.mask if crmask is None else self.combine_mask(crmask)
+        if crmask is None and not is_chunked(mask):
+            mask = copy.deepcopy(mask)
+        uncertainty = source.uncertainty
+        renewed = None
+        if sigma is not None and uncertainty is not None and sigma.size:
+            if power_of(uncertainty) is None:
+                if getattr(uncertainty, "array", "something") is not None:
+                    warn_stale(uncertainty)
+            elif is_chunked(sigma):
+                renewed = _with_lazy_sigma(uncertainty, sigma, self.unit)
+            else:
+                renewed = with_sigma(uncertainty, where, sigma, self.unit)
+        result = rebuild(source, data, mask, renewed)
         if keywords:
             _add_keywords(result.meta, keywords, history)
         return result
 
 
-def _with_sigma(
-    uncertainty: NDUncertainty,
-    filled: np.ndarray,
-    sigma: np.ndarray,
-    unit: u.UnitBase | None,
-) -> NDUncertainty:
-    """Return the uncertainty with the spread of the fills at filled pixels."""
-    array = np.array(uncertainty.array)
-    if array.dtype.kind != "f":
-        array = array.astype(np.float32)
-    array[filled] = spread_values(uncertainty, array[filled], sigma, unit)
-    return type(uncertainty)(array, unit=uncertainty.unit, copy=False)
-
-
-def spread_values(
-    uncertainty: NDUncertainty,
-    before: np.ndarray,
-    sigma: np.ndarray,
-    unit: u.UnitBase | None,
-) -> np.ndarray:
-    """Return what an uncertainty's array holds at filled pixels.
+def warn_stale(uncertainty) -> None:
+    """Warn that an uncertainty is of a kind that cannot follow the fills.
 
     Parameters
     ----------
-    uncertainty : `~astropy.nddata.NDUncertainty`
-        Of a kind in `POWERS`.
-    before : `~numpy.ndarray`
-        ``(n,)``, what it held there.
-    sigma : `~numpy.ndarray`
-        ``(n,)``, one-sigma of the fills.
-    unit : `~astropy.units.Unit` or None
-        Of ``sigma``.
-
-    Returns
-    -------
-    `~numpy.ndarray`
-        Of a floating type.
+    uncertainty : object
+        Of a kind not in `POWERS`.
     """
-    power = POWERS[type(uncertainty)]
-    sigma = sigma.astype(np.float64) * sigma_scale(uncertainty, unit)
-    # Neighbours that are all equal say nothing of the noise: what was known stays.
-    said = sigma > 0
-    values = before.astype(np.result_type(before, np.float32))
-    values[said] = sigma[said] ** power
-    return values
+    warnings.warn(
+        f"the uncertainty is of type {type(uncertainty).__name__}, which is not "
+        "renewed: at filled pixels it is that of the data before",
+        AstropyUserWarning,
+        stacklevel=5,
+    )
 
 
-def sigma_scale(uncertainty: NDUncertainty, unit: u.UnitBase | None) -> float:
-    """Return what takes a one-sigma to the unit that an uncertainty has.
+def _with_lazy_sigma(uncertainty: NDUncertainty, sigma, unit) -> NDUncertainty:
+    """Return an uncertainty with the spread of the fills where there is one, lazily."""
+    import dask.array as da
 
-    Parameters
-    ----------
-    uncertainty : `~astropy.nddata.NDUncertainty`
-        Of a kind in `POWERS`.
-    unit : `~astropy.units.Unit` or None
-        Of the one-sigma.
-    """
-    if unit is None or uncertainty.unit is None:
-        return 1.0
-    power = POWERS[type(uncertainty)]
-    return float((unit**power).to(uncertainty.unit)) ** (1 / power)
+    power = power_of(uncertainty)
+    values = da.where(sigma > 0, sigma * sigma_scale(uncertainty, unit), 1) ** power
+    array = da.where(sigma > 0, values, da.asarray(uncertainty.array))
+    return with_array(uncertainty, array)
 
 
 def _add_keywords(meta, keywords: dict[str, tuple[Any, str]], history: str) -> None:
     header = isinstance(meta, fits.Header)
-    for key, (value, comment) in keywords.items():
-        meta[key] = (value, comment) if header else value
+    for key, value in keywords.items():
+        if not history:
+            # The user's own.
+            meta[header_key(key) if header else key] = value
+        else:
+            meta[key] = value if header else value[0]
+    if not history:
+        return
     if header:
         meta.add_history(history)
         return
@@ -193,24 +187,14 @@ def _add_keywords(meta, keywords: dict[str, tuple[Any, str]], history: str) -> N
         meta["HISTORY"] = f"{before}; {history}"
 
 
-def is_chunked(array) -> bool:
-    """Tell whether an array is one of Dask's.
-
-    Parameters
-    ----------
-    array : array-like
-        Of any kind; Dask need not be installed.
-    """
-    return type(array).__module__.startswith("dask.array")
-
-
 def read_frame(ccd, name: str = "ccd", *, chunked: bool = False) -> Frame:
     """Take apart what a user passed as a frame.
 
     Parameters
     ----------
     ccd : `~astropy.nddata.NDData`, `~astropy.units.Quantity` or array-like
-        2-D, or a 3-D stack of frames; masked arrays keep their mask.
+        2-D, or a 3-D stack of frames, or a list of arrays that are stacked; masked
+        arrays keep their mask.
     name : str
         Name of the argument, for messages.
     chunked : bool
@@ -223,50 +207,120 @@ def read_frame(ccd, name: str = "ccd", *, chunked: bool = False) -> Frame:
     Raises
     ------
     TypeError
-        If it does not hold real numbers.
+        If it is no frame, such as the path of one, does not hold real numbers, or is of
+        a class of NDData that new data cannot be put into.
     ValueError
-        If it is empty, or neither 2-D nor 3-D, or its mask has another shape.
+        If it is empty, or neither 2-D nor 3-D, or its mask or uncertainty has another
+        shape.
     """
-    mask = unit = header = None
+    check_kind(ccd, name)
+    if is_list_of_nddata(ccd, name):
+        raise TypeError(
+            f"{name} is a list of {type(ccd[0]).__name__}, and must be one frame: give "
+            "one after the other, or the list to cosmicray_deepcr"
+        )
+    mask = header = None
     if isinstance(ccd, NDData):
-        data, mask, unit, header = ccd.data, ccd.mask, ccd.unit, ccd.meta
-    elif isinstance(ccd, u.Quantity):
-        data, unit = ccd.value, ccd.unit
-    elif isinstance(ccd, np.ma.MaskedArray):
-        data, mask = ccd.data, np.ma.getmaskarray(ccd)
+        data, hidden, _ = take_apart(ccd.data)
+        mask, unit, header = ccd.mask, ccd.unit, ccd.meta
+        source = ccd
     else:
-        data = ccd
-    chunked = chunked and is_chunked(data)
-    if not chunked:
-        data = np.asarray(data)
+        source = combine_list(ccd, name)
+        data, hidden, unit = take_apart(source)
+    lazy = chunked and is_chunked(data)
+    if not lazy:
+        data = _as_array(data, name)
+    _check_data(data, name)
+    if data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):
+        # A float16 overflows in sums; a long double has no use.
+        data = data.astype(np.float32 if data.dtype.itemsize < 4 else np.float64)
+    if mask is np.ma.nomask:
+        mask = None
+    if mask is not None:
+        mask = as_mask(mask, data.shape, f"mask of {name}", lazy=lazy)
+    if hidden is not None:
+        hidden = as_mask(hidden, data.shape, f"mask of {name}", lazy=lazy)
+        mask = hidden if mask is None else mask | hidden
+    if header is not None:
+        check_shape(ccd.uncertainty, data.shape, name)
+        check_rebuilding(ccd, ccd.data)
+    return Frame(source, data, mask, unit, header)
+
+
+def read_frames(ccd, name: str = "ccd", *, chunked: bool = False) -> list[Frame] | None:
+    """Take apart what a user passed, if it is a list of CCDData or other NDData.
+
+    Parameters
+    ----------
+    ccd, name, chunked
+        As for `read_frame`, which reads everything else.
+
+    Returns
+    -------
+    list of Frame, or None
+        None if it is no such list.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `read_frame`; or if only some members are NDData.
+    """
+    if not is_list_of_nddata(ccd, name):
+        return None
+    return [
+        read_frame(one, f"{name}[{place}]", chunked=chunked)
+        for place, one in enumerate(ccd)
+    ]
+
+
+def _as_array(data, name: str) -> np.ndarray:
+    try:
+        return np.asarray(data)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{name} cannot be made an array: {error}") from error
+
+
+def _check_data(data, name: str) -> None:
+    """Raise an error if an array is no frame and no stack of frames."""
     if data.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, not {data.dtype}")
     if data.ndim not in (2, 3) or data.size == 0:
+        hint = ""
+        if data.ndim == 1:
+            hint = "; cosmic rays are found in the 2-D frame, before it is made 1-D"
         raise ValueError(
             f"{name} has shape {data.shape}; allowed are (ny, nx) and (n, ny, nx), "
-            "not empty"
+            f"not empty{hint}"
         )
-    if is_chunked(mask) and not chunked:
-        mask = np.asarray(mask)
-    if mask is not None and mask is not np.ma.nomask:
-        mask = as_mask(mask, data.shape, f"mask of {name}")
-    else:
-        mask = None
-    return Frame(ccd, data, mask, unit, header)
+    if is_chunked(data) and np.isnan(data.size):
+        raise ValueError(
+            f"{name} has chunks of unknown size: call its compute_chunk_sizes() first"
+        )
 
 
-def as_mask(mask, shape: tuple[int, ...], name: str) -> np.ndarray:
+def as_mask(
+    mask,
+    shape: tuple[int, ...],
+    name: str,
+    *,
+    unknown: bool = True,
+    lazy: bool = False,
+) -> np.ndarray:
     """Return a mask as a bool array of a frame's shape.
 
     Parameters
     ----------
     mask : array-like
         True (or not zero) where bad; a scalar holds for the whole frame, and a
-        2-D mask for all planes of a stack.
+        2-D mask for all planes of a stack. A list of masks is a stack of them.
     shape : tuple of int
         Shape of the frame.
     name : str
         Name of the argument, for messages.
+    unknown : bool
+        What holds where the mask is an array that is itself masked.
+    lazy : bool
+        Whether Dask's arrays stay what they are; otherwise they are read into memory.
 
     Raises
     ------
@@ -275,14 +329,18 @@ def as_mask(mask, shape: tuple[int, ...], name: str) -> np.ndarray:
     ValueError
         If its shape is another.
     """
-    if not is_chunked(mask):
-        mask = np.asarray(mask)
+    mask, hidden, _ = take_apart(combine_list(mask, name))
+    if not (lazy and is_chunked(mask)):
+        mask = _as_array(mask, name)
     if mask.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold truth values, not {mask.dtype}")
     one_for_all_planes = shape[1:] if len(shape) == 3 else shape
     if mask.shape not in (shape, (), one_for_all_planes):
         raise ValueError(f"{name} has shape {mask.shape}; the frame has {shape}")
+    mask = mask.astype(bool, **({} if is_chunked(mask) else {"copy": False}))
+    if hidden is not None:
+        hidden = hidden if lazy else np.asarray(hidden)
+        mask = mask | hidden if unknown else mask & ~hidden
     if is_chunked(mask):
-        mask = mask.astype(bool)
         return mask if mask.shape == shape else mask[None].repeat(shape[0], axis=0)
-    return np.broadcast_to(mask.astype(bool, copy=False), shape)
+    return np.broadcast_to(mask, shape)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+from collections.abc import Iterable
 
-__all__ = ["HISTORY_LENGTH", "KEYWORDS", "record", "version"]
+from astropy.io import fits
+
+__all__ = ["HISTORY_LENGTH", "KEYWORDS", "read_keywords", "record", "version"]
 
 #: Header keywords of a cleaned frame, with their comments.
 COMMENTS = {
@@ -27,6 +30,56 @@ HISTORY_LENGTH = 72
 def version() -> str:
     """Return the version of deepcr_ccd, which is looked up once."""
     return importlib.metadata.version("deepcr_ccd")
+
+
+def read_keywords(add_keyword, headers: Iterable = ()) -> bool | dict:
+    """Return what is to be recorded, as ccdproc has it.
+
+    Parameters
+    ----------
+    add_keyword : bool, None, str, Keyword or dict
+        Whether to record what was done; or what to record in its place: a keyword
+        without a value, an object with ``name`` and ``value`` as `ccdproc.Keyword`, or
+        keywords with their values.
+    headers : iterable of mapping or None
+        Those that shall hold it.
+
+    Returns
+    -------
+    bool or dict
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none of these, or a header cannot hold it.
+    """
+    if add_keyword is None or add_keyword in (True, False):
+        return bool(add_keyword)
+    if isinstance(add_keyword, str):
+        items = {add_keyword: None}
+    elif hasattr(add_keyword, "items"):
+        items = dict(add_keyword.items())
+    elif hasattr(add_keyword, "name") and hasattr(add_keyword, "value"):
+        items = {add_keyword.name: add_keyword.value}
+    else:
+        raise TypeError(
+            f"add_keyword={add_keyword!r} must be True, False, a str, a Keyword with "
+            "name and value, or a dict"
+        )
+    if not any(isinstance(header, fits.Header) for header in headers):
+        return items
+    try:
+        for key, value in items.items():
+            fits.Header()[header_key(key)] = value
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"add_keyword={add_keyword!r}: {error}") from error
+    return items
+
+
+def header_key(key: str) -> str:
+    """Return a keyword as a FITS header takes it; long ones are HIERARCH's."""
+    plain = len(key) <= 8 or key.upper().startswith("HIERARCH ")
+    return key if plain else f"HIERARCH {key}"
 
 
 def record(model: str, threshold: float, fill: str, **counts: int) -> dict:

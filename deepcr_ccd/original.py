@@ -20,6 +20,18 @@ __all__ = ["deepCR"]
 HIDDEN = 32
 
 
+class _Probability(torch.nn.Module):
+    """A network that finds cosmic rays, with the last step of the original's."""
+
+    def __init__(self, network: torch.nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the probability of a cosmic ray in each pixel."""
+        return self.network(x).sigmoid()
+
+
 class deepCR:  # noqa: N801
     """The original deepCR class, on this package's engine.
 
@@ -44,6 +56,14 @@ class deepCR:  # noqa: N801
     ------
     ValueError
         If a model or the device is unknown or absent, or ``hidden`` does not fit.
+
+    Attributes
+    ----------
+    maskNet, inpaintNet : torch.nn.Module
+        The networks; the latter is None without an inpainting model.
+    scale, norm : float, bool
+        What an image is divided by, and whether it is standardised, before it goes into
+        ``maskNet``.
 
     References
     ----------
@@ -82,15 +102,22 @@ class deepCR:  # noqa: N801
         self.inpaint_model = None
         if inpaint is not None:
             self.inpaint_model = load_model(inpaint, task="inpaint", **how)
+        # What scripts read of the original; nothing here depends on it.
+        card = self.mask_model.card
+        self.maskNet = _Probability(self.mask_model.network).eval()
+        self.inpaintNet = self.inpaint_model and self.inpaint_model.network
+        self.scale = card.transform_arguments.get("scale", 1)
+        self.norm = card.transform == "standardized"
+        self.percentile = self.median = self.std = None
 
     def clean(
         self,
         img0,
         threshold: float = 0.5,
-        inpaint: bool | None = None,
+        inpaint: bool = False,
         binary: bool = True,
-        segment: bool = False,
-        patch: int = 256,
+        segment: bool = True,
+        patch: int = 1024,
         n_jobs: int = 1,
     ):
         """Find cosmic rays in an image and, if asked for, fill them.
@@ -98,12 +125,12 @@ class deepCR:  # noqa: N801
         Parameters
         ----------
         img0 : array-like
-            ``(ny, nx)``, in the unit the model works in. Not modified.
+            ``(ny, nx)``, in the unit the model works in. Not modified. What it masks,
+            if it is a masked array, is not examined.
         threshold : float
             Probability in [0, 1] above which a pixel is a cosmic ray.
-        inpaint : bool, optional
-            Whether to return the filled image as well. By default, if the object
-            has an inpainting model and ``binary`` is True.
+        inpaint : bool
+            Whether to return the filled image as well.
         binary : bool
             Return a mask of zeros and ones; else the probability.
         segment : bool
@@ -117,8 +144,8 @@ class deepCR:  # noqa: N801
         Returns
         -------
         mask : `~numpy.ndarray`
-            float32, ``(ny, nx)``; a probability is NaN where the image is not
-            finite.
+            float32, ``(ny, nx)``; a probability is NaN where the image is masked or
+            not finite.
         cleaned : `~numpy.ndarray`
             float32, ``(ny, nx)``; only if filled.
 
@@ -127,12 +154,10 @@ class deepCR:  # noqa: N801
         TypeError, ValueError
             If an argument is not of an allowed kind or value.
         """
-        image = _read_image(img0)
+        image, own = _read_image(img0)
         threshold = detection.check_threshold(threshold, self.mask_model)
-        if inpaint is None:
-            inpaint = self.inpaint_model is not None and binary
         tile_size = patch if segment else None
-        bad = detection.unexamined(image, None, None)
+        bad = detection.unexamined(image, own, None)
         with _threads(n_jobs):
             probability = detection.examine(
                 image, bad, self.mask_model, tile_size=tile_size
@@ -163,9 +188,9 @@ class deepCR:  # noqa: N801
         TypeError, ValueError
             If an argument is not of an allowed kind or shape.
         """
-        image = _read_image(img0)
-        targets = as_mask(mask, image.shape, "mask")
-        bad = detection.unexamined(image, None, None)
+        image, own = _read_image(img0)
+        targets = as_mask(mask, image.shape, "mask", unknown=False)
+        bad = detection.unexamined(image, own, None)
         return self._fill(image, targets, bad, None)
 
     def _fill(
@@ -178,17 +203,18 @@ class deepCR:  # noqa: N801
         fill = Fill("median")
         if self.inpaint_model is not None:
             fill = Fill("network", self.inpaint_model)
-        cleaned = image.astype(np.float32)
+        cleaned = image.astype(np.float32, order="C")
         values, _ = fill_frame(image, targets, bad, fill, tile_size=tile_size)
         cleaned[targets] = values
         return cleaned
 
 
-def _read_image(img0) -> np.ndarray:
-    image = read_frame(img0, "img0").data
-    if image.ndim != 2:
-        raise ValueError(f"img0 has shape {image.shape}; allowed is (ny, nx)")
-    return image
+def _read_image(img0) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return an image, and the mask that it has of its own."""
+    frame = read_frame(img0, "img0")
+    if frame.data.ndim != 2:
+        raise ValueError(f"img0 has shape {frame.data.shape}; allowed is (ny, nx)")
+    return frame.data, frame.mask
 
 
 @contextlib.contextmanager

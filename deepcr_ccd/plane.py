@@ -12,6 +12,8 @@ from .tiling import Tile, read_tile, reflect_indices, row_blocks
 __all__ = ["Plane", "to_float32"]
 
 LARGEST = np.finfo(np.float32).max
+#: Factors that a gain may be, or a unit.
+USUAL = (1e-6, 1e6)
 #: With more bad pixels than this share, those out of sight are not looked at closely.
 MANY = 0.02
 
@@ -58,7 +60,7 @@ class Plane:
         highest: float | None = None,
     ):
         self.data = data
-        self.factor = np.float32(factor)
+        self.factor = factor
         self.bad = bad
         self.shape = shape or data.shape
         self.origin = origin
@@ -138,7 +140,9 @@ class Plane:
             highest = _highest(self.data, self.bad)
         own = self.data[near]
         own = np.where(np.isfinite(own), np.minimum(own, highest), -np.inf)
-        fill, _ = fill_pixels(self.data, near, self.bad, "median")
+        # The spread of huge numbers is not needed.
+        with np.errstate(over="ignore", invalid="ignore"):
+            fill, _ = fill_pixels(self.data, near, self.bad, "median")
         self._values = self._convert(np.maximum(fill, own))
 
 
@@ -154,11 +158,14 @@ def to_float32(values: np.ndarray, factor: float, finite: bool = False) -> np.nd
     finite : bool
         Whether to put numbers in the place of what is none.
     """
-    factor = np.float32(factor)
-    with np.errstate(over="ignore"):
-        frame = values.astype(np.float32, copy=False)
-        if factor != 1:
-            frame = frame * factor
+    with np.errstate(over="ignore", under="ignore"):
+        if not USUAL[0] < factor < USUAL[1]:
+            # Before or after, float32 would not hold it.
+            frame = (values * np.float64(factor)).astype(np.float32)
+        else:
+            frame = values.astype(np.float32, copy=False)
+            if factor != 1:
+                frame = frame * np.float32(factor)
     if values.dtype.itemsize > 4 or factor != 1:
         frame = np.clip(frame, -LARGEST, LARGEST)
     if finite:

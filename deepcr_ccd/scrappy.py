@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-import warnings
+import sys
 
 import numpy as np
-from astropy.utils.exceptions import AstropyUserWarning
 
 from . import detection
+from .array_kinds import take_apart
 from .filling import median5
 from .fills import Fill, fill_frame
 from .frame import as_mask, read_frame
 from .noise import resolve_gain, resolve_readnoise, resolve_satlevel, unit_factor
+from .notices import warn_unused
 from .zoo import DEFAULT_MODEL, load_model
 
 __all__ = ["detect_cosmics"]
@@ -38,6 +39,13 @@ IGNORED = {
     "psfk": None,
     "psfbeta": 4.765,
 }
+#: Those that are one of some words, and those that are numbers.
+CHOICES = {
+    "cleantype": tuple(CLEANTYPES),
+    "fsmode": ("median", "convolve"),
+    "psfmodel": ("gauss", "gaussx", "gaussy", "moffat"),
+}
+NUMBERS = ("sigclip", "sigfrac", "objlim", "niter", "psffwhm", "psfsize", "psfbeta")
 
 
 def detect_cosmics(
@@ -75,13 +83,13 @@ def detect_cosmics(
         ``(ny, nx)``, in adu if ``gain`` is in electron/adu. Not modified.
     inmask : array-like, optional
         bool, ``(ny, nx)``, True where bad: not examined and not reported.
-    inbkg : array-like, optional
-        ``(ny, nx)``, background in the unit of ``indat``. Its shape, not its
+    inbkg : float or array-like, optional
+        Number or ``(ny, nx)``, background in the unit of ``indat``. Its shape, not its
         median level, is subtracted before the network looks, unless the model
         works in units of the noise; filling is done on what is left.
-    invar : array-like, optional
-        ``(ny, nx)``, variance in the unit of ``indat`` squared, for models that
-        work in units of the noise. Others give a warning.
+    invar : float or array-like, optional
+        Number or ``(ny, nx)``, variance in the unit of ``indat`` squared, for models
+        that work in units of the noise. Others give a warning.
     gain : float
         In electron/adu.
     readnoise : float
@@ -93,12 +101,14 @@ def detect_cosmics(
         How struck pixels are filled: plain 5x5 median; or median, mean or inverse
         distance weighted mean of the good pixels in a window of 5x5 px (which
         grows until it holds 8 of them).
-    sigclip, sigfrac, objlim, niter, sepmed : optional
+    sigclip, sigfrac, objlim, sepmed : optional
         Of L.A.Cosmic; accepted without effect.
+    niter : int
+        One pass does; with 0 there is none, and nothing is found.
     fsmode, psfmodel, psffwhm, psfsize, psfk, psfbeta : optional
         Of L.A.Cosmic; accepted without effect.
     verbose : bool
-        Log the number of pixels found, at level INFO.
+        Print the number of pixels found.
     model : str, path-like or Model
         A name of `list_models`, the path of a model file, or a model.
     threshold : float, optional
@@ -125,8 +135,9 @@ def detect_cosmics(
 
     Warns
     -----
-    AstropyUserWarning
-        Once, naming all parameters that were given and have no effect.
+    DeepCRWarning
+        If ``invar`` has no effect. Parameters of L.A.Cosmic that have none are named in
+        the log, at level INFO.
 
     References
     ----------
@@ -148,28 +159,24 @@ def detect_cosmics(
     data = frame.data
     if data.ndim != 2:
         raise ValueError(f"indat has shape {data.shape}; allowed is (ny, nx)")
-    if cleantype not in CLEANTYPES:
-        raise ValueError(
-            f"cleantype={cleantype!r} is unknown; allowed are {', '.join(CLEANTYPES)}"
-        )
+    _check_arguments(given)
     model = load_model(model, device=device, task="mask")
     threshold = detection.check_threshold(threshold, model, target_fpr)
-    gain = resolve_gain(1.0 if gain is None else gain)
+    # True is 1, as in C.
+    gain = resolve_gain(1.0 if gain is None or gain is True else gain)
     mask = frame.mask
     if inmask is not None:
         inmask = as_mask(inmask, data.shape, "inmask")
         mask = inmask if mask is None else mask | inmask
     inbkg = _read_plane(inbkg, data.shape, "inbkg")
     invar = _read_plane(invar, data.shape, "invar")
-    ignored = [k for k, default in IGNORED.items() if not _same(given[k], default)]
     if invar is not None and "variance" not in model.card.uses:
-        ignored.append("invar")
+        warn_unused("invar", f"model {model.card.name!r} does not use it", 3)
+    ignored = [k for k, default in IGNORED.items() if not _same(given[k], default)]
     if ignored:
-        warnings.warn(
-            f"no effect with model {model.card.name!r}: {', '.join(ignored)}",
-            AstropyUserWarning,
-            stacklevel=2,
-        )
+        logger.info("no effect with model %r: %s", model.card.name, ", ".join(ignored))
+    if niter < 1:
+        return np.zeros(data.shape, dtype=bool), frame.copy_data()
 
     factor, _ = unit_factor(None, model.card.unit, gain, model.card.name)
     readnoise = resolve_readnoise(readnoise)
@@ -178,11 +185,11 @@ def detect_cosmics(
         facts["readnoise"] = readnoise / gain * factor
     work = data
     if inbkg is not None and "background" in model.card.uses:
-        facts["background"] = (inbkg * factor).astype(np.float32)
+        facts["background"] = inbkg * factor
     elif inbkg is not None:
-        work = data - (inbkg - np.median(inbkg))
+        work = data - (inbkg - np.nanmedian(inbkg))
     if invar is not None:
-        facts["variance"] = (invar * factor**2).astype(np.float32)
+        facts["variance"] = invar * factor**2
     level = resolve_satlevel(satlevel, None)
     bad = detection.unexamined(data, mask, None if level is None else level / gain)
     if work is not data:
@@ -199,19 +206,41 @@ def detect_cosmics(
         values, _ = fill_frame(flat, crmask, bad, fill)
     cleanarr[crmask] = values if inbkg is None else values + inbkg[crmask]
     if verbose:
-        logger.info("%d pixels struck by cosmic rays", np.count_nonzero(crmask))
+        pixels = np.count_nonzero(crmask)
+        logger.info("%d cosmic pixels", pixels)
+        sys.stdout.write(f"{pixels} cosmic pixels\n")
     return crmask, cleanarr
 
 
 def _read_plane(value, shape: tuple[int, ...], name: str) -> np.ndarray | None:
     if value is None:
         return None
+    value, hidden, _ = take_apart(value)
     plane = np.asarray(value)
     if plane.dtype.kind not in "fiu":
         raise TypeError(f"{name} must hold real numbers, not {plane.dtype}")
-    if plane.shape != shape:
+    if plane.shape not in (shape, ()):
         raise ValueError(f"{name} has shape {plane.shape}; indat has {shape}")
-    return plane
+    # Differences of integers without a sign are none.
+    plane = plane.astype(np.result_type(plane.dtype, np.float32), copy=False)
+    if hidden is not None:
+        plane = np.where(hidden, np.nan, plane)
+    return np.broadcast_to(plane, shape)
+
+
+def _check_arguments(given: dict) -> None:
+    """Raise an error if an argument of L.A.Cosmic is none that it takes."""
+    for name, allowed in CHOICES.items():
+        if not isinstance(given[name], str) or given[name] not in allowed:
+            raise ValueError(
+                f"{name}={given[name]!r} is unknown; allowed are {', '.join(allowed)}"
+            )
+    for name in NUMBERS:
+        value = given[name]
+        if isinstance(value, str) or value is None or np.ndim(value) != 0:
+            raise TypeError(f"{name}={value!r} must be a number")
+        if np.isnan(value):
+            raise ValueError(f"{name}={value!r} must be a number")
 
 
 def _same(value, default) -> bool:

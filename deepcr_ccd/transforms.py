@@ -39,12 +39,14 @@ class Transform(NamedTuple):
 
     ``uses`` are the optional facts about noise it makes use of. With ``reflect``,
     networks see frames go on by reflection beyond their edges. Without, they see
-    zeros, which stand for sky; so did they in training.
+    zeros, which stand for sky; so did they in training. With ``scale_free``, a frame
+    times any number is the same to the network.
     """
 
     prepare: Callable[..., Normalization]
     uses: frozenset[str] = frozenset()
     reflect: bool = True
+    scale_free: bool = False
 
 
 class Linear:
@@ -189,7 +191,10 @@ def in_noise_units(
         In the unit of the frame: the noise is not less.
     """
     if background is not None:
+        background = np.asarray(background, dtype=np.float32)
         frame = frame[:] - background
+    if variance is not None:
+        variance = np.asarray(variance, dtype=np.float32)
     noise = measure_noise(frame, bad, cell=cell)
     return NoiseUnits(noise, background, variance, readnoise or 0)
 
@@ -213,11 +218,12 @@ def in_window_units(
 #: Transforms a model card can name.
 TRANSFORMS: dict[str, Transform] = {
     "scaled": Transform(scaled),
-    "standardized": Transform(standardized),
+    "standardized": Transform(standardized, scale_free=True),
     "noise": Transform(
         in_noise_units,
         frozenset({"background", "variance", "readnoise"}),
         reflect=False,
+        scale_free=True,
     ),
-    "window": Transform(in_window_units),
+    "window": Transform(in_window_units, scale_free=True),
 }

@@ -57,7 +57,8 @@ def working_type(dtype: np.dtype) -> np.dtype:
     dtype : `~numpy.dtype`
         Of a frame.
     """
-    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+    wide = dtype.kind == "f" and dtype.itemsize >= 8
+    return np.dtype(np.float64 if wide else np.float32)
 
 
 def good_pixels(targets: np.ndarray, bad: np.ndarray | None) -> np.ndarray:

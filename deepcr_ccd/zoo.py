@@ -15,6 +15,7 @@ from astropy.table import Table
 from .checkpoints import load_checkpoint
 from .devices import resolve_device, resolve_precision
 from .model import Model
+from .notices import suggestion
 from .weights import read_weights
 
 __all__ = ["DEFAULT_MODEL", "list_models", "load_model"]
@@ -58,6 +59,12 @@ def _find_published(name: str, task: str | None) -> dict | None:
             if name in names(entry):
                 return entry
     return None
+
+
+def _published_names(task: str | None) -> list[str]:
+    """Return names of published checkpoints, older ones too."""
+    entries = [e for e in published() if task in (None, e["task"])]
+    return [name for e in entries for name in (e["name"], *e.get("aliases", []))]
 
 
 def list_models() -> Table:
@@ -126,7 +133,8 @@ def load_model(
     name_or_path : str, path-like or Model
         A name of `list_models` (or one of deepCR's older names for it), or the
         path of a ``.safetensors`` file with a card or of a deepCR ``.pth`` file.
-        A path ends in one of the two. ``"auto"`` is the model that is best on the
+        A path ends in one of the two, and a published checkpoint is known by what is in
+        it. Names are not case-sensitive. ``"auto"`` is the model that is best on the
         frame at hand by our own comparison, which is ``"universal"`` on every kind of
         frame. A model is returned as it is.
     device : str or torch.device, optional
@@ -194,7 +202,14 @@ def load_model(
             )
         return _load_file(*_key(path), *how, entry["name"], entry["task"])
     path = Path(text)
-    if path.suffix.lower() in (".safetensors", ".pth"):
+    is_file = path.suffix.lower() in (".safetensors", ".pth")
+    names = ["auto", *shipped, *_published_names(task)]
+    same = {name for name in names if name.casefold() == text.casefold()} - {text}
+    if len(same) == 1 and not is_file:
+        return load_model(
+            same.pop(), device=device, task=task, precision=precision, engine=engine
+        )
+    if is_file:
         if not path.is_file():
             raise FileNotFoundError(f"model file {text!r} does not exist")
         return _checked(_load_file(*_key(path), *how), task)
@@ -204,8 +219,8 @@ def load_model(
         *(e["name"] for e in published() if task in (None, e["task"])),
     ]
     raise ValueError(
-        f"model {text!r} is unknown; known are {', '.join(known)}, or the path of a "
-        ".safetensors or .pth file"
+        f"model {text!r} is unknown; {suggestion(text, names)}known are "
+        f"{', '.join(known)}, or the path of a .safetensors or .pth file"
     )
 
 
@@ -229,13 +244,16 @@ def _load_file(
     how = {"device": device, "precision": precision, "engine": engine}
     if path.suffix.lower() == ".safetensors":
         return Model.load(path, **how)
-    card = None
     if name is not None:
-        entry = _find_published(name, task)
-        left_out = ("file", "aliases", "architecture")
-        card = {"unit": None}
-        card |= {key: value for key, value in entry.items() if key not in left_out}
-    return load_checkpoint(path, card, **how)
+        return load_checkpoint(path, _card_of(_find_published(name, task)), **how)
+    known = {entry["tensors"]: _card_of(entry) for entry in published()}
+    return load_checkpoint(path, known=known, **how)
+
+
+def _card_of(entry: dict) -> dict:
+    """Return the fields of a published checkpoint's card."""
+    left_out = ("file", "aliases", "architecture", "tensors")
+    return {"unit": None} | {k: v for k, v in entry.items() if k not in left_out}
 
 
 def _checked(model: Model, task: str | None) -> Model:

@@ -46,6 +46,12 @@ def universal():
     return load_model("universal", device="cpu", precision="float32")
 
 
+@pytest.fixture(autouse=True)
+def chunks_as_they_are(monkeypatch):
+    """Frames here are small, and so are their chunks: none are put together."""
+    monkeypatch.setattr(chunks, "NARROW", 0)
+
+
 CHUNKS = [(100, 90), (301, 283), ((37, 3, 261), (141, 142))]
 
 

@@ -11,11 +11,11 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 
 #: Modules by floor; each may import from floors below its own.
 FLOORS = [
-    {"spool"},
+    {"spool", "uncertainty", "array_kinds", "notices", "keywords"},
+    {"rebuilding"},
     {
         "chunks",
         "devices",
-        "keywords",
         "layout",
         "noise",
         "tiling",
@@ -27,7 +27,7 @@ FLOORS = [
         "extension_names",
     },
     {"windows"},
-    {"stars", "rays"},
+    {"stars", "rays", "own_units"},
     {"star_fits"},
     {"descriptions"},
     {"window_network"},
@@ -43,7 +43,7 @@ FLOORS = [
     {"detection", "fills"},
     {"cleaning"},
     {"chunked"},
-    {"ccd", "scrappy", "original", "plot"},
+    {"ccd", "inpainting", "scrappy", "original", "plot"},
     {"jobs"},
     {"cluster"},
     {"batch"},
@@ -124,6 +124,7 @@ def test_public_names():
     import deepcr_ccd
 
     assert sorted(deepcr_ccd.__all__) == [
+        "DeepCRWarning",
         "clean_files",
         "cosmicray_deepcr",
         "cosmicray_probability",

@@ -23,13 +23,13 @@ def test_documented_examples(image, probability):
     mdl = deepCR(mask=NAME, inpaint=NAME, device="CPU")
     expected = (probability > 0.5).astype(np.float32)
 
-    mask, cleaned = mdl.clean(image, threshold=0.5)
+    mask, cleaned = mdl.clean(image, threshold=0.5, inpaint=True)
     np.testing.assert_array_equal(mask, expected)
     np.testing.assert_array_equal(cleaned[mask == 0], image[mask == 0])
     struck = mask == 1
     assert np.median(image[struck] - cleaned[struck]) > 100
 
-    only = mdl.clean(image, threshold=0.5, inpaint=False)
+    only = mdl.clean(image, threshold=0.5)
     np.testing.assert_array_equal(only, expected)
 
     prob = mdl.clean(image, binary=False)
@@ -41,7 +41,7 @@ def test_documented_examples(image, probability):
         {"segment": True, "n_jobs": -1},
         {"segment": True, "patch": 32},
     ):
-        mask2, cleaned2 = mdl.clean(image, threshold=0.5, **options)
+        mask2, cleaned2 = mdl.clean(image, threshold=0.5, inpaint=True, **options)
         np.testing.assert_array_equal(mask2, expected)
         np.testing.assert_allclose(cleaned2, cleaned, rtol=1e-4, atol=1e-2)
     prob = mdl.clean(image, binary=False, segment=True)
@@ -62,30 +62,39 @@ def test_documented_example_without_inpainting(image):
 
 def test_inpaint(image, probability):
     mdl = deepCR(mask=NAME, inpaint=NAME, device="CPU")
-    mask, cleaned = mdl.clean(image)
+    mask, cleaned = mdl.clean(image, inpaint=True)
     np.testing.assert_array_equal(mdl.inpaint(image, mask), cleaned)
     prob, also = mdl.clean(image, binary=False, inpaint=True)
     np.testing.assert_array_equal(prob, probability)
     np.testing.assert_array_equal(also, cleaned)
 
 
-def test_signature():
-    clean = inspect.signature(deepCR.clean).parameters
-    assert {k: v.default for k, v in list(clean.items())[2:]} == {
-        "threshold": 0.5,
-        "inpaint": None,
-        "binary": True,
-        "segment": False,
-        "patch": 256,
-        "n_jobs": 1,
-    }
-    init = inspect.signature(deepCR).parameters
-    assert {k: v.default for k, v in init.items()} == {
-        "mask": "ACS-WFC",
-        "inpaint": None,
-        "device": "CPU",
-        "hidden": 32,
-    }
+@pytest.mark.parametrize("name", ["__init__", "clean", "inpaint"])
+def test_signatures_are_those_of_the_original(name):
+    original = pytest.importorskip("deepCR").deepCR
+    ours, theirs = (
+        [(p.name, p.default) for p in inspect.signature(function).parameters.values()]
+        for function in (getattr(deepCR, name), getattr(original, name))
+    )
+    assert ours == theirs
+
+
+def test_attributes_that_scripts_read(image, probability):
+    mdl = deepCR(mask=NAME, inpaint=NAME, device="CPU")
+    assert (mdl.scale, mdl.norm) == (1, False)
+    assert mdl.percentile is mdl.median is mdl.std is None
+    assert isinstance(mdl.inpaintNet, torch.nn.Module)
+    # A size at which nothing is padded.
+    part = np.ascontiguousarray(image[-64:, -64:])
+    with torch.no_grad():
+        got = mdl.maskNet(torch.from_numpy(part / mdl.scale)[None, None])
+    inner = np.s_[20:-20, 20:-20]
+    np.testing.assert_allclose(
+        got[0, 0].numpy()[inner], probability[-64:, -64:][inner], atol=1e-4
+    )
+    assert deepCR().inpaintNet is None
+    assert deepCR(mask="WFC3-UVIS").norm
+    assert deepCR(mask="example_model").scale == 100
 
 
 def test_input_and_threads_are_left_alone(image):

@@ -10,7 +10,7 @@ from conftest import random_model
 from scipy import ndimage
 
 import deepcr_ccd
-from deepcr_ccd import cosmicray_probability, detection, scrappy
+from deepcr_ccd import DeepCRWarning, cosmicray_probability, detection, scrappy
 from deepcr_ccd.scrappy import IGNORED
 
 # A published model, unless a test says otherwise.
@@ -118,21 +118,85 @@ def test_cleantype_median_is_the_plain_5x5_median(frame):
     np.testing.assert_array_equal(cleanarr[crmask], expected[crmask])
 
 
-def test_parameters_of_lacosmic_warn_once(frame):
-    with pytest.warns(AstropyUserWarning) as caught:
+def test_parameters_of_lacosmic_are_logged(frame, caplog):
+    """Pipelines in which warnings are errors go on."""
+    with caplog.at_level(logging.INFO, "deepcr_ccd"):
         detect_cosmics(frame, sigclip=5, objlim=8.0, psfk=np.ones((3, 3)))
-    assert len(caught) == 1
-    assert "sigclip, objlim, psfk" in str(caught[0].message)
-    assert caught[0].filename == __file__
+    assert "no effect with model 'ACS-WFC': sigclip, objlim, psfk" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "deepcr_ccd"):
+        detect_cosmics(frame, sigclip=4.5, niter=4, sepmed=True, fsmode="median")
+    assert not caplog.text
 
 
-def test_default_values_do_not_warn(frame):
-    detect_cosmics(frame, sigclip=4.5, niter=4, sepmed=True, fsmode="median")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sigclip": 15.0, "sigfrac": 0.5, "objlim": 1.0, "niter": 1},
+        {"niter": 6.0, "sepmed": False, "fsmode": "convolve", "psfmodel": "moffat"},
+        {"psfmodel": "gaussy", "psffwhm": 3.3, "psfsize": 9, "psfbeta": 3},
+        {"gain": True, "readnoise": 0.0, "satlevel": np.inf, "cleantype": "idw"},
+        {"gain": 1, "sepmed": 1, "sigclip": np.inf, "cleantype": "medmask"},
+    ],
+)
+def test_ordinary_values_do_not_warn(frame, options):
+    assert detect_cosmics(frame, **options)[0].any()
+
+
+def test_no_passes_find_nothing(frame):
+    for niter in (0, -1):
+        crmask, cleanarr = detect_cosmics(frame, niter=niter)
+        assert not crmask.any()
+        np.testing.assert_array_equal(cleanarr, frame)
+        assert not np.shares_memory(cleanarr, frame)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"fsmode": "x"}, ValueError, "fsmode='x' is unknown; allowed are median, con"),
+        (
+            {"psfmodel": "airy"},
+            ValueError,
+            "psfmodel='airy' is unknown; allowed are ga",
+        ),
+        ({"psfmodel": None}, ValueError, "psfmodel=None is unknown"),
+        ({"sigclip": "high"}, TypeError, "sigclip='high' must be a number"),
+        ({"objlim": None}, TypeError, "objlim=None must be a number"),
+        ({"sigfrac": np.nan}, ValueError, "sigfrac=nan must be a number"),
+        ({"niter": [4]}, TypeError, r"niter=\[4\] must be a number"),
+        ({"gain": False}, TypeError, "gain=False must be a number"),
+    ],
+)
+def test_values_that_mean_nothing(frame, options, error, match):
+    with pytest.raises(error, match=match):
+        detect_cosmics(frame, **options)
+
+
+def test_gain_of_true_is_one(frame):
+    for ours, one in zip(
+        detect_cosmics(frame, gain=True), detect_cosmics(frame, gain=1.0), strict=True
+    ):
+        np.testing.assert_array_equal(ours, one)
+
+
+def test_numbers_for_planes(frame):
+    """A background and a variance that are the same everywhere."""
+    how = {"model": random_model(unit=None, transform="noise", threshold=0.5)}
+    plane = np.full(frame.shape, 30.0)
+    for name in ("inbkg", "invar"):
+        one = detect_cosmics(frame, **{name: 30.0}, **how)
+        for got, expected in zip(
+            one, detect_cosmics(frame, **{name: plane}, **how), strict=True
+        ):
+            np.testing.assert_array_equal(got, expected)
 
 
 def test_invar_warns_where_it_has_no_use(frame):
-    with pytest.warns(AstropyUserWarning, match="no effect .*: invar"):
+    with pytest.warns(DeepCRWarning, match="invar= has no effect") as caught:
         detect_cosmics(frame, invar=np.full(frame.shape, 64.0))
+    assert caught[0].filename == __file__
+    assert issubclass(DeepCRWarning, AstropyUserWarning)
 
 
 def test_models_in_units_of_the_noise(frame):
@@ -190,10 +254,13 @@ def test_nan_is_not_examined(frame):
     assert np.isnan(cleanarr[10, 10])
 
 
-def test_verbose_logs(frame, caplog):
+def test_verbose_says_what_was_found(frame, caplog, capsys):
     with caplog.at_level(logging.INFO, logger="deepcr_ccd.scrappy"):
         crmask, _ = detect_cosmics(frame, verbose=True)
-    assert f"{crmask.sum()} pixels struck" in caplog.text
+    assert f"{crmask.sum()} cosmic pixels" in caplog.text
+    assert capsys.readouterr().out == f"{crmask.sum()} cosmic pixels\n"
+    detect_cosmics(frame)
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

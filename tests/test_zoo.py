@@ -1,13 +1,14 @@
 import importlib.metadata
 import os
 import pickle
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from conftest import random_model
 
-from deepcr_ccd import list_models, load_model
+from deepcr_ccd import list_models, load_model, zoo
 from deepcr_ccd.checkpoints import load_checkpoint
 
 MASKS = [
@@ -61,7 +62,7 @@ def test_a_model_is_loaded_once():
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match="'ACS' is unknown; known are .*WFC3-UVIS"):
+    with pytest.raises(ValueError, match="'ACS' is unknown; .*known are .*WFC3-UVIS"):
         load_model("ACS")
 
 
@@ -214,3 +215,67 @@ def test_checkpoint_of_something_else(tmp_path):
 
 def test_auto_is_the_model_that_the_comparison_favours():
     assert load_model("auto", device="cpu") is load_model("universal", device="cpu")
+
+
+@pytest.mark.parametrize("name", MASKS + INPAINTS)
+@pytest.mark.parametrize("how", ["path", "copy", "saved again"])
+def test_published_checkpoints_by_path(name, how, tmp_path):
+    """What is in a file says what it is, not what the file is called."""
+    [entry] = [e for e in zoo.published() if e["name"] == name]
+    path = zoo._published_path(entry)
+    if how == "copy":
+        path = shutil.copy(path, tmp_path / "mine.pth")
+    elif how == "saved again":
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        path = tmp_path / "mine.pth"
+        plain = {key.removeprefix("module."): value for key, value in tensors.items()}
+        torch.save(plain, path)
+    by_name = load_model(name, device="cpu", task=entry["task"])
+    by_path = load_model(path, device="cpu", task=entry["task"])
+    assert by_path.card == by_name.card
+    assert by_path.fingerprint == by_name.fingerprint
+
+
+def test_other_checkpoints_are_what_their_tensors_say(tmp_path):
+    [entry] = [e for e in zoo.published() if e["name"] == "WFC3-UVIS"]
+    path = zoo._published_path(entry)
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    key = next(key for key in tensors if key.endswith("outc.conv.bias"))
+    tensors[key] += 1e-3
+    torch.save(tensors, tmp_path / "WFC3-UVIS.pth")
+    card = load_model(tmp_path / "WFC3-UVIS.pth", device="cpu").card
+    assert (card.unit, card.transform) == (None, "scaled")
+
+
+def test_names_are_not_case_sensitive():
+    for given, name in (
+        ("Universal", "universal"),
+        ("acs-wfc", "ACS-WFC"),
+        ("wfc3-uvis", "WFC3-UVIS"),
+        ("DECam", "decam"),
+        ("acs-wfc-2-32", "ACS-WFC"),
+        ("AUTO", "universal"),
+    ):
+        assert load_model(given, device="cpu", task="mask").card.name == name
+    card = load_model("acs-wfc-f606w-2-32", device="cpu", task="inpaint").card
+    assert card.name == "ACS-WFC-F606W-2-32"
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("univresal", "universal"),
+        ("Universal_fast", "universal-fast"),
+        ("ACS_WFC", "ACS-WFC"),
+        ("WFC3UVIS", "WFC3-UVIS"),
+        ("deCAM2", "decam"),
+    ],
+)
+def test_typos_get_the_nearest_name(given, name):
+    with pytest.raises(ValueError, match=f"is unknown; did you mean '{name}'"):
+        load_model(given, device="cpu")
+
+
+def test_what_is_like_no_name_gets_all_of_them():
+    with pytest.raises(ValueError, match="'xyzzy' is unknown; known are auto, univ"):
+        load_model("xyzzy", device="cpu")
