@@ -24,12 +24,13 @@ from astropy.utils.exceptions import AstropyUserWarning
 from .atomic import atomic_path
 from .bit_planes import FlagPlane, read_flag_plane
 from .extensions import Extension, read_extension
-from .images import Cleaned, Image, parse_unit
+from .images import Cleaned, Image
 from .layout import open_fits, read_layout
 from .mask_extensions import mask_header, mask_names
 from .planes import find_images, fits_into, read_choice
 from .rewriting import Change, rewrite
 from .spool import Source
+from .units import header_unit, parse_unit
 
 __all__ = ["FitsFile", "matching_images"]
 
@@ -45,7 +46,7 @@ class FitsFile:
     path : str or path-like
         The file; it may be gzipped, and its images tile-compressed.
     unit : str, optional
-        Unit of images that have no BUNIT.
+        Unit of its images, whatever BUNIT says.
     bad_bits : int, optional
         Bits of pixels that are not examined, in DQ, MASK or BPM. By default those that
         make a pixel useless for HST; those whose planes are named BAD, SAT, INTRP,
@@ -66,7 +67,12 @@ class FitsFile:
     ValueError
         If there is no image in it, or none that ``ext`` says; if an image has neither
         two nor three dimensions; if it is not clear which flags or errors belong to an
-        image, or flags have another shape; or if a unit is unknown.
+        image, or flags have another shape; or if ``unit`` is unknown.
+
+    Warns
+    -----
+    AstropyUserWarning
+        If BUNIT is unknown, or is not what ``unit`` says.
 
     Attributes
     ----------
@@ -92,8 +98,9 @@ class FitsFile:
         self._dq_bit = dq_bit
         self._chosen = read_choice(ext)
         self._source = Source(self.path)
-        self._unit = unit
+        self._unit = None if unit is None else parse_unit(unit)
         self._bad_bits = bad_bits
+        self._odd_units: dict[str, list[str]] = {}
         try:
             with (
                 _padding_may_be_missing(),
@@ -109,6 +116,7 @@ class FitsFile:
         if packed:
             with _open(self._source) as hdus:
                 self.images = self._find_images(hdus)
+        self._warn_of_units()
 
     def _find_images(self, hdus: fits.HDUList) -> list[Image]:
         known = [read_extension(hdu, index) for index, hdu in enumerate(hdus)]
@@ -145,9 +153,7 @@ class FitsFile:
             [card for card in general if card.keyword not in keywords], end=True
         )
         where = f"{self.path.name}[{item.title}]"
-        bunit = str(header.get("BUNIT") or "").strip() or self._unit
         try:
-            unit = parse_unit(bunit) if bunit else u.dimensionless_unscaled
             flags = [
                 self._flag_plane(hdus, known[planes[kind]], kind, item.shape, header)
                 for kind in FLAGS
@@ -171,7 +177,7 @@ class FitsFile:
             item.name,
             item.ver,
             item.shape,
-            unit,
+            self._unit_of(header, item.title),
             header,
             index,
             flags=tuple(flags),
@@ -199,6 +205,24 @@ class FitsFile:
             bad_bits=self._bad_bits,
             dq_bit=self._dq_bit,
         )
+
+    def _unit_of(self, header: fits.Header, title: str) -> u.UnitBase:
+        """Return the unit of an image, and keep in mind what is odd about it."""
+        unit, text = header_unit(header)
+        odd = ""
+        if self._unit is not None:
+            if unit is not None and unit != self._unit:
+                odd = f"BUNIT={text!r}, and the unit asked for is used: {self._unit}"
+            unit = self._unit
+        elif unit is None and text:
+            odd = f"BUNIT={text!r} is no known unit; the image counts as one without"
+        if odd:
+            self._odd_units.setdefault(odd, []).append(title)
+        return u.dimensionless_unscaled if unit is None else unit
+
+    def _warn_of_units(self) -> None:
+        for odd, titles in self._odd_units.items():
+            _warn(f"{self.path.name}[{_shortened(titles)}]: {odd}")
 
     def check_flags(self) -> None:
         """Raise an error if the cosmic-ray bit cannot be set in some plane of flags.
@@ -285,6 +309,15 @@ def _places_in(
         # It serves all planes of a stack.
         flat = np.unique(flat % math.prod(plane))
     return np.unravel_index(flat, plane)
+
+
+def _shortened(titles: list[str]) -> str:
+    more = len(titles) - 1
+    return f"{titles[0]} and {more} more" if more else titles[0]
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, AstropyUserWarning, stacklevel=3)
 
 
 def matching_images(files: Sequence[FitsFile]) -> list[tuple[Image, ...]]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-import re
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,42 +17,12 @@ from astropy.utils.exceptions import AstropyUserWarning
 from .bit_planes import FlagPlane
 from .spool import read_image
 from .tiling import row_blocks
+from .units import parse_unit
 
 __all__ = ["Cleaned", "Image", "full_shape", "parse_unit"]
 
-#: How units are written in BUNIT, where astropy does not read them so.
-WORDS = {
-    "electrons": "electron",
-    "e-": "electron",
-    "e": "electron",
-    "counts": "adu",
-    "dn": "adu",
-}
 #: Share of bad pixels above which one wonders whether all bits tell of bad ones.
 MANY = 0.5
-
-
-def parse_unit(text: str) -> u.UnitBase:
-    """Read a unit as FITS headers and users write it.
-
-    Parameters
-    ----------
-    text : str
-        Such as ``"ELECTRONS"``, ``"electron/s"``, ``"COUNTS"`` or ``"adu"``.
-
-    Raises
-    ------
-    ValueError
-        If it is no unit.
-    """
-    words = re.split(r"([\s/*()]+)", text.strip())
-    known = "".join(WORDS.get(word.lower(), word) for word in words)
-    # In capitals, S is the second and not the siemens.
-    attempts = [known, known.lower()]
-    for attempt in reversed(attempts) if text.isupper() else attempts:
-        with contextlib.suppress(ValueError):
-            return u.Unit(attempt)
-    raise ValueError(f"unit {text!r} is unknown; use electron, adu or another unit")
 
 
 @dataclasses.dataclass(frozen=True)

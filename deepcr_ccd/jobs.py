@@ -292,8 +292,9 @@ def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cle
     if ccd.unit == u.dimensionless_unscaled and model.card.unit is not None:
         if options.gain is None:
             raise ValueError(
-                f"{where} has no BUNIT, and model {model.card.name!r} works in "
-                f"{model.card.unit}: give --unit electron, or --unit adu and --gain"
+                f"{where} has no BUNIT that is a known unit, and model "
+                f"{model.card.name!r} works in {model.card.unit}: "
+                "give unit='electron', or unit='adu' and gain="
             )
         ccd.unit = u.adu
     fill = None if options.masks_only else options.inpaint

@@ -19,6 +19,7 @@ FLOORS = [
         "layout",
         "noise",
         "tiling",
+        "units",
         "atomic",
         "frame",
         "reporting",
