@@ -27,6 +27,7 @@ from .extensions import Extension, read_extension
 from .images import Cleaned, Image
 from .layout import open_fits, read_layout
 from .mask_extensions import mask_header, mask_names
+from .number_format import blank_value
 from .planes import find_images, fits_into, read_choice
 from .rewriting import Change, rewrite
 from .spool import Source
@@ -182,6 +183,7 @@ class FitsFile:
             index,
             flags=tuple(flags),
             err=err,
+            blank=blank_value(hdu.header, self._layout[index].header),
         )
 
     def _flag_plane(

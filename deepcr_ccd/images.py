@@ -32,7 +32,8 @@ class Image:
     ``open`` opens the file, as a context that gives a `~astropy.io.fits.HDUList`;
     ``name`` is "" where an extension has none; ``index`` and ``err`` are places in the
     file, None where absent; ``flags`` are its planes of flags, into the first of which
-    cosmic rays go; ``header`` has the primary header's keywords under its own.
+    cosmic rays go; ``blank`` is the value of pixels that have none; ``header`` has the
+    primary header's keywords under its own.
     """
 
     open: Callable = dataclasses.field(repr=False)
@@ -44,6 +45,7 @@ class Image:
     index: int
     flags: tuple[FlagPlane, ...] = ()
     err: int | None = None
+    blank: int | None = None
 
     @property
     def title(self) -> str:
@@ -57,7 +59,8 @@ class Image:
         -------
         `~astropy.nddata.CCDData`
             Pixels in physical units (mapped into memory where the file's format
-            allows it), the mask that DQ, MASK and BPM tell, and ERR as uncertainty.
+            allows it), the mask that DQ, MASK, BPM and BLANK tell, and ERR as
+            uncertainty.
 
         Warns
         -----
@@ -70,6 +73,10 @@ class Image:
             for plane in self.flags:
                 bad = _read_bad(hdus[plane.index], plane, self.shape)
                 mask = bad if mask is None else mask | bad
+            # Where astropy reads floats, it makes NaN of them.
+            if self.blank is not None and data.dtype.kind in "iu":
+                blank = data == self.blank
+                mask = blank if mask is None else mask | blank
             if self.err is not None:
                 uncertainty = StdDevUncertainty(_full_data(hdus[self.err]))
         return CCDData(
@@ -85,12 +92,12 @@ class Cleaned(NamedTuple):
     """What is new about an image: all that is written.
 
     ``struck`` holds the places of struck pixels, one index array an axis; ``values``
-    what they are replaced by; ``errors`` their uncertainties where these changed, or
-    None; ``cards`` keywords with values and comments.
+    what they are replaced by, None where they stay; ``errors`` their uncertainties
+    where these changed, or None; ``cards`` keywords with values and comments.
     """
 
     struck: tuple[np.ndarray, ...]
-    values: np.ndarray
+    values: np.ndarray | None
     errors: np.ndarray | None
     cards: list[tuple]
 

@@ -320,7 +320,7 @@ def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cle
     cards = [(key, *told) for key, told in keywords.items()]
     cards.append(("HISTORY", history, ""))
     if found.values is None:
-        return Cleaned(struck, frame.data[struck], None, cards)
+        return Cleaned(struck, None, None, cards)
     errors = None
     if ccd.uncertainty is not None:
         before = ccd.uncertainty.array[struck]

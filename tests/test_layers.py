@@ -18,6 +18,8 @@ FLOORS = [
         "keywords",
         "layout",
         "noise",
+        "header_cards",
+        "number_format",
         "tiling",
         "units",
         "atomic",
