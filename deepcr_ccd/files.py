@@ -27,11 +27,13 @@ from .extensions import Extension, read_extension
 from .images import Cleaned, Image
 from .layout import open_fits, read_layout
 from .mask_extensions import mask_header, mask_names
+from .noise_planes import noise_planes, spare_noise
+from .noise_updates import noise_changes, stale_noise
 from .number_format import blank_value
 from .planes import find_images, fits_into, read_choice
 from .rewriting import Change, rewrite
 from .spool import Source
-from .units import header_unit, parse_unit
+from .units import choose_unit, parse_unit
 
 __all__ = ["FitsFile", "matching_images"]
 
@@ -129,6 +131,8 @@ class FitsFile:
             known[index].title + (f" ({reason})" if reason else "")
             for index, reason in found.left.items()
         ]
+        taken = {place for planes in found.planes.values() for place in planes.values()}
+        self._spare = spare_noise(hdus, known, taken | set(found.frames))
         # Masks that are added are named with a view to all images of the file.
         told = [(known[index].name, known[index].ver) for index in found.frames]
         names = mask_names(told, "MASK")
@@ -162,15 +166,12 @@ class FitsFile:
             ]
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
-        err = planes.get("ERR")
-        if err is not None and known[err].shape != item.shape:
-            warnings.warn(
-                f"{where}: {known[err].title} has shape {known[err].shape}, the image "
-                f"{item.shape}; it is neither read nor changed",
-                AstropyUserWarning,
-                stacklevel=2,
-            )
-            err = None
+        noise = [known[place] for kind, place in planes.items() if kind not in FLAGS]
+        noise += [
+            other
+            for other in self._spare
+            if (other.ver, other.shape) == (item.ver, item.shape)
+        ]
         # It knows the source and not this object, which would keep both alive.
         opened = functools.partial(_open, self._source)
         return Image(
@@ -182,7 +183,7 @@ class FitsFile:
             header,
             index,
             flags=tuple(flags),
-            err=err,
+            noise=noise_planes(hdus, noise, item.shape, header),
             blank=blank_value(hdu.header, self._layout[index].header),
         )
 
@@ -209,18 +210,10 @@ class FitsFile:
         )
 
     def _unit_of(self, header: fits.Header, title: str) -> u.UnitBase:
-        """Return the unit of an image, and keep in mind what is odd about it."""
-        unit, text = header_unit(header)
-        odd = ""
-        if self._unit is not None:
-            if unit is not None and unit != self._unit:
-                odd = f"BUNIT={text!r}, and the unit asked for is used: {self._unit}"
-            unit = self._unit
-        elif unit is None and text:
-            odd = f"BUNIT={text!r} is no known unit; the image counts as one without"
+        unit, odd = choose_unit(header, self._unit)
         if odd:
             self._odd_units.setdefault(odd, []).append(title)
-        return u.dimensionless_unscaled if unit is None else unit
+        return unit
 
     def _warn_of_units(self) -> None:
         for odd, titles in self._odd_units.items():
@@ -253,10 +246,11 @@ class FitsFile:
     ) -> None:
         """Write the file with cleaned images, whole or not at all.
 
-        Values of struck pixels are replaced, and their uncertainties in ERR; the
-        cosmic-ray bit is set in DQ, MASK or BPM, whichever is there first; where there
-        is none, a MASK extension is added. The keywords are put into the image's
-        header. All else stays as it is, byte for byte.
+        Values of flagged pixels are replaced, and what is said of their noise (ERR,
+        VAR, IVAR, UNCERT and the like); the cosmic-ray bit is set in DQ, MASK or BPM,
+        whichever is there first; where there is none, a MASK extension is added. The
+        keywords are put into the image's header. All else stays as it is, byte for
+        byte.
 
         Parameters
         ----------
@@ -273,6 +267,11 @@ class FitsFile:
             If the file is there and must not be replaced.
         ValueError
             As `check_flags`.
+
+        Warns
+        -----
+        AstropyUserWarning
+            If an extension that tells the noise does not follow.
         """
         self.check_flags()
         changes: dict[int, Change] = {}
@@ -280,8 +279,7 @@ class FitsFile:
         for image, result in zip(self.images, results, strict=True):
             struck = result.struck
             changes[image.index] = Change(struck, result.values, keywords=result.cards)
-            if image.err is not None and result.errors is not None:
-                changes[image.err] = Change(struck, result.errors)
+            changes |= noise_changes(image, result)
             if image.flags:
                 plane = image.flags[0]
                 where = _places_in(plane.shape, struck, image.shape)
@@ -291,6 +289,11 @@ class FitsFile:
                 added.append((header, Change(struck, bit=1)))
         with atomic_path(Path(path), overwrite=overwrite) as partial:
             rewrite(self._source.open, partial, self._layout, changes, added)
+        for problem, titles in stale_noise(self.images, results).items():
+            _warn(
+                f"{self.path.name}[{_shortened(titles)}] stays as it is where pixels "
+                f"were filled: {problem}"
+            )
 
 
 @contextlib.contextmanager

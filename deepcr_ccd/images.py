@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.nddata import CCDData
 from astropy.utils.exceptions import AstropyUserWarning
 
 from .bit_planes import FlagPlane
+from .noise_planes import NoisePlane
 from .spool import read_image
 from .tiling import row_blocks
 from .units import parse_unit
@@ -30,8 +31,9 @@ class Image:
     """A science image of a file; its pixels are read when they are asked for.
 
     ``open`` opens the file, as a context that gives a `~astropy.io.fits.HDUList`;
-    ``name`` is "" where an extension has none; ``index`` and ``err`` are places in the
-    file, None where absent; ``flags`` are its planes of flags, into the first of which
+    ``name`` is "" where an extension has none; ``index`` is its place in the file;
+    ``noise`` are the extensions that tell its noise, the one to be read first;
+    ``flags`` are its planes of flags, into the first of which
     cosmic rays go; ``blank`` is the value of pixels that have none; ``header`` has the
     primary header's keywords under its own.
     """
@@ -44,7 +46,7 @@ class Image:
     header: fits.Header = dataclasses.field(repr=False)
     index: int
     flags: tuple[FlagPlane, ...] = ()
-    err: int | None = None
+    noise: tuple[NoisePlane, ...] = ()
     blank: int | None = None
 
     @property
@@ -52,15 +54,20 @@ class Image:
         """Name and version of its extension, or its number."""
         return f"{self.name},{self.extver}" if self.name else str(self.index)
 
-    def read(self) -> CCDData:
+    def read(self, *, noise: bool = True) -> CCDData:
         """Read the image.
+
+        Parameters
+        ----------
+        noise : bool
+            Whether to read what the file says of the noise.
 
         Returns
         -------
         `~astropy.nddata.CCDData`
             Pixels in physical units (mapped into memory where the file's format
-            allows it), the mask that DQ, MASK, BPM and BLANK tell, and ERR as
-            uncertainty.
+            allows it), the mask that DQ, MASK, BPM and BLANK tell, and the
+            noise as uncertainty.
 
         Warns
         -----
@@ -77,8 +84,11 @@ class Image:
             if self.blank is not None and data.dtype.kind in "iu":
                 blank = data == self.blank
                 mask = blank if mask is None else mask | blank
-            if self.err is not None:
-                uncertainty = StdDevUncertainty(_full_data(hdus[self.err]))
+            for plane in self.noise if noise else ():
+                if not plane.problem:
+                    array = _full_data(hdus[plane.index])
+                    uncertainty = plane.uncertainty(array, self.unit)
+                    break
         return CCDData(
             data,
             unit=self.unit,
@@ -92,13 +102,13 @@ class Cleaned(NamedTuple):
     """What is new about an image: all that is written.
 
     ``struck`` holds the places of struck pixels, one index array an axis; ``values``
-    what they are replaced by, None where they stay; ``errors`` their uncertainties
-    where these changed, or None; ``cards`` keywords with values and comments.
+    what they are replaced by, and ``sigma`` the one-sigma of that (0 where it is not
+    known), None where they stay; ``cards`` keywords with values and comments.
     """
 
     struck: tuple[np.ndarray, ...]
     values: np.ndarray | None
-    errors: np.ndarray | None
+    sigma: np.ndarray | None
     cards: list[tuple]
 
 

@@ -7,7 +7,7 @@ import re
 from astropy import units as u
 from astropy.io.fits import VerifyError
 
-__all__ = ["header_unit", "parse_unit"]
+__all__ = ["choose_unit", "header_unit", "parse_unit"]
 
 #: Words in BUNIT that astropy does not read; they are looked up as they are written,
 #: and then in small letters.
@@ -112,6 +112,34 @@ def header_unit(header) -> tuple[u.UnitBase | None, str]:
         return parse_unit(text), text
     except ValueError:
         return None, text
+
+
+def choose_unit(header, asked: u.UnitBase | None) -> tuple[u.UnitBase, str]:
+    """Return the unit of an image, and what is odd about its BUNIT.
+
+    Parameters
+    ----------
+    header : `~astropy.io.fits.Header`
+        The image's header.
+    asked : `~astropy.units.UnitBase` or None
+        What the user says; it wins.
+
+    Returns
+    -------
+    unit : `~astropy.units.UnitBase`
+        Dimensionless where nobody says.
+    odd : str
+        Empty if all is well.
+    """
+    unit, text = header_unit(header)
+    if asked is not None:
+        if unit is not None and unit != asked:
+            return asked, f"BUNIT={text!r}, and the unit asked for is used: {asked}"
+        return asked, ""
+    if unit is None:
+        odd = f"BUNIT={text!r} is no known unit; the image counts as one without"
+        return u.dimensionless_unscaled, odd if text else ""
+    return unit, ""
 
 
 def _known_words(text: str) -> str:

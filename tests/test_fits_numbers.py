@@ -268,6 +268,7 @@ def test_sums_are_renewed(tmp_path, kind, compressed):
     with fits.open(out) as new:
         assert (new["SCI"].data[PLACES] == [1, 2, 3, 4]).all()
         assert (new["ERR"].data[PLACES] == 3).all()
+        assert (new["VAR"].data[PLACES] == 9).all()
 
 
 def test_sums_of_what_is_compressed_are_renewed(tmp_path):
