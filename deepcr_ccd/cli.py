@@ -80,7 +80,9 @@ def build_parser() -> argparse.ArgumentParser:
     work.add_argument(
         "--satlevel", type=number_or_word, help="in the frame's unit, or a keyword"
     )
-    work.add_argument("--unit", help="unit of images without BUNIT: electron, adu")
+    work.add_argument(
+        "--unit", help="unit of the images, whatever BUNIT says: electron, adu"
+    )
     work.add_argument(
         "--ext",
         action="append",
@@ -162,7 +164,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("-o", "--output", required=True, metavar="DIR", type=Path)
     evaluate.add_argument("--overwrite", action="store_true", help="replace outputs")
-    evaluate.add_argument("--unit", help="unit of images without BUNIT")
+    evaluate.add_argument("--unit", help="unit of the images, whatever BUNIT says")
     for name in ("--gain", "--readnoise", "--satlevel"):
         evaluate.add_argument(name, type=number_or_word)
     evaluate.add_argument("--device", help="cpu, cuda, cuda:N or mps")

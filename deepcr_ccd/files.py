@@ -24,12 +24,16 @@ from astropy.utils.exceptions import AstropyUserWarning
 from .atomic import atomic_path
 from .bit_planes import FlagPlane, read_flag_plane
 from .extensions import Extension, read_extension
-from .images import Cleaned, Image, parse_unit
+from .images import Cleaned, Image
 from .layout import open_fits, read_layout
 from .mask_extensions import mask_header, mask_names
+from .noise_planes import noise_planes, spare_noise
+from .noise_updates import noise_changes, stale_noise
+from .number_format import blank_value
 from .planes import find_images, fits_into, read_choice
 from .rewriting import Change, rewrite
 from .spool import Source
+from .units import choose_unit, parse_unit
 
 __all__ = ["FitsFile", "matching_images"]
 
@@ -45,7 +49,7 @@ class FitsFile:
     path : str or path-like
         The file; it may be gzipped, and its images tile-compressed.
     unit : str, optional
-        Unit of images that have no BUNIT.
+        Unit of its images, whatever BUNIT says.
     bad_bits : int, optional
         Bits of pixels that are not examined, in DQ, MASK or BPM. By default those that
         make a pixel useless for HST; those whose planes are named BAD, SAT, INTRP,
@@ -66,7 +70,12 @@ class FitsFile:
     ValueError
         If there is no image in it, or none that ``ext`` says; if an image has neither
         two nor three dimensions; if it is not clear which flags or errors belong to an
-        image, or flags have another shape; or if a unit is unknown.
+        image, or flags have another shape; or if ``unit`` is unknown.
+
+    Warns
+    -----
+    AstropyUserWarning
+        If BUNIT is unknown, or is not what ``unit`` says.
 
     Attributes
     ----------
@@ -92,8 +101,9 @@ class FitsFile:
         self._dq_bit = dq_bit
         self._chosen = read_choice(ext)
         self._source = Source(self.path)
-        self._unit = unit
+        self._unit = None if unit is None else parse_unit(unit)
         self._bad_bits = bad_bits
+        self._odd_units: dict[str, list[str]] = {}
         try:
             with (
                 _padding_may_be_missing(),
@@ -109,6 +119,7 @@ class FitsFile:
         if packed:
             with _open(self._source) as hdus:
                 self.images = self._find_images(hdus)
+        self._warn_of_units()
 
     def _find_images(self, hdus: fits.HDUList) -> list[Image]:
         known = [read_extension(hdu, index) for index, hdu in enumerate(hdus)]
@@ -120,6 +131,8 @@ class FitsFile:
             known[index].title + (f" ({reason})" if reason else "")
             for index, reason in found.left.items()
         ]
+        taken = {place for planes in found.planes.values() for place in planes.values()}
+        self._spare = spare_noise(hdus, known, taken | set(found.frames))
         # Masks that are added are named with a view to all images of the file.
         told = [(known[index].name, known[index].ver) for index in found.frames]
         names = mask_names(told, "MASK")
@@ -145,9 +158,7 @@ class FitsFile:
             [card for card in general if card.keyword not in keywords], end=True
         )
         where = f"{self.path.name}[{item.title}]"
-        bunit = str(header.get("BUNIT") or "").strip() or self._unit
         try:
-            unit = parse_unit(bunit) if bunit else u.dimensionless_unscaled
             flags = [
                 self._flag_plane(hdus, known[planes[kind]], kind, item.shape, header)
                 for kind in FLAGS
@@ -155,15 +166,12 @@ class FitsFile:
             ]
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
-        err = planes.get("ERR")
-        if err is not None and known[err].shape != item.shape:
-            warnings.warn(
-                f"{where}: {known[err].title} has shape {known[err].shape}, the image "
-                f"{item.shape}; it is neither read nor changed",
-                AstropyUserWarning,
-                stacklevel=2,
-            )
-            err = None
+        noise = [known[place] for kind, place in planes.items() if kind not in FLAGS]
+        noise += [
+            other
+            for other in self._spare
+            if (other.ver, other.shape) == (item.ver, item.shape)
+        ]
         # It knows the source and not this object, which would keep both alive.
         opened = functools.partial(_open, self._source)
         return Image(
@@ -171,11 +179,12 @@ class FitsFile:
             item.name,
             item.ver,
             item.shape,
-            unit,
+            self._unit_of(header, item.title),
             header,
             index,
             flags=tuple(flags),
-            err=err,
+            noise=noise_planes(hdus, noise, item.shape, header),
+            blank=blank_value(hdu.header, self._layout[index].header),
         )
 
     def _flag_plane(
@@ -199,6 +208,16 @@ class FitsFile:
             bad_bits=self._bad_bits,
             dq_bit=self._dq_bit,
         )
+
+    def _unit_of(self, header: fits.Header, title: str) -> u.UnitBase:
+        unit, odd = choose_unit(header, self._unit)
+        if odd:
+            self._odd_units.setdefault(odd, []).append(title)
+        return unit
+
+    def _warn_of_units(self) -> None:
+        for odd, titles in self._odd_units.items():
+            _warn(f"{self.path.name}[{_shortened(titles)}]: {odd}")
 
     def check_flags(self) -> None:
         """Raise an error if the cosmic-ray bit cannot be set in some plane of flags.
@@ -227,10 +246,11 @@ class FitsFile:
     ) -> None:
         """Write the file with cleaned images, whole or not at all.
 
-        Values of struck pixels are replaced, and their uncertainties in ERR; the
-        cosmic-ray bit is set in DQ, MASK or BPM, whichever is there first; where there
-        is none, a MASK extension is added. The keywords are put into the image's
-        header. All else stays as it is, byte for byte.
+        Values of flagged pixels are replaced, and what is said of their noise (ERR,
+        VAR, IVAR, UNCERT and the like); the cosmic-ray bit is set in DQ, MASK or BPM,
+        whichever is there first; where there is none, a MASK extension is added. The
+        keywords are put into the image's header. All else stays as it is, byte for
+        byte.
 
         Parameters
         ----------
@@ -247,6 +267,11 @@ class FitsFile:
             If the file is there and must not be replaced.
         ValueError
             As `check_flags`.
+
+        Warns
+        -----
+        AstropyUserWarning
+            If an extension that tells the noise does not follow.
         """
         self.check_flags()
         changes: dict[int, Change] = {}
@@ -254,8 +279,7 @@ class FitsFile:
         for image, result in zip(self.images, results, strict=True):
             struck = result.struck
             changes[image.index] = Change(struck, result.values, keywords=result.cards)
-            if image.err is not None and result.errors is not None:
-                changes[image.err] = Change(struck, result.errors)
+            changes |= noise_changes(image, result)
             if image.flags:
                 plane = image.flags[0]
                 where = _places_in(plane.shape, struck, image.shape)
@@ -265,6 +289,11 @@ class FitsFile:
                 added.append((header, Change(struck, bit=1)))
         with atomic_path(Path(path), overwrite=overwrite) as partial:
             rewrite(self._source.open, partial, self._layout, changes, added)
+        for problem, titles in stale_noise(self.images, results).items():
+            _warn(
+                f"{self.path.name}[{_shortened(titles)}] stays as it is where pixels "
+                f"were filled: {problem}"
+            )
 
 
 @contextlib.contextmanager
@@ -285,6 +314,15 @@ def _places_in(
         # It serves all planes of a stack.
         flat = np.unique(flat % math.prod(plane))
     return np.unravel_index(flat, plane)
+
+
+def _shortened(titles: list[str]) -> str:
+    more = len(titles) - 1
+    return f"{titles[0]} and {more} more" if more else titles[0]
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, AstropyUserWarning, stacklevel=3)
 
 
 def matching_images(files: Sequence[FitsFile]) -> list[tuple[Image, ...]]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-import re
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,48 +11,19 @@ from typing import NamedTuple
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.nddata import CCDData
 from astropy.utils.exceptions import AstropyUserWarning
 
 from .bit_planes import FlagPlane
+from .noise_planes import NoisePlane
 from .spool import read_image
 from .tiling import row_blocks
+from .units import parse_unit
 
 __all__ = ["Cleaned", "Image", "full_shape", "parse_unit"]
 
-#: How units are written in BUNIT, where astropy does not read them so.
-WORDS = {
-    "electrons": "electron",
-    "e-": "electron",
-    "e": "electron",
-    "counts": "adu",
-    "dn": "adu",
-}
 #: Share of bad pixels above which one wonders whether all bits tell of bad ones.
 MANY = 0.5
-
-
-def parse_unit(text: str) -> u.UnitBase:
-    """Read a unit as FITS headers and users write it.
-
-    Parameters
-    ----------
-    text : str
-        Such as ``"ELECTRONS"``, ``"electron/s"``, ``"COUNTS"`` or ``"adu"``.
-
-    Raises
-    ------
-    ValueError
-        If it is no unit.
-    """
-    words = re.split(r"([\s/*()]+)", text.strip())
-    known = "".join(WORDS.get(word.lower(), word) for word in words)
-    # In capitals, S is the second and not the siemens.
-    attempts = [known, known.lower()]
-    for attempt in reversed(attempts) if text.isupper() else attempts:
-        with contextlib.suppress(ValueError):
-            return u.Unit(attempt)
-    raise ValueError(f"unit {text!r} is unknown; use electron, adu or another unit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +31,11 @@ class Image:
     """A science image of a file; its pixels are read when they are asked for.
 
     ``open`` opens the file, as a context that gives a `~astropy.io.fits.HDUList`;
-    ``name`` is "" where an extension has none; ``index`` and ``err`` are places in the
-    file, None where absent; ``flags`` are its planes of flags, into the first of which
-    cosmic rays go; ``header`` has the primary header's keywords under its own.
+    ``name`` is "" where an extension has none; ``index`` is its place in the file;
+    ``noise`` are the extensions that tell its noise, the one to be read first;
+    ``flags`` are its planes of flags, into the first of which
+    cosmic rays go; ``blank`` is the value of pixels that have none; ``header`` has the
+    primary header's keywords under its own.
     """
 
     open: Callable = dataclasses.field(repr=False)
@@ -75,21 +46,28 @@ class Image:
     header: fits.Header = dataclasses.field(repr=False)
     index: int
     flags: tuple[FlagPlane, ...] = ()
-    err: int | None = None
+    noise: tuple[NoisePlane, ...] = ()
+    blank: int | None = None
 
     @property
     def title(self) -> str:
         """Name and version of its extension, or its number."""
         return f"{self.name},{self.extver}" if self.name else str(self.index)
 
-    def read(self) -> CCDData:
+    def read(self, *, noise: bool = True) -> CCDData:
         """Read the image.
+
+        Parameters
+        ----------
+        noise : bool
+            Whether to read what the file says of the noise.
 
         Returns
         -------
         `~astropy.nddata.CCDData`
             Pixels in physical units (mapped into memory where the file's format
-            allows it), the mask that DQ, MASK and BPM tell, and ERR as uncertainty.
+            allows it), the mask that DQ, MASK, BPM and BLANK tell, and the
+            noise as uncertainty.
 
         Warns
         -----
@@ -102,8 +80,15 @@ class Image:
             for plane in self.flags:
                 bad = _read_bad(hdus[plane.index], plane, self.shape)
                 mask = bad if mask is None else mask | bad
-            if self.err is not None:
-                uncertainty = StdDevUncertainty(_full_data(hdus[self.err]))
+            # Where astropy reads floats, it makes NaN of them.
+            if self.blank is not None and data.dtype.kind in "iu":
+                blank = data == self.blank
+                mask = blank if mask is None else mask | blank
+            for plane in self.noise if noise else ():
+                if not plane.problem:
+                    array = _full_data(hdus[plane.index])
+                    uncertainty = plane.uncertainty(array, self.unit)
+                    break
         return CCDData(
             data,
             unit=self.unit,
@@ -117,13 +102,13 @@ class Cleaned(NamedTuple):
     """What is new about an image: all that is written.
 
     ``struck`` holds the places of struck pixels, one index array an axis; ``values``
-    what they are replaced by; ``errors`` their uncertainties where these changed, or
-    None; ``cards`` keywords with values and comments.
+    what they are replaced by, and ``sigma`` the one-sigma of that (0 where it is not
+    known), None where they stay; ``cards`` keywords with values and comments.
     """
 
     struck: tuple[np.ndarray, ...]
-    values: np.ndarray
-    errors: np.ndarray | None
+    values: np.ndarray | None
+    sigma: np.ndarray | None
     cards: list[tuple]
 
 

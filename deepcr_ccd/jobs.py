@@ -21,7 +21,7 @@ from astropy import units as u
 
 from .cleaning import find, make_plan
 from .files import FitsFile
-from .frame import read_frame, spread_values
+from .frame import read_frame
 from .images import Cleaned, Image
 from .keywords import version
 from .layout import check_whole, open_fits
@@ -288,12 +288,13 @@ def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cle
         If the image or the options are not what is allowed.
     """
     where = f"{path}[{image.title}]"
-    ccd = image.read()
+    ccd = image.read(noise=False)
     if ccd.unit == u.dimensionless_unscaled and model.card.unit is not None:
         if options.gain is None:
             raise ValueError(
-                f"{where} has no BUNIT, and model {model.card.name!r} works in "
-                f"{model.card.unit}: give --unit electron, or --unit adu and --gain"
+                f"{where} has no BUNIT that is a known unit, and model "
+                f"{model.card.name!r} works in {model.card.unit}: "
+                "give unit='electron', or unit='adu' and gain="
             )
         ccd.unit = u.adu
     fill = None if options.masks_only else options.inpaint
@@ -318,15 +319,7 @@ def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cle
     keywords, history = found.describe(plan)
     cards = [(key, *told) for key, told in keywords.items()]
     cards.append(("HISTORY", history, ""))
-    if found.values is None:
-        return Cleaned(struck, frame.data[struck], None, cards)
-    errors = None
-    if ccd.uncertainty is not None:
-        before = ccd.uncertainty.array[struck]
-        errors = spread_values(ccd.uncertainty, before, found.sigma, ccd.unit)
-        if np.array_equal(errors, before):
-            errors = None
-    return Cleaned(struck, found.values, errors, cards)
+    return Cleaned(struck, found.values, found.sigma, cards)
 
 
 def _digest(path: Path, options: Options, model: Model) -> str:

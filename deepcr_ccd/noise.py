@@ -8,6 +8,7 @@ import numpy as np
 from astropy import units as u
 
 __all__ = [
+    "electron_factor",
     "number_from",
     "resolve_gain",
     "resolve_readnoise",
@@ -231,6 +232,29 @@ def unit_factor(
             "gain= (electron/adu, a number, a Quantity or a header keyword)"
         )
     return (scale * gain if wanted == "electron" else scale / gain), True
+
+
+def electron_factor(unit: u.UnitBase | None, gain: float | None) -> float:
+    """Return the factor that takes a frame to electron, where there is one.
+
+    Parameters
+    ----------
+    unit : `~astropy.units.UnitBase` or None
+        Unit of the frame; one without is in counts, or in electron without a gain.
+    gain : float or None
+        In electron/adu; 1 if None.
+
+    Returns
+    -------
+    float
+        1 for frames that are neither in counts nor in electron.
+    """
+    if unit is None or unit == u.dimensionless_unscaled:
+        return gain or 1.0
+    if unit.is_equivalent(u.electron):
+        return float(unit.to(u.electron))
+    counts = next((c for c in COUNTS if unit.is_equivalent(c)), None)
+    return 1.0 if counts is None else float(unit.to(counts)) * (gain or 1.0)
 
 
 def _named(unit: u.UnitBase) -> str:

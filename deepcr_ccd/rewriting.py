@@ -12,7 +12,9 @@ from typing import BinaryIO
 import numpy as np
 from astropy.io import fits
 
+from .header_cards import edit_header
 from .layout import Segment, open_fits
+from .number_format import NumberFormat
 from .spool import new_stream, read_image
 
 __all__ = ["PIECE", "Change", "add_image", "rewrite"]
@@ -21,6 +23,8 @@ __all__ = ["PIECE", "Change", "add_image", "rewrite"]
 BLOCK = 2880
 #: Bytes of a file that are worked on at a time: what stays near the processor.
 PIECE = 1 << 18
+#: Keywords of checksums.
+SUMS = ("CHECKSUM", "DATASUM")
 
 
 @dataclasses.dataclass
@@ -35,7 +39,10 @@ class Change:
     values : `~numpy.ndarray` or None
         Their new physical values; or None, and
     bit : int
-        the bit to set in them.
+        the bit to set in them; or 0, and they stay.
+    noise : bool
+        Whether values are of the noise: then pixels stay of which nothing is known,
+        those that hold 0 or no number, and others do not become 0 by rounding.
     keywords : list of (str, value, str)
         Keywords to set, with value and comment; HISTORY is added.
     """
@@ -43,6 +50,7 @@ class Change:
     where: tuple[np.ndarray, ...]
     values: np.ndarray | None = None
     bit: int = 0
+    noise: bool = False
     keywords: list[tuple] = dataclasses.field(default_factory=list)
 
     def apply_header(self, header: fits.Header) -> fits.Header:
@@ -89,7 +97,7 @@ class Change:
             values = None if self.values is None else self.values[part]
             yield (
                 (stop - start) * dtype.itemsize,
-                Change((flat[part] - start,), values, self.bit),
+                Change((flat[part] - start,), values, self.bit, self.noise),
             )
 
     def apply_data(self, data: np.ndarray, header: fits.Header) -> None:
@@ -107,22 +115,21 @@ class Change:
         ValueError
             If the bit does not fit into the image's number format.
         """
-        scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
+        if not self.where[0].size:
+            return
+        form, stored = NumberFormat.of(header, data.dtype), data[self.where]
+        if self.bit:
+            data[self.where] = form.set_bit(stored, self.bit)
         if self.values is None:
-            physical = data[self.where].astype(np.int64) * int(scale) + int(zero)
-            stored = ((physical | self.bit) - int(zero)) // int(scale)
-            if data.dtype.kind != "f" and (
-                self.bit * scale - zero > np.iinfo(data.dtype).max
-            ):
-                raise ValueError(
-                    f"dq_bit={self.bit} does not fit into DQ of {data.dtype.name}"
-                )
-        else:
-            stored = (self.values.astype(np.float64) - zero) / scale
-            if data.dtype.kind != "f":
-                limits = np.iinfo(data.dtype)
-                stored = np.clip(np.rint(stored), limits.min, limits.max)
-        data[self.where] = stored.astype(data.dtype)
+            return
+        known = np.ones(len(stored), dtype=bool)
+        if data.dtype.kind != "f":
+            known &= np.isfinite(self.values)
+        if self.noise:
+            before = form.read(stored)
+            known &= (before > 0) & np.isfinite(before)
+        stored[known] = form.store(self.values[known], zero_allowed=not self.noise)
+        data[self.where] = stored
 
 
 def rewrite(
@@ -155,6 +162,7 @@ def rewrite(
         If the file cannot be written.
     """
     summed = []
+    kinds = [key for key in SUMS if any(key in segment.header for segment in layout)]
     with open_source() as source, open(target, "w+b") as file:
         for index, segment in enumerate(layout):
             if index not in changes:
@@ -164,25 +172,32 @@ def rewrite(
             if segment.compressed:
                 _recompress(open_source(), index, segment.header, change, file)
                 continue
-            header = change.apply_header(segment.header)
+            header = segment.header
             if segment.data == segment.end:
-                _fill_constant(header, change, file)
+                _fill_constant(change.apply_header(header), change, file)
                 continue
-            if added and index == 0:
-                header.set("EXTEND", True, after=f"NAXIS{header['NAXIS']}")
-            if "CHECKSUM" in header:
+            keywords = list(change.keywords)
+            if any(key in header for key in SUMS):
                 summed.append(index)
                 # Room for what goes with it.
-                header.setdefault("DATASUM", "0")
-            file.write(header.tostring().encode("ascii"))
-            source.seek(segment.data)
+                if "DATASUM" not in header:
+                    keywords.append(("DATASUM", "0", ""))
+            source.seek(segment.start)
+            raw = source.read(segment.data - segment.start)
+            file.write(edit_header(raw, keywords, extend=bool(added) and index == 0))
             _write_changed(file, header, change, source)
             _copy_bytes(source, file, source.tell(), segment.end)
-        _copy_bytes(source, file, layout[-1].end, None)
-        for header, change in added:
+        for number, (plain, change) in enumerate(added, start=len(layout)):
+            header = plain.copy()
+            header.update(dict.fromkeys(kinds, "0"))
+            if kinds:
+                summed.append(number)
             add_image(file, header, change)
     if summed:
         _renew_checksums(target, summed)
+    with open_source() as source, open(target, "ab") as file:
+        # What is behind the last HDU, and is none.
+        _copy_bytes(source, file, layout[-1].end, None)
 
 
 def _renew_checksums(path: Path, indices: list[int]) -> None:
@@ -195,7 +210,10 @@ def _renew_checksums(path: Path, indices: list[int]) -> None:
         disable_image_compression=True,
     ) as hdus:
         for index in indices:
-            hdus[index].add_checksum()
+            if "CHECKSUM" in hdus[index].header:
+                hdus[index].add_checksum()
+            else:
+                hdus[index].add_datasum()
             header = hdus[index].header.tostring().encode("ascii")
             renewed.append((hdus.fileinfo(index)["hdrLoc"], header))
     with open(path, "r+b") as file:
@@ -263,7 +281,7 @@ def _fill_constant(header: fits.Header, change: Change, target: BinaryIO) -> Non
     for key in ("NPIX1", "NPIX2", "PIXVALUE"):
         header.remove(key, ignore_missing=True)
     change.apply_data(data, header)
-    _write_extension(fits.ImageHDU(data, header), target)
+    _write_extension(fits.ImageHDU(data, header), target, header)
 
 
 def _recompress(
@@ -278,7 +296,15 @@ def _recompress(
     with open_fits(source, do_not_scale_image_data=True) as hdus:
         data = np.require(read_image(hdus[index]), requirements="W")
         header = change.apply_header(hdus[index].header)
+    if "ZBLANK" in table and data.dtype.kind != "f":
+        header.setdefault("BLANK", table["ZBLANK"])
     change.apply_data(data, header)
+    # These are those of the image that was compressed, whose header is not known.
+    header.remove("CHECKSUM", ignore_missing=True)
+    if "DATASUM" in header:
+        plain = fits.ImageHDU(data)
+        plain.add_datasum()
+        header["DATASUM"] = plain.header["DATASUM"]
     options = {"compression_type": table["ZCMPTYPE"]}
     if data.dtype.kind == "f":
         options = {"compression_type": "GZIP_2", "quantize_level": 0.0}
@@ -293,11 +319,12 @@ def _recompress(
     for key in ("BSCALE", "BZERO", "BLANK"):
         if key in header:
             hdu.header[key] = header[key]
-    _write_extension(hdu, target, checksum="CHECKSUM" in table)
+    _write_extension(hdu, target, table)
 
 
-def _write_extension(hdu, target: BinaryIO, checksum: bool = False) -> None:
-    """Write an extension as it stands in a file."""
+def _write_extension(hdu, target: BinaryIO, before: fits.Header) -> None:
+    """Write an extension as it stands in a file, with checksums if it had some."""
+    checksum = "CHECKSUM" in before or ("datasum" if "DATASUM" in before else False)
     with new_stream(hdu.data.nbytes) as stream:
         fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(stream, checksum=checksum)
         # An empty primary HDU is one block.

@@ -154,8 +154,9 @@ def spread_values(
     """
     power = power_of(uncertainty)
     sigma = sigma.astype(np.float64) * sigma_scale(uncertainty, unit)
-    # Neighbours that are all equal say nothing of the noise: what was known stays.
-    known = sigma > 0
+    # Neighbours that are all equal say nothing of the noise: what was known stays. So
+    # does what stands for a pixel without weight, in files too.
+    known = (sigma > 0) & np.isfinite(before) & (before > 0)
     values = before.astype(np.result_type(before, np.float32))
     # In units whose numbers are tiny or huge, a float32 may not hold the power.
     with np.errstate(over="ignore", under="ignore"):

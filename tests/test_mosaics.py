@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyUserWarning
 
 from deepcr_ccd import clean_files
 from deepcr_ccd.batch import COLUMNS
@@ -264,9 +263,11 @@ def test_flags_of_another_shape_are_refused(tmp_path, name, shape):
 
 def test_errors_of_another_shape_are_left_with_a_warning(tmp_path):
     path = write(tmp_path / "a.fits", ("SCI", sky(0)[0]), ("ERR", flags("f4", (9, 9))))
-    with pytest.warns(AstropyUserWarning, match="ERR,1 has shape .* neither read nor"):
-        file = FitsFile(path)
-    assert file.images[0].read().uncertainty is None
+    assert FitsFile(path).images[0].read().uncertainty is None
+    (row,) = clean_files([path], tmp_path / "out")
+    assert row["status"] == "done"
+    assert "a.fits[ERR,1] stays as it is where pixels were filled" in row["message"]
+    assert not fits.getdata(tmp_path / "out" / "a.fits", "ERR").any()
 
 
 @pytest.mark.parametrize("name", ["MASK", "DQ", "ERR", "BPM", "VAR"])

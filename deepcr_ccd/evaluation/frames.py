@@ -9,7 +9,7 @@ import numpy as np
 from astropy.io import fits
 
 from ..files import FitsFile, matching_images
-from ..noise import resolve_gain, resolve_readnoise, unit_factor
+from ..noise import electron_factor, resolve_gain, resolve_readnoise
 from ..training.dataset import Labels, Observation, SimulatedFrames
 from ..training.labels import label_exposures
 from ..training.scenes import KINDS, make_scene, read_psf
@@ -89,7 +89,7 @@ def read_frames(
         they are two or more exposures of one pointing, whose cosmic rays
         `~deepcr_ccd.training.labels.label_exposures` labels.
     unit : str, optional
-        Unit of images without BUNIT.
+        Unit of the images, whatever BUNIT says.
     gain : float, `~astropy.units.Quantity` or str, optional
         In electron/adu, or the header keyword that holds it.
     readnoise : float, `~astropy.units.Quantity` or str, optional
@@ -100,7 +100,7 @@ def read_frames(
     Returns
     -------
     list of Observation
-        In electron, where unit and gain allow.
+        In electron, where unit and gain allow; else in the unit that they have.
 
     Raises
     ------
@@ -128,8 +128,7 @@ def read_frames(
             raise ValueError(
                 f"{path}: TRUTH has shape {truth.shape}, the image {ccd.shape}"
             )
-        known = resolve_gain(gain, ccd.header) or 1.0
-        factor, _ = unit_factor(ccd.unit, "electron", known, "evaluate")
+        factor = electron_factor(ccd.unit, resolve_gain(gain, ccd.header))
         frame = (np.asarray(ccd.data, dtype=np.float32) * factor).astype(np.float32)
         bad = ~np.isfinite(frame)
         if ccd.mask is not None:

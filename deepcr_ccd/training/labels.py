@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from ..detection import unexamined
 from ..frame import read_frame
-from ..noise import resolve_gain, resolve_satlevel, unit_factor
+from ..noise import electron_factor, resolve_gain, resolve_satlevel
 from ..plane import Plane
 from ..sky import measure_noise
 from .groups import EIGHT, group_peaks
@@ -133,7 +133,7 @@ def _read(exposure, name: str, gain, satlevel) -> tuple[np.ndarray, ...]:
     gain = resolve_gain(gain, frame.header)
     level = resolve_satlevel(satlevel, frame.unit, frame.header, gain)
     bad = unexamined(frame.data, frame.mask, level)
-    factor, _ = unit_factor(frame.unit, "electron", gain or 1.0, "label_exposures")
+    factor = electron_factor(frame.unit, gain)
     plane = frame.data.astype(np.float32) * np.float32(factor)
     saturated = np.zeros(plane.shape, dtype=bool)
     if level is not None:

@@ -1,0 +1,88 @@
+"""Set keywords in a FITS header and keep all other cards byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from astropy.io import fits
+
+__all__ = ["edit_header"]
+
+#: Bytes of a card, and of a block of cards.
+CARD = 80
+BLOCK = 2880
+
+
+def edit_header(
+    raw: bytes, keywords: Iterable[tuple], *, extend: bool = False
+) -> bytes:
+    """Return a header with keywords set.
+
+    Cards that are not set stay as they are, also those that the FITS standard does not
+    allow. New ones go to the end, in the place of blank ones if there are some.
+
+    Parameters
+    ----------
+    raw : bytes
+        The header, with END.
+    keywords : iterable of (str, value, str)
+        Keywords to set, with value and comment; HISTORY is added.
+    extend : bool
+        Whether to say that extensions may follow.
+
+    Returns
+    -------
+    bytes
+        Whole blocks.
+    """
+    cards = [raw[start : start + CARD] for start in range(0, len(raw), CARD)]
+    end = next(i for i, card in enumerate(cards) if card.rstrip() == b"END")
+    cards = cards[:end]
+    while cards and not cards[-1].strip():
+        cards.pop()
+    if extend:
+        card = _image("EXTEND", True, "")
+        place = _find(cards, "EXTEND")
+        if place is None:
+            axes = [i for i, c in enumerate(cards) if c.startswith(b"NAXIS")]
+            cards.insert(axes[-1] + 1, card)
+        elif cards[place][10:].split(b"/")[0].strip() != b"T":
+            cards[place] = card
+    for key, value, comment in keywords:
+        card = _image(key, value, comment)
+        place = _find(cards, key)
+        if key == "HISTORY":
+            place = len(cards) if place is None else place + 1
+            cards.insert(place, card)
+        elif place is None:
+            cards.append(card)
+        else:
+            cards[place] = card
+            # A long string goes on in these.
+            while cards[place + 1 : place + 2] and cards[place + 1][:8] == b"CONTINUE":
+                del cards[place + 1]
+    text = b"".join(cards)
+    # What was there of blank cards was room for more.
+    size = max(len(text) + CARD, (end + 1) * CARD)
+    text = text.ljust(size - CARD) + b"END".ljust(CARD)
+    return text + b" " * (-len(text) % BLOCK)
+
+
+def _find(cards: list[bytes], key: str) -> int | None:
+    """Return the place of a keyword, of HISTORY the last; None if it is not there."""
+    name = key.encode("ascii").ljust(8)
+    ends = b"" if key == "HISTORY" else b"="
+    found = [i for i, card in enumerate(cards) if card.startswith(name + ends)]
+    if not found:
+        return None
+    return found[-1] if key == "HISTORY" else found[0]
+
+
+def _image(key: str, value, comment: str) -> bytes:
+    """Return a card as it is written; of a long text, several."""
+    header = fits.Header()
+    if key == "HISTORY":
+        header.add_history(value)
+    else:
+        header[key] = (value, comment)
+    return b"".join(str(card).encode("ascii") for card in header.cards)
