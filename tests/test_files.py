@@ -126,15 +126,16 @@ def test_unknown_unit():
 
 
 @pytest.fixture(params=[False, True], ids=["in memory", "on disk"])
-def on_disk(request, monkeypatch):
+def on_disk(request, monkeypatch, tmp_path_factory):
     """Whether compressed images count as large; nothing is left of those on disk."""
     if not request.param:
         yield False
         return
     monkeypatch.setattr(spool, "LARGE", 1000)
-    before = sorted(Path(tempfile.gettempdir()).iterdir())
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield True
-    assert sorted(Path(tempfile.gettempdir()).iterdir()) == before
+    assert not list(folder.iterdir())
 
 
 @pytest.mark.parametrize("suffix", [".fits", ".fits.gz"])
