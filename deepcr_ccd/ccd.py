@@ -65,7 +65,11 @@ def cosmicray_deepcr(
         How to fill struck pixels, see `inpaint`. With None they keep their values.
     satlevel : float, `~astropy.units.Quantity` or str, optional
         Saturation level in the frame's unit (or a Quantity that converts to it, or
-        a header keyword). Pixels at or above it are not examined.
+        a header keyword). Saturated stars with their bleeding are not examined: what
+        is at or above this level and extended, and by default ("auto") what shows in
+        the frame itself, as values pile up there, or is above a level that the header
+        tells (SATURATE, SATLEVEL, MAXLIN and the like). A cosmic ray above the level
+        is still found. With `numpy.inf` all pixels are examined.
     device : str or torch.device, optional
         Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16", "int8"}, optional
@@ -200,6 +204,7 @@ def cosmicray_probability(
     model=DEFAULT_MODEL,
     gain=None,
     readnoise=None,
+    satlevel=None,
     device=None,
     precision: str | None = None,
     tile_size: int | None = None,
@@ -209,14 +214,15 @@ def cosmicray_probability(
 
     Parameters
     ----------
-    ccd, model, gain, readnoise, device, precision, tile_size, progress
+    ccd, model, gain, readnoise, satlevel, device, precision, tile_size, progress
         As for `cosmicray_deepcr`.
 
     Returns
     -------
     `~numpy.ndarray`
-        float32, of the shape of the frame, in [0, 1]; NaN where a pixel was masked
-        or not finite and so not examined. A list of CCDData gives a list of arrays.
+        float32, of the shape of the frame, in [0, 1]; NaN where a pixel was masked,
+        not finite or saturated, and so not examined. A list of CCDData gives a list of
+        arrays.
 
     Raises
     ------
@@ -245,6 +251,7 @@ def cosmicray_probability(
                 gain=gain,
                 readnoise=readnoise,
                 inpaint=None,
+                satlevel=satlevel,
                 tile_size=tile_size,
             )
         )
@@ -262,9 +269,12 @@ def _examine(frame: Frame, plan: Plan, progress: bool) -> np.ndarray:
     planes = []
     for plane, mask in frame.planes():
         if is_chunked(plane):
-            planes.append(chunked.examine(plane, mask, None, plan.model, **options)[0])
+            examined = chunked.examine(
+                plane, mask, plan.satlevel, plan.model, **options
+            )
+            planes.append(examined[0])
             continue
-        bad = detection.unexamined(plane, mask, None)
+        bad = detection.unexamined(plane, mask, plan.satlevel)
         planes.append(
             detection.examine(plane, bad, plan.model, progress=progress, **options)
         )

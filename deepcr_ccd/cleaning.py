@@ -13,7 +13,7 @@ from .fills import Fill, choose_fill, fill_frame
 from .frame import Frame
 from .keywords import HISTORY_LENGTH, record
 from .model import Model
-from .noise import resolve_gain, resolve_satlevel
+from .noise import known_level, resolve_gain
 
 __all__ = ["Found", "Plan", "find", "make_plan"]
 
@@ -105,7 +105,7 @@ def make_plan(
         grow,
         detection.prepare(frame, model, gain, readnoise),
         choose_fill(inpaint, model, frame, gain),
-        resolve_satlevel(satlevel, frame.unit, frame.header, gain),
+        known_level(satlevel, frame.unit, frame.header, gain),
         tile_size,
     )
 

@@ -78,7 +78,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--readnoise", type=number_or_word, help="electron, or a header keyword"
     )
     work.add_argument(
-        "--satlevel", type=number_or_word, help="in the frame's unit, or a keyword"
+        "--satlevel",
+        type=number_or_word,
+        help="in the frame's unit, a keyword, auto (default) or inf",
     )
     work.add_argument(
         "--unit", help="unit of the images, whatever BUNIT says: electron, adu"

@@ -118,7 +118,7 @@ def _fill(frame: Frame, targets: np.ndarray, fill: Fill, struck: bool):
         spread.reshape(shape),
         strict=True,
     ):
-        bad = detection.unexamined(plane, own, None)
+        bad = detection.unexamined(plane, own)
         if target.any() and (target if bad is None else target | bad).all():
             raise ValueError("mask leaves no good pixel to fill from")
         told = target if struck else None
