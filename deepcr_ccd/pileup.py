@@ -21,6 +21,7 @@ __all__ = [
     "sample_step",
 ]
 
+MAD_TO_SIGMA = 1.4826
 #: Pixels that are sampled for the background.
 SAMPLES = 60_000
 #: What is no more than so many sigma above the background saturates nothing.
@@ -82,13 +83,21 @@ def sample_background(sample: np.ndarray, size: int) -> Background | None:
     if not sample.size:
         return None
     values = sample.astype(np.float64)
-    level = float(np.median(values))
-    sigma = 1.4826 * float(np.median(np.abs(values - level)))
+    level, sigma = _middle(values)
+    rest = values[values != level]
+    if sigma == 0 and rest.size > 0.1 * values.size:
+        # Most of the frame is a border, or what is cut out.
+        level, sigma = _middle(rest)
     if sample.dtype.kind in "iu":
         sigma = max(sigma, 1.0)
     share = min(BRIGHTEST, MOST / size)
     brightest = float(np.quantile(values, 1 - share, method="lower"))
     return Background(level, sigma, brightest)
+
+
+def _middle(values: np.ndarray) -> tuple[float, float]:
+    level = float(np.median(values))
+    return level, MAD_TO_SIGMA * float(np.median(np.abs(values - level)))
 
 
 def find_levels(order: np.ndarray, background: Background, floor: float) -> list[Level]:

@@ -12,14 +12,16 @@ __all__ = ["Cutout", "keep_extended", "keep_star", "keep_wrapped"]
 EIGHT = np.ones((3, 3), dtype=bool)
 #: Distances from a core, in px, at which its wings are, and what is around them.
 WINGS, AROUND = (1.0, 2.9), (6.0, 9.0)
-#: How high above their surroundings wings are: in sigma, and as a share of the level.
-RISE, SHARE = 5.0, 0.002
-#: The same where there is hardly a core: charge of cosmic rays diffuses this far.
-SHARE_OF_FEW = 0.015
+#: How high above their surroundings wings are: in sigma of the median, but one of a
+#: pixel at least, and as a share of the level; the latter for cores whose half width is
+#: 1 px, 2 px and more, as the charge of cosmic rays diffuses too; and where it bleeds.
+RISE, SHARES, SHARE_OF_BLEEDING = 6.0, (0.015, 0.01, 0.005), 0.004
+#: The share of a group that its core and its bleeding make up.
+MAIN = 0.5
 #: A line along rows or columns that ends at an edge, or is longer, bleeds; in px.
 LINE, LONG = 16, 64
-#: A cosmic ray has fewer pixels than this at or above any level.
-HUGE = 400
+#: Cosmic rays have fewer pixels than this at or above any level, or are thinner.
+HUGE, WIDE = 400, 4
 #: What is nearer than this to the level is at it.
 FULL = 0.999
 #: A run of this length along the bleeding is part of it.
@@ -67,12 +69,10 @@ def keep_extended(cutout: Cutout) -> np.ndarray | None:
     """
     member = cutout.member
     core, width = _core(member)
-    share = SHARE if width > 1 else SHARE_OF_FEW
-    if member.sum() < HUGE and not _has_wings(cutout, core, share):
-        axis, run = _longest_run(member)
-        return _grow(member, axis) if _is_line(cutout, axis, run) else None
     axis, run = _longest_run(member)
-    return _keep(member, core, axis if run >= 2 * (2 * width - 1) + 2 else None)
+    if not _is_huge(member, width) and not _is_star(cutout, core, width, axis):
+        return _grow(member, axis) if _is_line(cutout, axis, run) else None
+    return _keep(member, core, axis if _is_long(run, width) else None)
 
 
 def keep_star(cutout: Cutout, *, equal: bool) -> np.ndarray | None:
@@ -93,18 +93,23 @@ def keep_star(cutout: Cutout, *, equal: bool) -> np.ndarray | None:
     member = cutout.member
     core, width = _core(member)
     axis, run = _longest_run(member)
-    bleeds = run >= 2 * (2 * width - 1) + 2
+    bleeds = (
+        _is_long(run, width)
+        and _is_compact(member, core, axis)
+        and _has_narrow_tail(cutout, axis)
+    )
     if equal and _is_line(cutout, axis, run) and width <= 3:
         return _grow(member, axis)
-    if equal and member.sum() >= HUGE:
+    if equal and _is_huge(member, width):
         return _keep(member, core, axis)
-    if width < 2 and not (equal and bleeds):
+    if bleeds and width > 1:
+        if not _has_wings(cutout, core, SHARE_OF_BLEEDING):
+            return None
+    elif not equal or not (width > 1 or _is_long(run, width)):
         return None
-    if not _has_wings(cutout, core, SHARE):
+    elif not _is_star(cutout, core, width, axis):
         return None
-    if not equal and not (bleeds and _has_narrow_tail(cutout, axis)):
-        return None
-    if not bleeds:
+    if not _is_long(run, width):
         # Its rim is as smooth as that of any star.
         full = member & (cutout.height >= FULL)
         return _keep(full, core & full)
@@ -131,7 +136,7 @@ def keep_wrapped(cutout: Cutout) -> np.ndarray | None:
     if not (hole & (beside > 0.5)).any():
         return None
     core, width = _core(full)
-    if not _has_wings(cutout._replace(member=full), core, SHARE):
+    if not _is_star(cutout._replace(member=full), core, width, 0):
         return None
     around = ndimage.binary_dilation(hole, EIGHT, iterations=2)
     return ndimage.binary_fill_holes(around & full | hole)
@@ -164,7 +169,30 @@ def _has_wings(cutout: Cutout, core: np.ndarray, share: float) -> bool:
     if near.size < 5 or far.size < 5:
         return False
     rise = np.median(near) - np.median(far)
-    return bool(rise > max(share, RISE * cutout.sigma))
+    error = cutout.sigma * max(RISE * 1.25 / np.sqrt(near.size), 1)
+    return bool(rise > max(share, error))
+
+
+def _is_star(cutout: Cutout, core: np.ndarray, width: int, axis: int) -> bool:
+    """Tell whether a group has a star's wings, and is no longish track."""
+    share = SHARES[min(width, len(SHARES)) - 1]
+    return _is_compact(cutout.member, core, axis) and _has_wings(cutout, core, share)
+
+
+def _is_compact(member: np.ndarray, core: np.ndarray, axis: int) -> bool:
+    """Tell whether most of a group is its core, or on a line with that."""
+    main = ndimage.binary_dilation(core, EIGHT, iterations=2)
+    main |= core.any(axis=axis, keepdims=True)
+    return bool((main & member).sum() >= MAIN * member.sum())
+
+
+def _is_huge(member: np.ndarray, width: int) -> bool:
+    return bool(width >= WIDE and member.sum() >= HUGE)
+
+
+def _is_long(run: int, width: int) -> bool:
+    """Tell whether a run of pixels goes far beyond a core of this half width."""
+    return run >= 2 * (2 * width - 1) + 2
 
 
 def _longest_run(member: np.ndarray) -> tuple[int, int]:

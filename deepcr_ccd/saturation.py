@@ -57,7 +57,8 @@ def hide_saturated(
     step = sample_step(plane.shape)
     sample = plane[::step, ::step][~bad[::step, ::step]]
     background = sample_background(sample, plane.size)
-    bad.ravel()[find_saturation(plane, bad, background, known)] = True
+    saturated = find_saturation(plane, bad, background, known)
+    bad[np.unravel_index(saturated, bad.shape)] = True
     return bad
 
 

@@ -67,7 +67,7 @@ def test_inmask(frame):
 
 
 def test_satlevel_is_in_electron(frame):
-    """A star with a cosmic ray on it that reaches the level is left out, and no other."""
+    """A star with a ray on it that reaches the level is left out; others are found."""
     y, x = np.indices(frame.shape)
     frame += 70000 * np.exp(-((y - 60) ** 2 + (x - 50) ** 2) / 2 / 3**2)
     frame[60, 40:60] += 60000
