@@ -128,14 +128,17 @@ def _brighter(plane, bad, limit: float) -> tuple[np.ndarray, np.ndarray]:
         block = np.asarray(plane[rows])
         if block.dtype.itemsize < 4 and block.dtype.kind == "f":
             block = block.astype(np.float32)
-        bright = block >= _bound(limit, block.dtype)
-        if bad is not None:
-            bright &= ~np.asarray(bad[rows])
-        here = np.flatnonzero(bright)
-        value = block.ravel()[here].astype(np.float64)
-        finite = np.isfinite(value)
-        places.append(here[finite].astype(np.int64) + rows.start * width)
-        values.append(value[finite])
+        here = np.flatnonzero(block >= _bound(limit, block.dtype))
+        if here.size:
+            where = np.divmod(here, width)
+            value = block[where].astype(np.float64)
+            good = np.isfinite(value)
+            if bad is not None:
+                good &= ~np.asarray(bad[rows])[where]
+            places.append(here[good].astype(np.int64) + rows.start * width)
+            values.append(value[good])
+    if not places:
+        return np.empty(0, dtype=np.int64), np.empty(0)
     return np.concatenate(places), np.concatenate(values)
 
 
