@@ -6,8 +6,8 @@ import inspect
 
 import numpy as np
 
-from . import chunked, detection
-from .cleaning import Plan, find, make_plan
+from . import chunked
+from .cleaning import Plan, examine, find, make_plan
 from .frame import Frame, is_chunked, read_frame, read_frames
 from .keywords import KEYWORDS, read_keywords, record
 from .notices import refuse_arguments
@@ -44,7 +44,9 @@ def cosmicray_deepcr(
         arrays is a stack. It is not modified. Masks of `numpy.ma.MaskedArray`, of
         `~astropy.utils.masked.Masked` and of Dask's masked arrays are heeded. Dask
         arrays are worked on lazily, in their chunks. To models that need a unit, a
-        plain array is in the one they work in, or in adu if ``gain`` is given.
+        plain array is in the one they work in, or in adu if ``gain`` is given. Of a
+        raw colour frame, as a Bayer pattern in the header (BAYERPAT and the like)
+        tells, each colour is cleaned by itself.
     model : str, path-like or Model
         A name of `list_models`, the path of a model file, or a model.
     gain : float, `~astropy.units.Quantity` or str, optional
@@ -273,9 +275,6 @@ def _examine(frame: Frame, plan: Plan, progress: bool) -> np.ndarray:
                 plane, mask, plan.satlevel, plan.model, **options
             )
             planes.append(examined[0])
-            continue
-        bad = detection.unexamined(plane, mask, plan.satlevel)
-        planes.append(
-            detection.examine(plane, bad, plan.model, progress=progress, **options)
-        )
+        else:
+            planes.append(examine(plane, mask, plan, progress=progress))
     return frame.stack(planes)

@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import detection
+from .bayer import colours_of, is_bayer
 from .detection import Examination
 from .fills import Fill, choose_fill, fill_frame
-from .frame import Frame
+from .frame import Frame, is_chunked
 from .keywords import HISTORY_LENGTH, record
 from .model import Model
 from .noise import known_level, resolve_gain
 
-__all__ = ["Found", "Plan", "find", "make_plan"]
+__all__ = ["Found", "Plan", "examine", "find", "make_plan"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Plan:
     fill: Fill
     satlevel: float | None
     tile_size: int | None
+    bayer: bool = False
 
 
 class Found(NamedTuple):
@@ -99,6 +101,12 @@ def make_plan(
     if not np.isscalar(grow) or isinstance(grow, str) or not 0 <= grow < np.inf:
         raise ValueError(f"grow={grow!r} must be a radius >= 0 in px")
     gain = resolve_gain(gain, frame.header)
+    bayer = is_bayer(frame.data, frame.header)
+    if bayer and is_chunked(frame.data):
+        raise ValueError(
+            "ccd is a raw colour frame (Bayer pattern in the header) in a dask array, "
+            "which is not supported: read it into memory first"
+        )
     return Plan(
         model,
         threshold,
@@ -107,6 +115,7 @@ def make_plan(
         choose_fill(inpaint, model, frame, gain),
         known_level(satlevel, frame.unit, frame.header, gain),
         tile_size,
+        bayer,
     )
 
 
@@ -128,33 +137,118 @@ def find(frame: Frame, plan: Plan, *, progress: bool = False) -> Found:
     """
     crmasks, fills, sigmas, skipped = [], [], [], 0
     for plane, mask in frame.planes():
-        bad = detection.unexamined(plane, mask, plan.satlevel)
-        crmask = detection.find_cosmics(
-            plane,
-            bad,
-            plan.model,
-            plan.threshold,
-            plan.grow,
-            factor=plan.examination.factor,
-            tile_size=plan.tile_size,
-            progress=progress,
-            **plan.examination.facts,
-        )
-        crmasks.append(crmask)
-        skipped += 0 if bad is None else int(np.count_nonzero(bad))
-        if plan.fill.method != "none":
-            values, sigma = fill_frame(
-                plane,
-                crmask,
-                bad,
-                plan.fill,
-                struck=crmask,
-                tile_size=plan.tile_size,
-            )
-            fills.append(values)
-            sigmas.append(sigma)
+        look = _find_colours if plan.bayer else _find_plane
+        found = look(plane, mask, plan, progress)
+        crmasks.append(found.crmask)
+        fills.append(found.values)
+        sigmas.append(found.sigma)
+        skipped += found.skipped
     crmask = frame.stack(crmasks)
-    if not fills:
+    if plan.fill.method == "none":
         return Found(crmask, None, None, skipped)
     values = np.concatenate(fills).astype(frame.cleaned_dtype, copy=False)
     return Found(crmask, values, np.concatenate(sigmas), skipped)
+
+
+def examine(
+    plane: np.ndarray, mask: np.ndarray | None, plan: Plan, *, progress: bool = False
+) -> np.ndarray:
+    """Return the probability of a cosmic ray in each pixel of a plane.
+
+    Parameters
+    ----------
+    plane : `~numpy.ndarray`
+        ``(ny, nx)``, any real dtype.
+    mask : `~numpy.ndarray` or None
+        bool, True where bad.
+    plan : Plan
+        From `make_plan`.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        float32, ``(ny, nx)``; NaN where not examined.
+    """
+    if plan.bayer:
+        probability = np.empty(plane.shape, dtype=np.float32)
+        alone = dataclasses.replace(plan, bayer=False)
+        for colour in colours_of(plane):
+            own = None if mask is None else mask[colour]
+            part = np.ascontiguousarray(plane[colour])
+            probability[colour] = examine(part, own, alone, progress=progress)
+        return probability
+    bad = detection.unexamined(plane, mask, plan.satlevel)
+    return detection.examine(
+        plane,
+        bad,
+        plan.model,
+        factor=plan.examination.factor,
+        tile_size=plan.tile_size,
+        progress=progress,
+        **plan.examination.facts,
+    )
+
+
+def _find_plane(
+    plane: np.ndarray, mask: np.ndarray | None, plan: Plan, progress: bool
+) -> Found:
+    """Find and fill the cosmic rays of one plane."""
+    bad = detection.unexamined(plane, mask, plan.satlevel)
+    crmask = _detect(plane, bad, plan, plan.grow, progress)
+    skipped = 0 if bad is None else int(np.count_nonzero(bad))
+    if plan.fill.method == "none":
+        return Found(crmask, None, None, skipped)
+    return Found(crmask, *_fill(plane, crmask, bad, plan), skipped)
+
+
+def _find_colours(
+    plane: np.ndarray, mask: np.ndarray | None, plan: Plan, progress: bool
+) -> Found:
+    """Find the cosmic rays of each colour of a raw frame, and fill from the same."""
+    bad = np.zeros(plane.shape, dtype=bool)
+    crmask = np.zeros(plane.shape, dtype=bool)
+    for colour in colours_of(plane):
+        seen = np.ascontiguousarray(plane[colour])
+        own = None if mask is None else mask[colour]
+        hidden = detection.unexamined(seen, own, plan.satlevel)
+        crmask[colour] = _detect(seen, hidden, plan, 0, progress)
+        if hidden is not None:
+            bad[colour] = hidden
+    if plan.grow:
+        probability = np.where(bad, np.nan, crmask)
+        crmask = detection.threshold_mask(probability, 0.5, plan.grow)
+    skipped = int(np.count_nonzero(bad))
+    if plan.fill.method == "none":
+        return Found(crmask, None, None, skipped)
+    both = np.zeros((2, *plane.shape))
+    for colour in colours_of(plane):
+        seen = np.ascontiguousarray(plane[colour])
+        both[:, *colour][:, crmask[colour]] = _fill(
+            seen, crmask[colour], bad[colour], plan
+        )
+    return Found(crmask, *both[:, crmask], skipped)
+
+
+def _detect(
+    plane: np.ndarray, bad: np.ndarray | None, plan: Plan, grow: float, progress: bool
+) -> np.ndarray:
+    return detection.find_cosmics(
+        plane,
+        bad,
+        plan.model,
+        plan.threshold,
+        grow,
+        factor=plan.examination.factor,
+        tile_size=plan.tile_size,
+        progress=progress,
+        **plan.examination.facts,
+    )
+
+
+def _fill(
+    plane: np.ndarray, crmask: np.ndarray, bad: np.ndarray | None, plan: Plan
+) -> tuple[np.ndarray, np.ndarray]:
+    options = {"struck": crmask, "tile_size": plan.tile_size}
+    return fill_frame(plane, crmask, bad, plan.fill, **options)

@@ -23,6 +23,7 @@ FLOORS = [
         "tiling",
         "units",
         "atomic",
+        "bayer",
         "frame",
         "pileup",
         "reporting",
