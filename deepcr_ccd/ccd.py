@@ -118,7 +118,8 @@ def cosmicray_deepcr(
         If ``gain`` or ``readnoise`` was given and has no use.
     AstropyUserWarning
         If the uncertainty is of a kind that is not known, and stays as it was at filled
-        pixels.
+        pixels; if more than 10 % of the examined pixels are flagged; if so much of a
+        frame is struck that its noise cannot be measured, and most is missed.
 
     Notes
     -----

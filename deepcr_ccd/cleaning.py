@@ -12,6 +12,7 @@ from .bayer import colours_of, is_bayer
 from .detection import Examination
 from .fills import Fill, choose_fill, fill_frame
 from .frame import Frame, is_chunked
+from .guard import warn_if_overwhelmed, warn_of_share
 from .keywords import HISTORY_LENGTH, record
 from .model import Model
 from .noise import known_level, resolve_gain
@@ -139,6 +140,8 @@ def find(frame: Frame, plan: Plan, *, progress: bool = False) -> Found:
     for plane, mask in frame.planes():
         look = _find_colours if plan.bayer else _find_plane
         found = look(plane, mask, plan, progress)
+        flagged = int(np.count_nonzero(found.crmask))
+        warn_of_share(flagged, plane.size - found.skipped)
         crmasks.append(found.crmask)
         fills.append(found.values)
         sigmas.append(found.sigma)
@@ -234,6 +237,8 @@ def _find_colours(
 def _detect(
     plane: np.ndarray, bad: np.ndarray | None, plan: Plan, grow: float, progress: bool
 ) -> np.ndarray:
+    if measures_noise(plan.model, plan.examination.facts):
+        warn_if_overwhelmed(plane, bad)
     return detection.find_cosmics(
         plane,
         bad,
@@ -245,6 +250,19 @@ def _detect(
         progress=progress,
         **plan.examination.facts,
     )
+
+
+def measures_noise(model: Model, facts: dict) -> bool:
+    """Tell whether a model looks at a frame in units of the noise that it measures.
+
+    Parameters
+    ----------
+    model : Model
+        For task "mask".
+    facts : dict
+        What is known of the noise.
+    """
+    return "variance" in model.card.uses and "variance" not in facts
 
 
 def _fill(

@@ -9,9 +9,11 @@ import numpy as np
 
 from . import detection
 from .array_kinds import take_apart
+from .cleaning import measures_noise
 from .filling import median5
 from .fills import Fill, fill_frame
 from .frame import as_mask, read_frame
+from .guard import warn_if_overwhelmed, warn_of_share
 from .noise import known_level, resolve_gain, resolve_readnoise, unit_factor
 from .notices import warn_unused
 from .zoo import DEFAULT_MODEL, load_model
@@ -140,6 +142,8 @@ def detect_cosmics(
     DeepCRWarning
         If ``invar`` has no effect. Parameters of L.A.Cosmic that have none are named in
         the log, at level INFO.
+    AstropyUserWarning
+        If more of the frame is flagged, or struck, than the method is for.
 
     References
     ----------
@@ -197,7 +201,11 @@ def detect_cosmics(
     if work is not data:
         flaw = detection.unexamined(work, None)
         bad = flaw if bad is None else bad if flaw is None else bad | flaw
+    if measures_noise(model, facts):
+        warn_if_overwhelmed(work, bad)
     crmask = detection.find_cosmics(work, bad, model, threshold, factor=factor, **facts)
+    skipped = 0 if bad is None else np.count_nonzero(bad)
+    warn_of_share(np.count_nonzero(crmask), crmask.size - skipped)
 
     cleanarr = frame.copy_data()
     flat = data if inbkg is None else data - inbkg

@@ -25,6 +25,7 @@ FLOORS = [
         "atomic",
         "bayer",
         "frame",
+        "guard",
         "pileup",
         "reporting",
         "saturated_shapes",
