@@ -669,6 +669,7 @@ def test_inpaint_bad_arguments(mask, options, error, match):
         inpaint(np.zeros((8, 8)), mask, **options)
 
 
+@pytest.mark.filterwarnings("ignore:.*of the examined pixels")
 def test_a_model_may_be_passed(ccd):
     model = random_model(threshold=0.0)
     cleaned = cosmicray_deepcr(full_ccd(ccd), model=model)
@@ -678,6 +679,7 @@ def test_a_model_may_be_passed(ccd):
     np.testing.assert_array_equal(cleaned.uncertainty.array, 9)
 
 
+@pytest.mark.filterwarnings("ignore:.*of the examined pixels")
 def test_target_fpr(ccd):
     calibration = {"0.0001": 0.9, "0.01": 0.3}
     model = random_model(calibration=calibration)

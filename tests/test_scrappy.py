@@ -204,6 +204,7 @@ def test_invar_warns_where_it_has_no_use(frame):
     assert issubclass(DeepCRWarning, AstropyUserWarning)
 
 
+@pytest.mark.filterwarnings("ignore:.*of the examined pixels")
 def test_models_in_units_of_the_noise(frame):
     """What is given of the noise takes effect, and the unit has none."""
     model = random_model(unit=None, transform="noise", threshold=0.0)
