@@ -185,6 +185,7 @@ def test_gain_of_true_is_one(frame):
         np.testing.assert_array_equal(ours, one)
 
 
+@pytest.mark.filterwarnings("ignore:.*of the examined pixels")
 def test_numbers_for_planes(frame):
     """A background and a variance that are the same everywhere."""
     how = {"model": random_model(unit=None, transform="noise", threshold=0.5)}
