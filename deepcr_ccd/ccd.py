@@ -6,8 +6,8 @@ import inspect
 
 import numpy as np
 
-from . import chunked, detection
-from .cleaning import Plan, find, make_plan
+from . import chunked
+from .cleaning import Plan, examine, find, make_plan
 from .frame import Frame, is_chunked, read_frame, read_frames
 from .keywords import KEYWORDS, read_keywords, record
 from .notices import refuse_arguments
@@ -44,7 +44,9 @@ def cosmicray_deepcr(
         arrays is a stack. It is not modified. Masks of `numpy.ma.MaskedArray`, of
         `~astropy.utils.masked.Masked` and of Dask's masked arrays are heeded. Dask
         arrays are worked on lazily, in their chunks. To models that need a unit, a
-        plain array is in the one they work in, or in adu if ``gain`` is given.
+        plain array is in the one they work in, or in adu if ``gain`` is given. Of a
+        raw colour frame, as a Bayer pattern in the header (BAYERPAT and the like)
+        tells, each colour is cleaned by itself.
     model : str, path-like or Model
         A name of `list_models`, the path of a model file, or a model.
     gain : float, `~astropy.units.Quantity` or str, optional
@@ -65,7 +67,11 @@ def cosmicray_deepcr(
         How to fill struck pixels, see `inpaint`. With None they keep their values.
     satlevel : float, `~astropy.units.Quantity` or str, optional
         Saturation level in the frame's unit (or a Quantity that converts to it, or
-        a header keyword). Pixels at or above it are not examined.
+        a header keyword). Saturated stars with their bleeding are not examined: what
+        is at or above this level and extended, and by default ("auto") what shows in
+        the frame itself, as values pile up there, or is above a level that the header
+        tells (SATURATE, SATLEVEL, MAXLIN and the like). A cosmic ray above the level
+        is still found. With `numpy.inf` all pixels are examined.
     device : str or torch.device, optional
         Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16", "int8"}, optional
@@ -112,7 +118,8 @@ def cosmicray_deepcr(
         If ``gain`` or ``readnoise`` was given and has no use.
     AstropyUserWarning
         If the uncertainty is of a kind that is not known, and stays as it was at filled
-        pixels.
+        pixels; if more than 10 % of the examined pixels are flagged; if so much of a
+        frame is struck that its noise cannot be measured, and most is missed.
 
     Notes
     -----
@@ -200,6 +207,7 @@ def cosmicray_probability(
     model=DEFAULT_MODEL,
     gain=None,
     readnoise=None,
+    satlevel=None,
     device=None,
     precision: str | None = None,
     tile_size: int | None = None,
@@ -209,14 +217,15 @@ def cosmicray_probability(
 
     Parameters
     ----------
-    ccd, model, gain, readnoise, device, precision, tile_size, progress
+    ccd, model, gain, readnoise, satlevel, device, precision, tile_size, progress
         As for `cosmicray_deepcr`.
 
     Returns
     -------
     `~numpy.ndarray`
-        float32, of the shape of the frame, in [0, 1]; NaN where a pixel was masked
-        or not finite and so not examined. A list of CCDData gives a list of arrays.
+        float32, of the shape of the frame, in [0, 1]; NaN where a pixel was masked,
+        not finite or saturated, and so not examined. A list of CCDData gives a list of
+        arrays.
 
     Raises
     ------
@@ -245,6 +254,7 @@ def cosmicray_probability(
                 gain=gain,
                 readnoise=readnoise,
                 inpaint=None,
+                satlevel=satlevel,
                 tile_size=tile_size,
             )
         )
@@ -262,10 +272,10 @@ def _examine(frame: Frame, plan: Plan, progress: bool) -> np.ndarray:
     planes = []
     for plane, mask in frame.planes():
         if is_chunked(plane):
-            planes.append(chunked.examine(plane, mask, None, plan.model, **options)[0])
-            continue
-        bad = detection.unexamined(plane, mask, None)
-        planes.append(
-            detection.examine(plane, bad, plan.model, progress=progress, **options)
-        )
+            examined = chunked.examine(
+                plane, mask, plan.satlevel, plan.model, **options
+            )
+            planes.append(examined[0])
+        else:
+            planes.append(examine(plane, mask, plan, progress=progress))
     return frame.stack(planes)

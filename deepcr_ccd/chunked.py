@@ -21,7 +21,9 @@ from .fills import Fill, fill_frame
 from .frame import Frame
 from .model import Model
 from .own_units import SAMPLES, factor_of
+from .pileup import sample_background, sample_step
 from .plane import Plane, to_float32
+from .saturation import find_saturation
 
 __all__ = ["check_fill", "clean", "examine"]
 
@@ -48,7 +50,7 @@ def examine(
     mask : array or None
         bool, ``(ny, nx)``, True where bad.
     satlevel : float or None
-        Pixels at or above it are saturated.
+        From `deepcr_ccd.saturation.known_level`.
     model : Model
         For task "mask".
     factor : float
@@ -70,17 +72,26 @@ def examine(
     bad = ~da.isfinite(plane)
     if mask is not None:
         bad = bad | da.asarray(mask).rechunk(plane.chunks)
-    if satlevel is not None:
-        bad = bad | (plane >= satlevel)
     step = max(1, int(np.sqrt(plane.size / SAMPLES)))
     sparse = (slice(step // 2, None, step),) * 2
-    every, some, highest, values, hidden = dask.compute(
+    few = (slice(None, None, sample_step(plane.shape)),) * 2
+    every, some, highest, values, hidden, sample, left_out = dask.compute(
         bad.all(),
         bad.any(),
         da.where(bad, -np.inf, plane).max(),
         plane[sparse],
         bad[sparse],
+        plane[few],
+        bad[few],
     )
+    background = sample_background(sample[~left_out], plane.size)
+    lines = Rows(plane, np.asarray), Rows(bad, np.asarray) if some else None
+    saturated = find_saturation(*lines, background, satlevel)
+    if saturated.size:
+        bad = map_chunks(_mark, [bad], 0, bool, saturated, plane.shape[1])
+        every, some, highest = dask.compute(
+            bad.all(), bad.any(), da.where(bad, -np.inf, plane).max()
+        )
     if every:
         shape = {"shape": plane.shape, "chunks": plane.chunks}
         probability = da.full(**shape, fill_value=np.nan, dtype=np.float32)
@@ -216,6 +227,23 @@ def _fill_chunks(plane, crmask, bad, fill: Fill, dtype: np.dtype):
         block=BLOCK if fill.method == "network" else 1,
     )
     return both[0], both[1]
+
+
+def _mark(
+    pieces: list,
+    region: Region,
+    _origin: tuple[int, int],
+    places: np.ndarray,
+    width: int,
+) -> np.ndarray:
+    """Return what is bad in a chunk, with what is saturated in it."""
+    (low, high), (left, right) = region
+    ends = np.searchsorted(places, [low * width, high * width])
+    rows, columns = np.divmod(places[slice(*ends)], width)
+    within = (columns >= left) & (columns < right)
+    bad = pieces[0].copy()
+    bad[rows[within] - low, columns[within] - left] = True
+    return bad
 
 
 def _examine_chunk(

@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import detection
+from .bayer import colours_of, is_bayer
 from .detection import Examination
 from .fills import Fill, choose_fill, fill_frame
-from .frame import Frame
+from .frame import Frame, is_chunked
+from .guard import warn_if_overwhelmed, warn_of_share
 from .keywords import HISTORY_LENGTH, record
 from .model import Model
-from .noise import resolve_gain, resolve_satlevel
+from .noise import known_level, resolve_gain
 
-__all__ = ["Found", "Plan", "check_grow", "find", "make_plan"]
+__all__ = ["Found", "Plan", "check_grow", "examine", "find", "make_plan"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Plan:
     fill: Fill
     satlevel: float | None
     tile_size: int | None
+    bayer: bool = False
 
 
 class Found(NamedTuple):
@@ -117,14 +120,21 @@ def make_plan(
     threshold = detection.check_threshold(threshold, model, target_fpr)
     check_grow(grow)
     gain = resolve_gain(gain, frame.header)
+    bayer = is_bayer(frame.data, frame.header)
+    if bayer and is_chunked(frame.data):
+        raise ValueError(
+            "ccd is a raw colour frame (Bayer pattern in the header) in a dask array, "
+            "which is not supported: read it into memory first"
+        )
     return Plan(
         model,
         threshold,
         grow,
         detection.prepare(frame, model, gain, readnoise),
         choose_fill(inpaint, model, frame, gain),
-        resolve_satlevel(satlevel, frame.unit, frame.header, gain),
+        known_level(satlevel, frame.unit, frame.header, gain),
         tile_size,
+        bayer,
     )
 
 
@@ -151,37 +161,151 @@ def find(
     crmasks, fills, sigmas, skipped = [], [], [], 0
     probabilities = []
     for plane, mask in frame.planes():
-        bad = detection.unexamined(plane, mask, plan.satlevel)
-        how = {
-            "factor": plan.examination.factor,
-            "tile_size": plan.tile_size,
-            "progress": progress,
-            **plan.examination.facts,
-        }
-        if probability:
-            seen = detection.examine(plane, bad, plan.model, **how)
-            probabilities.append(seen)
-            crmask = detection.threshold_mask(seen, plan.threshold, plan.grow)
-        else:
-            crmask = detection.find_cosmics(
-                plane, bad, plan.model, plan.threshold, plan.grow, **how
-            )
-        crmasks.append(crmask)
-        skipped += 0 if bad is None else int(np.count_nonzero(bad))
-        if plan.fill.method != "none":
-            values, sigma = fill_frame(
-                plane,
-                crmask,
-                bad,
-                plan.fill,
-                struck=crmask,
-                tile_size=plan.tile_size,
-            )
-            fills.append(values)
-            sigmas.append(sigma)
+        look = _find_colours if plan.bayer else _find_plane
+        found = look(plane, mask, plan, progress, probability)
+        flagged = int(np.count_nonzero(found.crmask))
+        warn_of_share(flagged, plane.size - found.skipped)
+        crmasks.append(found.crmask)
+        fills.append(found.values)
+        sigmas.append(found.sigma)
+        probabilities.append(found.probability)
+        skipped += found.skipped
     crmask = frame.stack(crmasks)
     every = frame.stack(probabilities) if probability else None
-    if not fills:
+    if plan.fill.method == "none":
         return Found(crmask, None, None, skipped, every)
     values = np.concatenate(fills).astype(frame.cleaned_dtype, copy=False)
     return Found(crmask, values, np.concatenate(sigmas), skipped, every)
+
+
+def examine(
+    plane: np.ndarray, mask: np.ndarray | None, plan: Plan, *, progress: bool = False
+) -> np.ndarray:
+    """Return the probability of a cosmic ray in each pixel of a plane.
+
+    Parameters
+    ----------
+    plane : `~numpy.ndarray`
+        ``(ny, nx)``, any real dtype.
+    mask : `~numpy.ndarray` or None
+        bool, True where bad.
+    plan : Plan
+        From `make_plan`.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        float32, ``(ny, nx)``; NaN where not examined.
+    """
+    if plan.bayer:
+        probability = np.empty(plane.shape, dtype=np.float32)
+        alone = dataclasses.replace(plan, bayer=False)
+        for colour in colours_of(plane):
+            own = None if mask is None else mask[colour]
+            part = np.ascontiguousarray(plane[colour])
+            probability[colour] = examine(part, own, alone, progress=progress)
+        return probability
+    bad = detection.unexamined(plane, mask, plan.satlevel)
+    return detection.examine(plane, bad, plan.model, **_how(plan, progress))
+
+
+def _find_plane(
+    plane: np.ndarray,
+    mask: np.ndarray | None,
+    plan: Plan,
+    progress: bool,
+    probability: bool,
+) -> Found:
+    """Find and fill the cosmic rays of one plane."""
+    bad = detection.unexamined(plane, mask, plan.satlevel)
+    crmask, seen = _detect(plane, bad, plan, plan.grow, progress, probability)
+    skipped = 0 if bad is None else int(np.count_nonzero(bad))
+    if plan.fill.method == "none":
+        return Found(crmask, None, None, skipped, seen)
+    return Found(crmask, *_fill(plane, crmask, bad, plan), skipped, seen)
+
+
+def _find_colours(
+    plane: np.ndarray,
+    mask: np.ndarray | None,
+    plan: Plan,
+    progress: bool,
+    probability: bool,
+) -> Found:
+    """Find the cosmic rays of each colour of a raw frame, and fill from the same."""
+    bad = np.zeros(plane.shape, dtype=bool)
+    crmask = np.zeros(plane.shape, dtype=bool)
+    every = np.empty(plane.shape, dtype=np.float32) if probability else None
+    for colour in colours_of(plane):
+        seen = np.ascontiguousarray(plane[colour])
+        own = None if mask is None else mask[colour]
+        hidden = detection.unexamined(seen, own, plan.satlevel)
+        crmask[colour], part = _detect(seen, hidden, plan, 0, progress, probability)
+        if every is not None:
+            every[colour] = part
+        if hidden is not None:
+            bad[colour] = hidden
+    if plan.grow:
+        known = np.where(bad, np.nan, crmask)
+        crmask = detection.threshold_mask(known, 0.5, plan.grow)
+    skipped = int(np.count_nonzero(bad))
+    if plan.fill.method == "none":
+        return Found(crmask, None, None, skipped, every)
+    both = np.zeros((2, *plane.shape))
+    for colour in colours_of(plane):
+        seen = np.ascontiguousarray(plane[colour])
+        both[:, *colour][:, crmask[colour]] = _fill(
+            seen, crmask[colour], bad[colour], plan
+        )
+    return Found(crmask, *both[:, crmask], skipped, every)
+
+
+def _detect(
+    plane: np.ndarray,
+    bad: np.ndarray | None,
+    plan: Plan,
+    grow: float,
+    progress: bool,
+    probability: bool,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the mask of cosmic rays, and their probability if it is wanted."""
+    if measures_noise(plan.model, plan.examination.facts):
+        warn_if_overwhelmed(plane, bad)
+    how = _how(plan, progress)
+    if probability:
+        seen = detection.examine(plane, bad, plan.model, **how)
+        return detection.threshold_mask(seen, plan.threshold, grow), seen
+    crmask = detection.find_cosmics(plane, bad, plan.model, plan.threshold, grow, **how)
+    return crmask, None
+
+
+def _how(plan: Plan, progress: bool) -> dict:
+    """Return the options with which a plane is examined."""
+    return {
+        "factor": plan.examination.factor,
+        "tile_size": plan.tile_size,
+        "progress": progress,
+        **plan.examination.facts,
+    }
+
+
+def measures_noise(model: Model, facts: dict) -> bool:
+    """Tell whether a model looks at a frame in units of the noise that it measures.
+
+    Parameters
+    ----------
+    model : Model
+        For task "mask".
+    facts : dict
+        What is known of the noise.
+    """
+    return "variance" in model.card.uses and "variance" not in facts
+
+
+def _fill(
+    plane: np.ndarray, crmask: np.ndarray, bad: np.ndarray | None, plan: Plan
+) -> tuple[np.ndarray, np.ndarray]:
+    options = {"struck": crmask, "tile_size": plan.tile_size}
+    return fill_frame(plane, crmask, bad, plan.fill, **options)

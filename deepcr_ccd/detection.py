@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from astropy import units as u
-from scipy import ndimage, sparse
-from scipy.sparse.csgraph import connected_components
+from scipy import ndimage
 
 from .frame import Frame
 from .model import Model
@@ -15,6 +14,8 @@ from .noise import resolve_readnoise, unit_factor
 from .notices import warn_unused
 from .own_units import own_factor
 from .plane import Plane
+from .saturation import hide_saturated
+from .segmentation import label_places
 
 __all__ = [
     "Examination",
@@ -86,7 +87,7 @@ def _is_in_electrons(frame: Frame) -> bool:
 
 
 def unexamined(
-    plane: np.ndarray, mask: np.ndarray | None, satlevel: float | None
+    plane: np.ndarray, mask: np.ndarray | None, satlevel: float | None = np.inf
 ) -> np.ndarray | None:
     """Return which pixels cannot be examined, or None if all can.
 
@@ -97,14 +98,13 @@ def unexamined(
     mask : `~numpy.ndarray` or None
         bool, True where bad.
     satlevel : float or None
-        Pixels at or above it are saturated.
+        From `deepcr_ccd.saturation.known_level`: with infinity no pixel is saturated.
     """
     bad = np.isfinite(plane)
     np.logical_not(bad, out=bad)
     if mask is not None:
         bad |= mask
-    if satlevel is not None:
-        bad |= plane >= satlevel
+    hide_saturated(plane, bad, satlevel)
     return bad if bad.any() else None
 
 
@@ -297,18 +297,4 @@ def count_objects(crmask: np.ndarray) -> int:
     crmask : `~numpy.ndarray`
         bool, ``(ny, nx)``.
     """
-    places = np.flatnonzero(crmask)
-    width = crmask.shape[1]
-    columns = places % width
-    # The neighbours that come later: to the right, and three in the next row.
-    ahead = ((1, columns < width - 1), (width - 1, columns > 0))
-    ahead += ((width, columns >= 0), (width + 1, columns < width - 1))
-    pairs = []
-    for step, within in ahead:
-        here = np.flatnonzero(within)
-        there = np.searchsorted(places[:-1], places[here] + step)
-        touching = places[there] == places[here] + step
-        pairs.append((here[touching], there[touching]))
-    ends = tuple(np.concatenate(end) for end in zip(*pairs, strict=True))
-    links = sparse.coo_array((np.ones(ends[0].size), ends), shape=(places.size,) * 2)
-    return int(connected_components(links, directed=False)[0])
+    return int(label_places(np.flatnonzero(crmask), crmask.shape[1])[0])

@@ -6,6 +6,7 @@ import numpy as np
 from astropy import units as u
 
 from . import detection
+from .bayer import colours_of, is_bayer
 from .fills import Fill, choose_fill, fill_frame
 from .frame import Frame, as_mask, read_frame, read_frames
 from .noise import resolve_gain
@@ -118,11 +119,15 @@ def _fill(frame: Frame, targets: np.ndarray, fill: Fill, struck: bool):
         spread.reshape(shape),
         strict=True,
     ):
-        bad = detection.unexamined(plane, own, None)
-        if target.any() and (target if bad is None else target | bad).all():
-            raise ValueError("mask leaves no good pixel to fill from")
-        told = target if struck else None
-        out[target], sigma[target] = fill_frame(plane, target, bad, fill, struck=told)
+        hidden = detection.unexamined(plane, own)
+        for part in colours_of(plane) if is_bayer(frame.data, frame.header) else [...]:
+            here = target[part]
+            bad = None if hidden is None else hidden[part]
+            if here.any() and (here if bad is None else here | bad).all():
+                raise ValueError("mask leaves no good pixel to fill from")
+            told = here if struck else None
+            found = fill_frame(plane[part], here, bad, fill, struck=told)
+            out[part][here], sigma[part][here] = found
     if frame.header is not None:
         return frame.rebuild(filled, spread[targets], filled=targets)
     if frame.unit is not None:

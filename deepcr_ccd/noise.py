@@ -9,6 +9,7 @@ from astropy import units as u
 
 __all__ = [
     "electron_factor",
+    "known_level",
     "number_from",
     "resolve_gain",
     "resolve_readnoise",
@@ -18,6 +19,17 @@ __all__ = [
 
 #: Units of a digitised signal; a gain turns them into electrons.
 COUNTS = (u.adu, u.DN, u.count)
+#: Header keywords of a saturation level, in counts; with A and B, of amplifiers.
+SATURATION = (
+    "SATURATE",
+    "SATLEVEL",
+    "SATURLEV",
+    "SATURAT",
+    "SATLEV",
+    "SATURATA",
+    "SATURATB",
+    "MAXLIN",
+)
 
 
 def number_from(value, name: str, header: Mapping | None) -> float | u.Quantity:
@@ -180,6 +192,53 @@ def resolve_satlevel(
         f"satlevel={value!r} does not convert to the frame's unit {unit}; give it in "
         "that unit, or give gain="
     )
+
+
+def known_level(satlevel, unit, header=None, gain: float | None = None) -> float | None:
+    """Return the saturation level in the unit of the frame, if it is known.
+
+    Parameters
+    ----------
+    satlevel : float, `~astropy.units.Quantity`, str or None
+        As for `resolve_satlevel`; with None and ``"auto"`` it is what
+        the header tells.
+    unit : `~astropy.units.UnitBase` or None
+        Unit of the frame.
+    header : mapping, optional
+        The frame's header.
+    gain : float, optional
+        In electron/adu.
+
+    Returns
+    -------
+    float or None
+        Infinity for no level at all; None if there is none but those that show in the
+        frame itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a number, or its unit does not convert.
+    """
+    if satlevel is not None and not (isinstance(satlevel, str) and satlevel == "auto"):
+        level = resolve_satlevel(satlevel, unit, header, gain)
+        return np.inf if level is None else level
+    told = [_number(header[key]) for key in SATURATION if header and key in header]
+    told = [level for level in told if 0 < level < np.inf]
+    if not told:
+        return None
+    # Headers speak of counts, and of several amplifiers the highest is sure.
+    level = max(told)
+    if unit is None or unit in (u.dimensionless_unscaled, *COUNTS):
+        return level
+    return level * gain if gain is not None and unit == u.electron else None
+
+
+def _number(value) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return np.nan
 
 
 def unit_factor(

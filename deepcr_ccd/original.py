@@ -157,7 +157,7 @@ class deepCR:  # noqa: N801
         image, own = _read_image(img0)
         threshold = detection.check_threshold(threshold, self.mask_model)
         tile_size = patch if segment else None
-        bad = detection.unexamined(image, own, None)
+        bad = detection.unexamined(image, own)
         with _threads(n_jobs):
             probability = detection.examine(
                 image, bad, self.mask_model, tile_size=tile_size
@@ -190,7 +190,7 @@ class deepCR:  # noqa: N801
         """
         image, own = _read_image(img0)
         targets = as_mask(mask, image.shape, "mask", unknown=False)
-        bad = detection.unexamined(image, own, None)
+        bad = detection.unexamined(image, own)
         return self._fill(image, targets, bad, None)
 
     def _fill(

@@ -180,7 +180,7 @@ def _add_detector(parser: argparse.ArgumentParser) -> None:
     for name, what in (
         ("--gain", "electron/adu, or a header keyword"),
         ("--readnoise", "electron, or a header keyword"),
-        ("--satlevel", "saturation level in the frame's unit, or a header keyword"),
+        ("--satlevel", "in the frame's unit, a header keyword, auto (default) or inf"),
     ):
         parser.add_argument(name, type=number_or_word, metavar="VALUE", help=what)
 

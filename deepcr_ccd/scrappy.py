@@ -9,10 +9,12 @@ import numpy as np
 
 from . import detection
 from .array_kinds import take_apart
+from .cleaning import measures_noise
 from .filling import median5
 from .fills import Fill, fill_frame
 from .frame import as_mask, read_frame
-from .noise import resolve_gain, resolve_readnoise, resolve_satlevel, unit_factor
+from .guard import warn_if_overwhelmed, warn_of_share
+from .noise import known_level, resolve_gain, resolve_readnoise, unit_factor
 from .notices import warn_unused
 from .zoo import DEFAULT_MODEL, load_model
 
@@ -95,8 +97,10 @@ def detect_cosmics(
     readnoise : float
         In electron; for models that work in units of the noise, which then is not
         less. The default says nothing, and the noise is measured.
-    satlevel : float
-        In electron. Pixels at or above it are not examined.
+    satlevel : float, optional
+        In electron. Stars that reach it, as cosmic rays may, are not examined, nor are
+        those that pile up at a lower level. With None only the latter are left out,
+        with `numpy.inf` nothing is.
     cleantype : {"median", "medmask", "meanmask", "idw"}
         How struck pixels are filled: plain 5x5 median; or median, mean or inverse
         distance weighted mean of the good pixels in a window of 5x5 px (which
@@ -138,6 +142,8 @@ def detect_cosmics(
     DeepCRWarning
         If ``invar`` has no effect. Parameters of L.A.Cosmic that have none are named in
         the log, at level INFO.
+    AstropyUserWarning
+        If more of the frame is flagged, or struck, than the method is for.
 
     References
     ----------
@@ -190,12 +196,16 @@ def detect_cosmics(
         work = data - (inbkg - np.nanmedian(inbkg))
     if invar is not None:
         facts["variance"] = invar * factor**2
-    level = resolve_satlevel(satlevel, None)
+    level = known_level(satlevel, None)
     bad = detection.unexamined(data, mask, None if level is None else level / gain)
     if work is not data:
-        flaw = detection.unexamined(work, None, None)
+        flaw = detection.unexamined(work, None)
         bad = flaw if bad is None else bad if flaw is None else bad | flaw
+    if measures_noise(model, facts):
+        warn_if_overwhelmed(work, bad)
     crmask = detection.find_cosmics(work, bad, model, threshold, factor=factor, **facts)
+    skipped = 0 if bad is None else np.count_nonzero(bad)
+    warn_of_share(np.count_nonzero(crmask), crmask.size - skipped)
 
     cleanarr = frame.copy_data()
     flat = data if inbkg is None else data - inbkg

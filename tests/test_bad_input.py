@@ -163,6 +163,7 @@ VALUES = st.floats(width=32, allow_nan=True, allow_infinity=True)
     threshold=st.floats(0, 1),
 )
 @pytest.mark.filterwarnings("ignore:overflow encountered")
+@pytest.mark.filterwarnings("ignore:.*of the examined pixels")
 def test_what_holds_of_any_frame(data, share, grow, fill, threshold):
     bad = np.random.default_rng(0).random(data.shape) < share
     before = data.copy(), bad.copy()

@@ -397,15 +397,21 @@ def test_bad_regions_are_filled_alike_in_every_tiling(rng):
     assert np.nanmax(whole) < 0.5
 
 
-def test_saturated_pixels(ccd):
+def test_saturation_level(ccd):
+    """In any unit, a star that reaches it is not examined."""
+    y, x = np.mgrid[: ccd.shape[0], : ccd.shape[1]]
+    star = 2e5 * np.exp(-((y - 41) ** 2 + (x - 51) ** 2) / 8)
     bright = ccd.copy()
-    bright.data[40:43, 50:53] = 6e4
-    cleaned = cosmicray_deepcr(bright, satlevel=6e4)
-    assert cleaned.header["CRNSKIP"] == 9
-    assert not cleaned.mask[40:43, 50:53].any()
+    bright.data = np.minimum(bright.data + star, 6e4 + ccd.data)
+    core = bright.data >= 6e4
+    skipped = cosmicray_deepcr(bright, satlevel=6e4).header["CRNSKIP"]
+    assert skipped == core.sum() > 20
     adu = CCDData(bright.data / 2, unit=u.adu, meta={"SAT": 3e4, "G": 2.0})
     for level in (3e4, 3e4 * u.adu, 6e4 * u.electron, "SAT"):
-        assert cosmicray_deepcr(adu, gain=2, satlevel=level).meta["CRNSKIP"] == 9
+        cleaned = cosmicray_deepcr(adu, gain=2, satlevel=level)
+        assert cleaned.meta["CRNSKIP"] == skipped
+        assert not cleaned.mask[core].any()
+    assert cosmicray_deepcr(adu, gain=2, satlevel=np.inf).meta["CRNSKIP"] == 0
 
 
 @pytest.mark.parametrize("how", ["mask", "nan"])
@@ -663,6 +669,7 @@ def test_inpaint_bad_arguments(mask, options, error, match):
         inpaint(np.zeros((8, 8)), mask, **options)
 
 
+@pytest.mark.filterwarnings("ignore:.*of the examined pixels")
 def test_a_model_may_be_passed(ccd):
     model = random_model(threshold=0.0)
     cleaned = cosmicray_deepcr(full_ccd(ccd), model=model)
@@ -672,6 +679,7 @@ def test_a_model_may_be_passed(ccd):
     np.testing.assert_array_equal(cleaned.uncertainty.array, 9)
 
 
+@pytest.mark.filterwarnings("ignore:.*of the examined pixels")
 def test_target_fpr(ccd):
     calibration = {"0.0001": 0.9, "0.01": 0.3}
     model = random_model(calibration=calibration)

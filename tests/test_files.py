@@ -7,7 +7,6 @@ import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest

@@ -67,10 +67,15 @@ def test_inmask(frame):
 
 
 def test_satlevel_is_in_electron(frame):
-    frame[20:22, 30:32] = 40000
-    for satlevel, examined in ((65536.0, False), (90000.0, True), (np.inf, True)):
+    """A star with a ray on it that reaches the level is left out; others are found."""
+    y, x = np.indices(frame.shape)
+    frame += 70000 * np.exp(-((y - 60) ** 2 + (x - 50) ** 2) / 2 / 3**2)
+    frame[60, 40:60] += 60000
+    frame[20, 30:36] = 40000
+    for satlevel, examined in ((65536.0, False), (1e6, True), (np.inf, True)):
         crmask, _ = detect_cosmics(frame, gain=2.0, satlevel=satlevel)
-        assert crmask[20:22, 30:32].any() == examined
+        assert crmask[60, 49:52].all() == examined
+        assert crmask[20, 30:36].all()
 
 
 def test_inbkg_is_taken_out_of_detection_and_stays_in_the_result(frame):
@@ -180,6 +185,7 @@ def test_gain_of_true_is_one(frame):
         np.testing.assert_array_equal(ours, one)
 
 
+@pytest.mark.filterwarnings("ignore:.*of the examined pixels")
 def test_numbers_for_planes(frame):
     """A background and a variance that are the same everywhere."""
     how = {"model": random_model(unit=None, transform="noise", threshold=0.5)}
@@ -199,6 +205,7 @@ def test_invar_warns_where_it_has_no_use(frame):
     assert issubclass(DeepCRWarning, AstropyUserWarning)
 
 
+@pytest.mark.filterwarnings("ignore:.*of the examined pixels")
 def test_models_in_units_of_the_noise(frame):
     """What is given of the noise takes effect, and the unit has none."""
     model = random_model(unit=None, transform="noise", threshold=0.0)

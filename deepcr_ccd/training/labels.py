@@ -132,13 +132,14 @@ def _read(exposure, name: str, gain, satlevel) -> tuple[np.ndarray, ...]:
         raise ValueError(f"{name} has shape {frame.data.shape}; allowed is (ny, nx)")
     gain = resolve_gain(gain, frame.header)
     level = resolve_satlevel(satlevel, frame.unit, frame.header, gain)
-    bad = unexamined(frame.data, frame.mask, level)
+    bad = unexamined(frame.data, frame.mask)
     factor = electron_factor(frame.unit, gain)
     plane = frame.data.astype(np.float32) * np.float32(factor)
     saturated = np.zeros(plane.shape, dtype=bool)
     if level is not None:
         saturated = frame.data >= level
-    if bad is None:
+        bad = saturated.copy() if bad is None else bad | saturated
+    if bad is None or not bad.any():
         return plane, np.zeros(plane.shape, dtype=bool), saturated
     if bad.all():
         raise ValueError(f"{name} has no good pixel")

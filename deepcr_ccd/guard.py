@@ -1,0 +1,120 @@
+"""Warn of frames that are not what the method is for: struck nearly everywhere."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from astropy.utils.exceptions import AstropyUserWarning
+
+__all__ = ["is_overwhelmed", "warn_if_overwhelmed", "warn_of_share"]
+
+#: More than this share of the examined pixels is rarely all cosmic rays.
+SHARE = 0.1
+#: Fewer flagged pixels than this are one track on a small cutout.
+FEWEST = 100
+#: So many blocks along each axis are looked at, of so many px.
+BLOCKS, SIZE = 8, 32
+#: Blocks with a greater share of bad pixels are left out.
+WORST = 0.2
+#: Where noise is normal, 6.7 % of pixels are 1.5 sigma below the background. If next to
+#: none are, and so many are 2 sigma above it, what is taken for noise is not noise.
+BELOW, ABOVE = 0.003, 0.1
+#: With more equal pixels than this, the noise is hidden by digits, or the rest is void.
+EQUAL = 0.3
+MAD_TO_SIGMA = 1.4826
+#: From the warning to who called a function of the package.
+STACKLEVEL = 5
+
+
+def warn_of_share(flagged: int, examined: int) -> None:
+    """Warn if more of a plane is flagged than cosmic rays are likely to hit.
+
+    Parameters
+    ----------
+    flagged, examined : int
+        Numbers of pixels.
+
+    Warns
+    -----
+    AstropyUserWarning
+        Above 10 %.
+    """
+    if flagged >= FEWEST and flagged > SHARE * examined:
+        share = 100 * flagged / examined
+        warnings.warn(
+            f"{share:.0f} % of the examined pixels are flagged as cosmic rays: look at "
+            "the frame and its mask before you use them",
+            AstropyUserWarning,
+            stacklevel=STACKLEVEL,
+        )
+
+
+def warn_if_overwhelmed(plane: np.ndarray, bad: np.ndarray | None) -> None:
+    """Warn if so much of a plane is struck that its noise cannot be measured.
+
+    Parameters
+    ----------
+    plane, bad
+        As for `is_overwhelmed`.
+
+    Warns
+    -----
+    AstropyUserWarning
+        If it is so.
+    """
+    if is_overwhelmed(plane, bad):
+        warnings.warn(
+            "what varies from pixel to pixel is not noise: if cosmic rays hit a large "
+            "part of this frame, most of them are missed (give shorter exposures, or "
+            "combine several)",
+            AstropyUserWarning,
+            stacklevel=STACKLEVEL,
+        )
+
+
+def is_overwhelmed(plane: np.ndarray, bad: np.ndarray | None) -> bool:
+    """Tell whether so much of a plane is struck that its noise cannot be measured.
+
+    The scatter of noise goes both ways, and cosmic rays only add. So if hardly a pixel
+    is as far below the background as the scatter between neighbours has it, and many
+    are far above, the scatter is that of cosmic rays.
+
+    Parameters
+    ----------
+    plane : `~numpy.ndarray`
+        ``(ny, nx)``, any real dtype.
+    bad : `~numpy.ndarray` or None
+        bool, ``(ny, nx)``, pixels that are not examined.
+    """
+    if min(plane.shape) < SIZE:
+        return False
+    blocks = []
+    for y in _starts(plane.shape[0]):
+        for x in _starts(plane.shape[1]):
+            place = slice(y, y + SIZE), slice(x, x + SIZE)
+            block = plane[place].astype(np.float64)
+            if bad is not None and bad[place].any():
+                if bad[place].mean() > WORST:
+                    continue
+                block[bad[place]] = np.median(block[~bad[place]])
+            blocks.append(block)
+    if not blocks:
+        return False
+    values = np.stack(blocks)
+    step = np.abs(values[:, :, :-2] - 2 * values[:, :, 1:-1] + values[:, :, 2:])
+    sigma = MAD_TO_SIGMA / np.sqrt(6) * np.median(step, axis=(1, 2))
+    middle = np.median(values, axis=(1, 2))
+    excess = values - middle[:, None, None]
+    if np.mean(excess == 0) > EQUAL:
+        return False
+    limit = sigma[:, None, None]
+    return bool(
+        np.mean(excess < -1.5 * limit) < BELOW and np.mean(excess > 2 * limit) > ABOVE
+    )
+
+
+def _starts(size: int) -> np.ndarray:
+    """Return where blocks begin along an axis."""
+    number = min(BLOCKS, size // SIZE)
+    return np.linspace(0, size - SIZE, number).astype(int)
