@@ -10,6 +10,7 @@ from . import chunked
 from .cleaning import Plan, examine, find, make_plan
 from .frame import Frame, is_chunked, read_frame, read_frames
 from .keywords import KEYWORDS, read_keywords, record
+from .known_noise import uncertainty_facts
 from .notices import refuse_arguments
 from .zoo import DEFAULT_MODEL, load_model
 
@@ -117,12 +118,19 @@ def cosmicray_deepcr(
     DeepCRWarning
         If ``gain`` or ``readnoise`` was given and has no use.
     AstropyUserWarning
-        If the uncertainty is of a kind that is not known, and stays as it was at filled
-        pixels; if more than 10 % of the examined pixels are flagged; if so much of a
-        frame is struck that its noise cannot be measured, and most is missed.
+        If the uncertainty cannot be true and so is not used; if it is of a kind that is
+        not known, and stays as it was at filled pixels; if more than 10 % of the
+        examined pixels are flagged; if so much of a frame is struck that its noise
+        cannot be measured, and most is missed.
 
     Notes
     -----
+    The uncertainty of a CCDData (a standard deviation, a variance or an inverse
+    variance) tells models that work in units of the noise where there is more of it
+    than the frame shows, as where sky lines were subtracted. How large it is, the
+    scatter of the frame says; if the two differ by more than a factor of three, the
+    uncertainty is not used. Where it is zero or not finite, the noise is measured.
+
     The method is deepCR's [1]_: a U-Net gives each pixel the probability that it
     was struck. float64 data stay float64; everything else becomes float32.
 
@@ -269,13 +277,14 @@ def _examine(frame: Frame, plan: Plan, progress: bool) -> np.ndarray:
     """Return the probability of a cosmic ray in each pixel of one frame."""
     options = {"factor": plan.examination.factor, "tile_size": plan.tile_size}
     options |= plan.examination.facts
+    known = uncertainty_facts(frame, plan.model.card.uses, plan.examination.factor)
     planes = []
-    for plane, mask in frame.planes():
+    for (plane, mask), facts in zip(frame.planes(), known, strict=True):
         if is_chunked(plane):
-            examined = chunked.examine(
-                plane, mask, plan.satlevel, plan.model, **options
-            )
+            how = options | facts
+            examined = chunked.examine(plane, mask, plan.satlevel, plan.model, **how)
             planes.append(examined[0])
         else:
-            planes.append(examine(plane, mask, plan, progress=progress))
+            own = plan.with_facts(facts)
+            planes.append(examine(plane, mask, own, progress=progress))
     return frame.stack(planes)

@@ -19,6 +19,7 @@ from .cleaning import Plan
 from .descriptions import BLOCK
 from .fills import Fill, fill_frame
 from .frame import Frame
+from .known_noise import uncertainty_facts
 from .model import Model
 from .own_units import SAMPLES, factor_of
 from .pileup import sample_background, sample_step
@@ -100,7 +101,16 @@ def examine(
     factor, facts = detection.in_own_units(model, own, factor, facts)
     rows = Rows(plane, lambda values: to_float32(values, factor, finite=True))
     hidden = Rows(bad, np.asarray) if some else None
+    arrays = [plane, bad]
+    if "variance" in facts:
+        said = facts["variance"]
+        arrays.append(da.asarray(said.array).rechunk(plane.chunks))
+        said = dataclasses.replace(said, array=Rows(arrays[-1], np.asarray))
+        facts["variance"] = said
     prepared = model.prepare(rows, hidden, **facts)
+    if "variance" in facts:
+        # Its pixels come with the chunks.
+        prepared = prepared.with_known(array=None)
     network = model.network
     # Beyond what the network sees: its grid, and what bad pixels in it are filled from.
     margin = network.radius + 2 * network.stride
@@ -115,7 +125,7 @@ def examine(
     }
     probability = map_chunks(
         _examine_chunk,
-        [plane, bad],
+        arrays,
         margin,
         np.float32,
         model,
@@ -145,7 +155,8 @@ def clean(frame: Frame, plan: Plan):
 
     dtype = frame.cleaned_dtype
     results = []
-    for own, mask in frame.planes():
+    known = uncertainty_facts(frame, plan.model.card.uses, plan.examination.factor)
+    for (own, mask), facts in zip(frame.planes(), known, strict=True):
         # Once for all that follows; the results are in the user's chunks again.
         plane = widen(own)
         probability, bad = examine(
@@ -156,6 +167,7 @@ def clean(frame: Frame, plan: Plan):
             factor=plan.examination.factor,
             tile_size=plan.tile_size,
             **plan.examination.facts,
+            **facts,
         )
         crmask = _threshold_mask(probability, plan.threshold, plan.grow)
         cleaned = plane.astype(dtype), None
@@ -254,7 +266,11 @@ def _examine_chunk(
     prepared: Callable,
     known: dict,
 ) -> np.ndarray:
-    piece, bad = pieces
+    piece, bad, *noise = pieces
+    if noise:
+        prepared = prepared.with_known(
+            array=noise[0], shape=known["shape"], origin=origin
+        )
     hidden = bad[core_of(region, origin)]
     if hidden.all():
         return np.full(hidden.shape, np.nan, dtype=np.float32)

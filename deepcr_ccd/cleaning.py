@@ -14,6 +14,7 @@ from .fills import Fill, choose_fill, fill_frame
 from .frame import Frame, is_chunked
 from .guard import warn_if_overwhelmed, warn_of_share
 from .keywords import HISTORY_LENGTH, record
+from .known_noise import uncertainty_facts
 from .model import Model
 from .noise import known_level, resolve_gain
 
@@ -32,6 +33,33 @@ class Plan:
     satlevel: float | None
     tile_size: int | None
     bayer: bool = False
+
+    def with_facts(self, facts: dict) -> Plan:
+        """Return this with more that is known of the noise of a plane.
+
+        Parameters
+        ----------
+        facts : dict
+            From `~deepcr_ccd.known_noise.uncertainty_facts`.
+        """
+        if not facts:
+            return self
+        examination = self.examination
+        examination = examination._replace(facts=examination.facts | facts)
+        return dataclasses.replace(self, examination=examination)
+
+    def of_part(self, index: tuple[slice, slice]) -> Plan:
+        """Return this for a part of a plane, such as the pixels of a colour.
+
+        Parameters
+        ----------
+        index : tuple of slice
+            Which rows and columns.
+        """
+        known = self.examination.facts.get("variance")
+        return (
+            self if known is None else self.with_facts({"variance": known.part(index)})
+        )
 
 
 class Found(NamedTuple):
@@ -160,9 +188,11 @@ def find(
     """
     crmasks, fills, sigmas, skipped = [], [], [], 0
     probabilities = []
-    for plane, mask in frame.planes():
+    known = uncertainty_facts(frame, plan.model.card.uses, plan.examination.factor)
+    for (plane, mask), facts in zip(frame.planes(), known, strict=True):
         look = _find_colours if plan.bayer else _find_plane
-        found = look(plane, mask, plan, progress, probability)
+        own = plan.with_facts(facts)
+        found = look(plane, mask, own, progress, probability)
         flagged = int(np.count_nonzero(found.crmask))
         warn_of_share(flagged, plane.size - found.skipped)
         crmasks.append(found.crmask)
@@ -201,8 +231,8 @@ def examine(
     """
     if plan.bayer:
         probability = np.empty(plane.shape, dtype=np.float32)
-        alone = dataclasses.replace(plan, bayer=False)
         for colour in colours_of(plane):
+            alone = dataclasses.replace(plan.of_part(colour), bayer=False)
             own = None if mask is None else mask[colour]
             part = np.ascontiguousarray(plane[colour])
             probability[colour] = examine(part, own, alone, progress=progress)
@@ -242,7 +272,8 @@ def _find_colours(
         seen = np.ascontiguousarray(plane[colour])
         own = None if mask is None else mask[colour]
         hidden = detection.unexamined(seen, own, plan.satlevel)
-        crmask[colour], part = _detect(seen, hidden, plan, 0, progress, probability)
+        alone = plan.of_part(colour)
+        crmask[colour], part = _detect(seen, hidden, alone, 0, progress, probability)
         if every is not None:
             every[colour] = part
         if hidden is not None:
@@ -271,7 +302,7 @@ def _detect(
     probability: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the mask of cosmic rays, and their probability if it is wanted."""
-    if measures_noise(plan.model, plan.examination.facts):
+    if measures_noise(plan.model):
         warn_if_overwhelmed(plane, bad)
     how = _how(plan, progress)
     if probability:
@@ -291,17 +322,15 @@ def _how(plan: Plan, progress: bool) -> dict:
     }
 
 
-def measures_noise(model: Model, facts: dict) -> bool:
+def measures_noise(model: Model) -> bool:
     """Tell whether a model looks at a frame in units of the noise that it measures.
 
     Parameters
     ----------
     model : Model
         For task "mask".
-    facts : dict
-        What is known of the noise.
     """
-    return "variance" in model.card.uses and "variance" not in facts
+    return "variance" in model.card.uses
 
 
 def _fill(

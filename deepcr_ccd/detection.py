@@ -172,8 +172,11 @@ def in_own_units(
     """
     if own == 1 or not model.card.scale_free:
         return factor, facts
-    powers = {"background": 1, "readnoise": 1, "variance": 2}
-    return factor * own, {key: facts[key] * own ** powers[key] for key in facts}
+    scaled = {
+        key: fact.scaled(own) if key == "variance" else fact * own
+        for key, fact in facts.items()
+    }
+    return factor * own, scaled
 
 
 def check_threshold(

@@ -14,6 +14,7 @@ from .filling import median5
 from .fills import Fill, fill_frame
 from .frame import as_mask, read_frame
 from .guard import warn_if_overwhelmed, warn_of_share
+from .known_noise import KnownNoise
 from .noise import known_level, resolve_gain, resolve_readnoise, unit_factor
 from .notices import warn_unused
 from .zoo import DEFAULT_MODEL, load_model
@@ -88,10 +89,13 @@ def detect_cosmics(
     inbkg : float or array-like, optional
         Number or ``(ny, nx)``, background in the unit of ``indat``. Its shape, not its
         median level, is subtracted before the network looks, unless the model
-        works in units of the noise; filling is done on what is left.
+        works in units of the noise; filling is done on what is left. To such models
+        it also says, with ``gain`` and ``readnoise``, where there is more noise.
+        Pixels where it is not finite are not examined.
     invar : float or array-like, optional
         Number or ``(ny, nx)``, variance in the unit of ``indat`` squared, for models
-        that work in units of the noise. Others give a warning.
+        that work in units of the noise; as the uncertainty of `cosmicray_deepcr`.
+        Others give a warning.
     gain : float
         In electron/adu.
     readnoise : float
@@ -174,7 +178,9 @@ def detect_cosmics(
     if inmask is not None:
         inmask = as_mask(inmask, data.shape, "inmask")
         mask = inmask if mask is None else mask | inmask
-    inbkg = _read_plane(inbkg, data.shape, "inbkg")
+    inbkg, no_sky = _read_background(inbkg, data.shape)
+    if no_sky is not None:
+        mask = no_sky if mask is None else mask | no_sky
     invar = _read_plane(invar, data.shape, "invar")
     if invar is not None and "variance" not in model.card.uses:
         warn_unused("invar", f"model {model.card.name!r} does not use it", 3)
@@ -195,13 +201,17 @@ def detect_cosmics(
     elif inbkg is not None:
         work = data - (inbkg - np.nanmedian(inbkg))
     if invar is not None:
-        facts["variance"] = invar * factor**2
+        facts["variance"] = KnownNoise(invar, 2, factor, "invar")
+    elif "background" in facts:
+        # That of the light that was taken out, and of the detector.
+        light = np.maximum(inbkg, 0) / gain + ((readnoise or 0) / gain) ** 2
+        facts["variance"] = KnownNoise(light, 2, factor, objects=False)
     level = known_level(satlevel, None)
     bad = detection.unexamined(data, mask, None if level is None else level / gain)
     if work is not data:
         flaw = detection.unexamined(work, None)
         bad = flaw if bad is None else bad if flaw is None else bad | flaw
-    if measures_noise(model, facts):
+    if measures_noise(model):
         warn_if_overwhelmed(work, bad)
     crmask = detection.find_cosmics(work, bad, model, threshold, factor=factor, **facts)
     skipped = 0 if bad is None else np.count_nonzero(bad)
@@ -251,6 +261,19 @@ def _check_arguments(given: dict) -> None:
             raise TypeError(f"{name}={value!r} must be a number")
         if np.isnan(value):
             raise ValueError(f"{name}={value!r} must be a number")
+
+
+def _read_background(
+    value, shape: tuple[int, ...]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return a background that is finite, and where it was not: None if nowhere."""
+    plane = _read_plane(value, shape, "inbkg")
+    if plane is None or plane.dtype.kind != "f" or np.isfinite(plane).all():
+        return plane, None
+    unknown = ~np.isfinite(plane)
+    if unknown.all():
+        raise ValueError("inbkg has no finite values")
+    return np.where(unknown, np.median(plane[~unknown]), plane), unknown
 
 
 def _same(value, default) -> bool:

@@ -67,18 +67,34 @@ class NoiseMap(NamedTuple):
         sky, sigma : `~numpy.ndarray`
             float32, of the shape of the tile's read.
         """
-        read = tile.read if tile else tuple((0, size) for size in self.shape)
-        pixels = [
-            reflect_indices(*span, size)
-            for span, size in zip(read, self.shape, strict=True)
-        ]
-        sky, sigma = _interpolate((self.sky, self.sigma), pixels, self.shape)
+        sky, sigma = interpolate((self.sky, self.sigma), self.shape, tile)
         if self.dip is not None:
-            sky += _interpolate((self.dip,), pixels, self.shape)[0]
+            sky += interpolate((self.dip,), self.shape, tile)[0]
         return sky, sigma
 
 
-def _interpolate(
+def interpolate(
+    maps: tuple[np.ndarray, ...], shape: tuple[int, int], tile: Tile | None
+) -> list[np.ndarray]:
+    """Interpolate maps of cells to the pixels of a tile, or of the frame.
+
+    Parameters
+    ----------
+    maps : tuple of `~numpy.ndarray`
+        float32, ``(n, m)``.
+    shape : tuple of int
+        Of the frame.
+    tile : Tile or None
+        From `~deepcr_ccd.tiling.plan_tiles` for the frame.
+    """
+    read = tile.read if tile else tuple((0, size) for size in shape)
+    pixels = [
+        reflect_indices(*span, size) for span, size in zip(read, shape, strict=True)
+    ]
+    return interpolate_maps(maps, pixels, shape)
+
+
+def interpolate_maps(
     maps: tuple[np.ndarray, ...],
     pixels: Sequence[np.ndarray],
     shape: tuple[int, int],
@@ -110,7 +126,11 @@ def _weights(pixels: np.ndarray, size: int, cells: int) -> tuple[slice, torch.Te
 
 
 def measure_noise(
-    frame: np.ndarray, bad: np.ndarray | None = None, *, cell: int = CELL
+    frame: np.ndarray,
+    bad: np.ndarray | None = None,
+    *,
+    cell: int = CELL,
+    unit: np.ndarray | None = None,
 ) -> NoiseMap:
     """Measure sky and noise of a frame.
 
@@ -122,6 +142,9 @@ def measure_noise(
         bool, pixels to leave out.
     cell : int
         Width of a cell in px, about.
+    unit : `~numpy.ndarray`, optional
+        ``(ny, nx)``, the one-sigma that pixels shall have, NaN where unknown: the noise
+        is that of the frame in units of it.
 
     Returns
     -------
@@ -130,16 +153,16 @@ def measure_noise(
     """
     counts = [max(1, round(size / cell)) for size in frame.shape]
     rows, columns = (
-        _sample(size, count) for size, count in zip(frame.shape, counts, strict=True)
+        sample(size, count) for size, count in zip(frame.shape, counts, strict=True)
     )
     # A band of cells at a time, which bounds memory.
     step = max(1, BAND // (counts[1] * rows.shape[1] * columns.shape[1]))
     bands = [rows[start : start + step] for start in range(0, counts[0], step)]
 
     def measure(band: np.ndarray) -> tuple[np.ndarray, ...]:
-        return _measure_cells(frame, bad, band, columns)
+        return _measure_cells(frame, bad, band, columns, unit)
 
-    in_turn = any(getattr(part, "in_turn", False) for part in (frame, bad))
+    in_turn = any(getattr(part, "in_turn", False) for part in (frame, bad, unit))
     samples = 0 if in_turn else rows.size * columns.size
     with tile_threads(torch.device("cpu"), samples, len(bands)) as mapped:
         measured = list(mapped(measure, bands))
@@ -149,8 +172,8 @@ def measure_noise(
         level = np.nanmedian(sky)
     else:
         level = float(np.median(frame[rows[:1].T, columns[:1]]))
-    sky = _complete(sky, level)
-    sigma = _complete(sigma, max(abs(level), 1.0) * 1e-3)
+    sky = complete(sky, level)
+    sigma = complete(sigma, max(abs(level), 1.0) * 1e-3)
     # Cells that a bright star spoils follow their neighbours.
     size = [min(3, count) for count in counts]
     sky = ndimage.median_filter(sky, size).astype(np.float32)
@@ -169,14 +192,18 @@ def _dip(
         (np.arange(number) + 0.5) * size / number - 0.5
         for number, size in zip(parts.shape, shape, strict=True)
     ]
-    level, noise = _interpolate((sky, sigma), centres, shape)
+    level, noise = interpolate_maps((sky, sigma), centres, shape)
     dip = np.minimum(parts - level + DARK * noise, 0)
     dip[~np.isfinite(dip)] = 0
     return dip.astype(np.float32) if dip.any() else None
 
 
 def _measure_cells(
-    frame: np.ndarray, bad: np.ndarray | None, rows: np.ndarray, columns: np.ndarray
+    frame: np.ndarray,
+    bad: np.ndarray | None,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    unit: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Measure sky and noise of cells, given the places of their samples.
 
@@ -198,6 +225,18 @@ def _measure_cells(
         values = np.clip(pick(frame, dy, dx), -LARGEST, LARGEST)
         return values, None if bad is None else ~pick(bad, dy, dx)
 
+    def in_units(
+        difference: np.ndarray, good: np.ndarray | None, dy: int, dx: int
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return second differences in the units that they shall have, if any."""
+        if unit is None:
+            return difference, good
+        own, *beside = (pick(unit, *s) for s in ((0, 0), (-dy, -dx), (dy, dx)))
+        size = np.hypot(np.hypot(2 * own, beside[0]), beside[1])
+        known = np.isfinite(size)
+        size = np.where(known, size, 1) / np.float32(np.sqrt(6))
+        return difference / size, _all(known, good)
+
     values, good = take(0, 0)
     middle = _median(values, good)
     distance = np.abs(values - middle[..., None])
@@ -215,10 +254,11 @@ def _measure_cells(
         before, good_before = take(-dy, -dx)
         after, good_after = take(dy, dx)
         difference = np.abs(before - 2 * values + after)
-        noises.append(_scatter(difference, _all(good, good_before, good_after)))
+        every = _all(good, good_before, good_after)
+        noises.append(_scatter(*in_units(difference, every, dy, dx)))
     # Along a spectrum or a bad column the scatter is that of the noise.
     sigma = np.fmin(*[np.where(n > 0, n / np.sqrt(6), np.nan) for n in noises])
-    sigma = np.where(sigma > 0, sigma, spread)
+    sigma = np.where(sigma > 0, sigma, np.nan if unit is not None else spread)
     if good is not None:
         poor = good.mean(axis=-1) < ENOUGH
         sky[poor] = sigma[poor] = np.nan
@@ -258,7 +298,7 @@ def _all(*conditions: np.ndarray | None) -> np.ndarray | None:
     return np.logical_and.reduce(known) if known else None
 
 
-def _sample(size: int, count: int) -> np.ndarray:
+def sample(size: int, count: int) -> np.ndarray:
     """Return places along an axis, ``(cells, samples)``, spread over each cell."""
     samples = min(SAMPLES, -(-size // count))
     steps = (np.arange(samples) + 0.5) / samples
@@ -281,7 +321,7 @@ def _median(values: np.ndarray, good: np.ndarray | None) -> np.ndarray:
     return np.where(number[..., 0] > 0, middle, np.nan)
 
 
-def _complete(values: np.ndarray, fallback: float) -> np.ndarray:
+def complete(values: np.ndarray, fallback: float) -> np.ndarray:
     """Fill cells that could not be measured from the nearest one that could."""
     missing = ~np.isfinite(values)
     if missing.all():

@@ -13,6 +13,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from .descriptions import describe_windows
+from .known_noise import KnownNoise, NoiseRatio
+from .noise_check import measure_ratio
 from .sky import CELL, NoiseMap, measure_noise
 from .tiling import Tile, read_tile, row_blocks
 
@@ -79,27 +81,40 @@ class NoiseUnits:
         self,
         noise: NoiseMap,
         background: np.ndarray | None,
-        variance: np.ndarray | None,
+        known: NoiseRatio | None,
         floor: float,
     ):
         self.noise = noise
         self.background = background
-        self.variance = variance
+        self.known = known
         self.floor = np.float32(floor)
 
-    def _units(self, tile: Tile | None) -> tuple[np.ndarray, np.ndarray]:
+    def with_known(self, **changes) -> NoiseUnits:
+        """Return this with the known noise in another array, or in a piece of one.
+
+        Parameters
+        ----------
+        **changes
+            Of attributes of `KnownNoise`.
+        """
+        if self.known is None:
+            return self
+        known = self.known.replace(**changes)
+        return NoiseUnits(self.noise, self.background, known, self.floor)
+
+    def _units(
+        self, tile: Tile | None, values: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         sky, sigma = self.noise.at(tile)
         if self.background is not None:
             sky += self.background if tile is None else read_tile(self.background, tile)
-        if self.variance is not None:
-            plane = self.variance if tile is None else read_tile(self.variance, tile)
-            known = np.isfinite(plane) & (plane > 0)
-            sigma = np.where(known, np.sqrt(np.where(known, plane, 1)), sigma)
+        if self.known is not None and values is not None:
+            sigma = self.known.apply(values - sky, sigma, tile)
         return sky, np.maximum(sigma, self.floor) if self.floor > 0 else sigma
 
     def __call__(self, values: np.ndarray, tile: Tile | None = None) -> np.ndarray:
         """Return the network's input."""
-        sky, sigma = self._units(tile)
+        sky, sigma = self._units(tile, values)
         # Hidden pixels may hold anything.
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = values - sky
@@ -172,7 +187,7 @@ def in_noise_units(
     *,
     cell: int = CELL,
     background: np.ndarray | None = None,
-    variance: np.ndarray | None = None,
+    variance: KnownNoise | None = None,
     readnoise: float | None = None,
 ) -> NoiseUnits:
     """Subtract the sky, divide by its noise, and take the inverse hyperbolic sine.
@@ -185,18 +200,21 @@ def in_noise_units(
         Pixels to leave out of the measurement.
     cell : int
         Width in px of the cells in which sky and noise are measured.
-    background, variance : `~numpy.ndarray`, optional
-        ``(ny, nx)``; used in place of what would be measured.
+    background : `~numpy.ndarray`, optional
+        ``(ny, nx)``; the sky is measured on what is above it.
+    variance : KnownNoise, optional
+        How the noise differs between the pixels of a cell.
     readnoise : float, optional
         In the unit of the frame: the noise is not less.
     """
     if background is not None:
         background = np.asarray(background, dtype=np.float32)
         frame = frame[:] - background
-    if variance is not None:
-        variance = np.asarray(variance, dtype=np.float32)
     noise = measure_noise(frame, bad, cell=cell)
-    return NoiseUnits(noise, background, variance, readnoise or 0)
+    known = None
+    if variance is not None:
+        known = measure_ratio(variance, frame, bad, noise, cell)
+    return NoiseUnits(noise, background, known, readnoise or 0)
 
 
 def in_window_units(

@@ -52,6 +52,8 @@ FLOORS = [
         "noise_updates",
         "saturation",
     },
+    {"known_noise"},
+    {"noise_check"},
     {"transforms", "companions"},
     {"card", "planes"},
     {"weights"},
