@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from .cells import interpolate
 from .frame import Frame
-from .sky import interpolate
 from .tiling import Tile, read_tile
 from .uncertainty import power_of
 
@@ -152,12 +152,18 @@ class NoiseRatio:
         """
         known = self.known.sigma(tile)
         scale, low = interpolate((self.scale, self.low), self.shape, tile)
-        result = self.relative(known, excess, low)
+        # In dark parts, the background's noise is less than that of the cell.
+        least = np.minimum(sigma / (scale * low), 1) ** 2
+        result = self.relative(known, excess, low, least)
         result *= scale * low
         return np.where(known < LARGEST * low, result, sigma)
 
     def relative(
-        self, known: np.ndarray, excess: np.ndarray, low: np.ndarray
+        self,
+        known: np.ndarray,
+        excess: np.ndarray,
+        low: np.ndarray,
+        least: np.ndarray | float = 1.0,
     ) -> np.ndarray:
         """Return the one-sigma without the noise of objects, in that of the background.
 
@@ -165,6 +171,8 @@ class NoiseRatio:
         ----------
         known, excess, low : `~numpy.ndarray`
             One-sigma of pixels, what they hold above the background, and its noise.
+        least : `~numpy.ndarray` or float
+            The variance is not less.
         """
         # In these units, as the square of a small noise is none in float32.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -172,7 +180,7 @@ class NoiseRatio:
             if self.slope:
                 light = np.where(excess > 0, MARGIN, 1) * excess / low
                 variance -= light * (np.float32(self.slope) / low)
-            return np.sqrt(np.maximum(variance, 1))
+            return np.sqrt(np.maximum(variance, least))
 
 
 def uncertainty_facts(frame: Frame, uses: frozenset[str], factor: float) -> list[dict]:

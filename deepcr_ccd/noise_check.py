@@ -13,16 +13,10 @@ from collections.abc import Iterator
 import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
 
+from .cells import complete, interpolate_maps, sample
+from .dark_parts import ENOUGH
 from .known_noise import KnownNoise, NoiseRatio
-from .sky import (
-    CELL,
-    ENOUGH,
-    NoiseMap,
-    complete,
-    interpolate_maps,
-    measure_noise,
-    sample,
-)
+from .sky import CELL, NoiseMap, measure_noise
 from .tiling import Tile
 
 __all__ = ["measure_ratio"]

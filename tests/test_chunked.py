@@ -20,6 +20,7 @@ from deepcr_ccd import (
     sky,
 )
 from deepcr_ccd.demo import simulate
+from deepcr_ccd.frame import POWERS
 
 da = pytest.importorskip("dask.array")
 
@@ -125,7 +126,8 @@ def test_arrays_and_stacks(frame, universal):
 @pytest.mark.parametrize("kind", [StdDevUncertainty, VarianceUncertainty])
 def test_uncertainty_is_that_of_the_fills(frame, universal, kind):
     data, mask = frame
-    uncertainty = kind(np.full(SHAPE, 3.0))
+    value = 9.0 ** POWERS[kind]
+    uncertainty = kind(np.full(SHAPE, value))
     whole = CCDData(data, mask=mask, unit="adu", uncertainty=uncertainty)
     lazy = CCDData(
         da.from_array(data, 120), mask=mask, unit="adu", uncertainty=uncertainty
@@ -136,7 +138,7 @@ def test_uncertainty_is_that_of_the_fills(frame, universal, kind):
     assert type(got) is kind
     assert got.unit == expected.unit
     np.testing.assert_allclose(got.array.compute(), expected.array, rtol=1e-5)
-    assert (uncertainty.array == 3).all()
+    assert (uncertainty.array == value).all()
 
 
 def test_nothing_is_computed_before_it_is_asked_for(frame):

@@ -43,6 +43,8 @@ FLOORS = [
     {"window_network"},
     {"networks"},
     {"filling", "execution", "fusing", "images", "openvino_graph", "rewriting"},
+    {"cells"},
+    {"dark_parts"},
     {
         "sky",
         "plane",

@@ -116,3 +116,39 @@ def test_bands_of_cells_are_the_whole(rng, monkeypatch):
     monkeypatch.setattr("deepcr_ccd.sky.BAND", 1)
     for one, other in zip(measure_noise(frame, bad)[:2], whole[:2], strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("width", [48, 64, 128, 192])
+@pytest.mark.parametrize("place", [320, 301])
+def test_noise_goes_down_where_it_is_dark(width, place, rng):
+    truth = np.full((640, 640), 2000.0)
+    inside = slice(place - width // 2, place + width // 2)
+    truth[inside, inside] = 20
+    frame = rng.poisson(truth) + rng.normal(0, 4, truth.shape)
+    frame[rng.random(frame.shape) < 0.01] += 3000
+    noise = measure_noise(frame.astype(np.float32))
+    sky, sigma = noise.at()
+    deep = slice(inside.start + 12, inside.stop - 12)
+    assert np.mean(sigma[deep, deep] < 8) > 0.9
+    assert np.abs(sky - truth)[deep, deep].mean() < 10
+    beyond = np.full(truth.shape, True)
+    beyond[inside.start - 8 : inside.stop + 8, inside.start - 8 : inside.stop + 8] = 0
+    beyond[inside.start - 80 : inside.stop + 80, inside] &= width < 100
+    beyond[inside, inside.start - 80 : inside.stop + 80] &= width < 100
+    assert sigma[beyond].min() > 0.7 * 2016**0.5
+
+
+def test_dark_noise_is_the_same_in_tiles(rng):
+    truth = np.full((300, 260), 900.0)
+    truth[:, 90:150] = 3
+    frame = rng.normal(truth, np.sqrt(truth)).astype(np.float32)
+    bad = rng.random(frame.shape) < 0.05
+    frame[bad] = 60000
+    noise = measure_noise(frame, bad)
+    whole = noise.at()
+    assert np.mean(whole[1][:, 100:140] < 3) > 0.9
+    for tile in plan_tiles(frame.shape, 64, halo=9, stride=2):
+        for part, all_ in zip(noise.at(tile), whole, strict=True):
+            np.testing.assert_allclose(
+                part, read_tile(all_, tile), rtol=1e-5, atol=1e-3
+            )

@@ -1,0 +1,211 @@
+"""Dark parts of cells: vignetted corners, field stops, occulters, overscans.
+
+There the sky is below that of the cell, and so is the noise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from .cells import LARGEST, SAMPLES, all_of, interpolate_maps, median, scatter
+
+__all__ = ["measure_dark_noise", "measure_dip", "measure_parts"]
+
+#: The fraction of a cell, or of a part, that must be good.
+ENOUGH = 0.3
+#: Parts of a cell, along each axis, in which the sky may be lower; and how far below
+#: the sky of the cells, in units of the noise, the median of a part is let be.
+PARTS = 8
+DARK = 3.0
+#: Width in px of what is looked at of a part for its noise; and the fraction of it that
+#: may be brighter than halfway to the sky of the cells: less than a line of pixels.
+WIDTH = 7
+BRIGHT = 0.1
+#: Up to which factor the noise of parts is alike; how many that are so are enough where
+#: it is dark; how much of the noise of the cells is less; and how many of a part and
+#: those around it are enough elsewhere.
+ALIKE = 3.0
+ENOUGH_ALIKE = 4
+LESS = 0.6
+SURROUNDED = 6
+
+
+def measure_parts(
+    values: np.ndarray, good: np.ndarray | None, samples: tuple[int, int]
+) -> np.ndarray:
+    """Return the medians of the parts of cells, ``(PARTS * ncells, PARTS * mcells)``.
+
+    Parameters
+    ----------
+    values : `~numpy.ndarray`
+        ``(ncells, mcells, samples)``, the samples of the cells.
+    good : `~numpy.ndarray` or None
+        bool; None for all.
+    samples : tuple of int
+        Numbers of samples of a cell along the axes.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        NaN where too few samples are good, or a cell has too few for parts.
+    """
+    cells = values.shape[:2]
+    if min(samples) < SAMPLES:
+        return np.full([PARTS * number for number in cells], np.nan)
+    inner = SAMPLES // PARTS
+
+    def part(plane: np.ndarray) -> np.ndarray:
+        parted = plane.reshape(*cells, PARTS, inner, PARTS, inner)
+        parted = parted.transpose(0, 2, 1, 4, 3, 5)
+        return parted.reshape(PARTS * cells[0], PARTS * cells[1], inner**2)
+
+    if good is None:
+        return median(part(values), None)
+    good = part(good)
+    medians = median(part(values), good)
+    medians[good.mean(axis=-1) < ENOUGH] = np.nan
+    return medians
+
+
+def measure_dip(
+    sky: np.ndarray, sigma: np.ndarray, parts: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray | None:
+    """Return how far the sky of parts of cells is below that of the cells.
+
+    Parameters
+    ----------
+    sky, sigma : `~numpy.ndarray`
+        ``(n, m)``, those of the cells.
+    parts : `~numpy.ndarray`
+        ``(PARTS * n, PARTS * m)``, the medians of the parts.
+    shape : tuple of int
+        Of the frame.
+
+    Returns
+    -------
+    `~numpy.ndarray` or None
+        What is to be added to the sky, zero or less; None if nothing is dark.
+    """
+    level, noise = interpolate_maps((sky, sigma), _centres(parts.shape, shape), shape)
+    dip = np.minimum(parts - level + DARK * noise, 0)
+    dip[~np.isfinite(dip)] = 0
+    return dip.astype(np.float32) if dip.any() else None
+
+
+def measure_dark_noise(
+    frame: np.ndarray,
+    bad: np.ndarray | None,
+    sky: np.ndarray,
+    sigma: np.ndarray,
+    dip: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Measure the sky of dark parts, and their noise from second differences there.
+
+    Parameters
+    ----------
+    frame : `~numpy.ndarray`
+        ``(ny, nx)``, finite.
+    bad : `~numpy.ndarray` or None
+        bool, pixels to leave out.
+    sky, sigma : `~numpy.ndarray`
+        ``(n, m)``, those of the cells.
+    dip : `~numpy.ndarray`
+        From `measure_dip`.
+
+    Returns
+    -------
+    dip, noise : `~numpy.ndarray`
+        float32, ``(PARTS * n, PARTS * m)``. The noise is infinite in parts that are not
+        dark all over, and None if there are no others.
+    """
+    centres = _centres(dip.shape, frame.shape)
+    level, noise = interpolate_maps((sky, sigma), centres, frame.shape)
+    starts = [
+        np.clip((place - WIDTH / 2 + 1).astype(int), 0, max(size - WIDTH, 0))
+        for place, size in zip(centres, frame.shape, strict=True)
+    ]
+    inside = np.arange(WIDTH)
+    middle, found = np.full((2, *dip.shape), np.nan)
+    # Cells that are partly dark pass their noise on to those beside them.
+    near = ndimage.maximum_filter(dip < 0, 2 * PARTS + 1)
+    for row in np.flatnonzero(near.any(axis=1)):
+        dark = np.flatnonzero(near[row])
+        rows, columns = starts[0][row] + inside, starts[1][dark][:, None] + inside
+        # (part, y, x)
+        values = frame[rows][:, columns].swapaxes(0, 1)
+        values = np.clip(values, -LARGEST, LARGEST)
+        good = None if bad is None else ~bad[rows][:, columns].swapaxes(0, 1)
+        limit = (DARK * noise[row, dark] - dip[row, dark]) / 2
+        middle[row, dark], found[row, dark] = _measure_whole(values, good, limit)
+    found = np.where(found > 0, found, np.nan)
+    # The median of those beside that are alike: an edge stays one.
+    beside = _neighbours(found)
+    alike = (beside < ALIKE * found) & (found < ALIKE * beside)
+    found = _median_of(np.where(alike, beside, np.nan))
+    enough = np.where(dip < 0, ENOUGH_ALIKE, SURROUNDED)
+    less = (found < LESS * noise) & (alike.sum(axis=0) >= enough)
+    if not less.any():
+        return dip, None
+    # Between dark parts, what is bright in one is a cosmic ray.
+    beside = _neighbours(np.where(less, found, np.nan))
+    usual, below = _median_of(beside), _median_of(_neighbours(middle))
+    missing = ~less & (np.isfinite(beside).sum(axis=0) >= SURROUNDED)
+    missing &= np.abs(middle - below) < DARK * usual
+    found[missing] = usual[missing]
+    less |= missing
+    middle = _median_of(_neighbours(np.where(less, middle, np.nan)))
+    dip = np.where(less, np.minimum(middle - level, 0), dip).astype(np.float32)
+    return dip, np.where(less, found, np.inf).astype(np.float32)
+
+
+def _measure_whole(
+    values: np.ndarray, good: np.ndarray | None, limit: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return median and noise of parts, ``(part, y, x)``.
+
+    The noise is NaN where some of a part lies above its median by more than a limit.
+    """
+    flat = len(values), -1
+    every = None if good is None else good.reshape(flat)
+    middle = median(values.reshape(flat), every)
+    light = values.reshape(flat) > (middle + limit)[:, None]
+    mixed = all_of(light, every).mean(axis=-1) > BRIGHT
+    noises = []
+    for axis in (1, 2):
+        before, own, after = (
+            np.moveaxis(values, axis, 0)[i : WIDTH - 2 + i] for i in range(3)
+        )
+        size = np.moveaxis(np.abs(before - 2 * own + after), 0, axis).reshape(flat)
+        use = None
+        if good is not None:
+            known = np.moveaxis(good, axis, 0)
+            use = known[:-2] & known[1:-1] & known[2:]
+            use = np.moveaxis(use, 0, axis).reshape(flat)
+            mixed |= use.mean(axis=-1) < ENOUGH
+        noises.append(scatter(size, use) / np.sqrt(6))
+    noise = np.fmin(*[np.where(n > 0, n, np.nan) for n in noises])
+    return middle, np.where(mixed, np.nan, noise)
+
+
+def _neighbours(parts: np.ndarray) -> np.ndarray:
+    """Return what each part and those beside it hold, ``(9, ny, nx)``."""
+    padded = np.pad(parts, 1, constant_values=np.nan)
+    ny, nx = parts.shape
+    return np.stack(
+        [padded[y : y + ny, x : x + nx] for y in range(3) for x in range(3)]
+    )
+
+
+def _median_of(parts: np.ndarray) -> np.ndarray:
+    """Return the median along the first axis of what is finite; NaN of nothing."""
+    parts = np.moveaxis(parts, 0, -1)
+    return median(parts, np.isfinite(parts))
+
+
+def _centres(number: tuple[int, ...], shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Return the rows and columns of the centres of parts, in px."""
+    return [
+        (np.arange(parts) + 0.5) * size / parts - 0.5
+        for parts, size in zip(number, shape, strict=True)
+    ]
