@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from . import detection
+from . import detection, leaks
 from .chunks import Region, Rows, core_of, map_chunks, one_thread, widen
 from .cleaning import Plan
 from .descriptions import BLOCK
@@ -169,7 +169,14 @@ def clean(frame: Frame, plan: Plan):
             **plan.examination.facts,
             **facts,
         )
-        crmask = _threshold_mask(probability, plan.threshold, plan.grow)
+        crmask = map_chunks(
+            _mask_chunk,
+            [probability, plane, bad],
+            leaks.REACH + int(plan.grow),
+            bool,
+            plan.threshold,
+            plan.grow,
+        )
         cleaned = plane.astype(dtype), None
         if plan.fill.method != "none":
             cleaned = _fill_chunks(plane, crmask, bad, plan.fill, dtype)
@@ -182,19 +189,6 @@ def clean(frame: Frame, plan: Plan):
     return tuple(
         None if part[0] is None else da.stack(part)
         for part in zip(*results, strict=True)
-    )
-
-
-def _threshold_mask(probability, threshold: float, grow: float):
-    """Return the mask of cosmic rays, as `detection.threshold_mask` does."""
-    return probability.map_overlap(
-        detection.threshold_mask,
-        depth=int(grow),
-        boundary=np.nan,
-        threshold=threshold,
-        grow=grow,
-        dtype=bool,
-        meta=np.empty((0, 0), dtype=bool),
     )
 
 
@@ -289,6 +283,19 @@ def _examine_chunk(
         )
     probability[hidden] = np.nan
     return probability
+
+
+def _mask_chunk(
+    pieces: list,
+    region: Region,
+    origin: tuple[int, int],
+    threshold: float,
+    grow: float,
+) -> np.ndarray:
+    """Return the mask of cosmic rays, as `detection.find_cosmics` does."""
+    probability, piece, bad = pieces
+    crmask = detection.finish_mask(probability > threshold, piece, bad, grow)
+    return crmask[core_of(region, origin)]
 
 
 def _fill_chunk(

@@ -307,7 +307,8 @@ def _detect(
     how = _how(plan, progress)
     if probability:
         seen = detection.examine(plane, bad, plan.model, **how)
-        return detection.threshold_mask(seen, plan.threshold, grow), seen
+        crmask = detection.finish_mask(seen > plan.threshold, plane, bad, grow)
+        return crmask, seen
     crmask = detection.find_cosmics(plane, bad, plan.model, plan.threshold, grow, **how)
     return crmask, None
 

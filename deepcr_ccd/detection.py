@@ -9,6 +9,7 @@ from astropy import units as u
 from scipy import ndimage
 
 from .frame import Frame
+from .leaks import drop_leaks
 from .model import Model
 from .noise import resolve_readnoise, unit_factor
 from .notices import warn_unused
@@ -23,6 +24,7 @@ __all__ = [
     "count_objects",
     "examine",
     "find_cosmics",
+    "finish_mask",
     "prepare",
     "threshold_mask",
     "unexamined",
@@ -255,9 +257,7 @@ def find_cosmics(
         threshold=threshold,
         **facts,
     )
-    if bad is not None:
-        crmask &= ~bad
-    return _grow(crmask, grow, bad)
+    return finish_mask(crmask, plane, bad, grow)
 
 
 def threshold_mask(
@@ -281,6 +281,27 @@ def threshold_mask(
         bool, ``(ny, nx)``.
     """
     return _grow(probability > threshold, grow, np.isnan(probability))
+
+
+def finish_mask(
+    crmask: np.ndarray, plane: np.ndarray, bad: np.ndarray | None, grow: float
+) -> np.ndarray:
+    """Return a mask of cosmic rays without what is none, and grown.
+
+    Parameters
+    ----------
+    crmask : `~numpy.ndarray`
+        bool, ``(ny, nx)``, where the probability is above the threshold.
+    plane : `~numpy.ndarray`
+        ``(ny, nx)``, the frame.
+    bad : `~numpy.ndarray` or None
+        bool, pixels that stay out of it; what leaks from them does too.
+    grow : float
+        Radius in px by which the mask is grown.
+    """
+    if bad is not None:
+        crmask = drop_leaks(crmask & ~bad, plane, bad)
+    return _grow(crmask, grow, bad)
 
 
 def _grow(crmask: np.ndarray, grow: float, bad: np.ndarray | None) -> np.ndarray:

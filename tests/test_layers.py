@@ -44,7 +44,7 @@ FLOORS = [
     {"networks"},
     {"filling", "execution", "fusing", "images", "openvino_graph", "rewriting"},
     {"cells"},
-    {"dark_parts"},
+    {"dark_parts", "leaks"},
     {
         "sky",
         "plane",
