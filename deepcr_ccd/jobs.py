@@ -291,7 +291,7 @@ def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cle
         If the image or the options are not what is allowed.
     """
     where = f"{path}[{image.title}]"
-    ccd = image.read(noise=False)
+    ccd = image.read(noise="variance" in model.card.uses)
     if ccd.unit == u.dimensionless_unscaled and model.card.unit is not None:
         if options.gain is None:
             raise ValueError(

@@ -20,7 +20,7 @@ from deepcr_ccd import (
     sky,
 )
 from deepcr_ccd.demo import simulate
-from deepcr_ccd.frame import POWERS
+from deepcr_ccd.uncertainty import POWERS
 
 da = pytest.importorskip("dask.array")
 

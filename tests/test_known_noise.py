@@ -3,6 +3,7 @@ import warnings
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.io import fits
 from astropy.nddata import (
     CCDData,
     InverseVariance,
@@ -12,7 +13,12 @@ from astropy.nddata import (
 )
 from astropy.utils.exceptions import AstropyUserWarning
 
-from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, detect_cosmics
+from deepcr_ccd import (
+    clean_files,
+    cosmicray_deepcr,
+    cosmicray_probability,
+    detect_cosmics,
+)
 from deepcr_ccd.known_noise import KnownNoise
 from deepcr_ccd.noise_check import measure_ratio
 from deepcr_ccd.sky import measure_noise
@@ -195,3 +201,16 @@ def test_dask_knows_what_memory_knows():
             np.testing.assert_allclose(found.compute(), expected, atol=2e-3)
             crmask = cosmicray_deepcr(lazy, precision="float32").mask
             assert np.mean(crmask.compute() != (expected > 0.55)) < 1e-4
+
+
+@pytest.mark.parametrize(("name", "power"), [("ERR", 1), ("VAR", 2), ("IVAR", -2)])
+def test_files(name, power, tmp_path):
+    raw, sky, struck = lines()
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU((raw - sky).astype("f4"), name="SCI")]
+    noise = np.sqrt(sky + 9).astype("f4") ** power
+    fits.HDUList([*hdus, fits.ImageHDU(noise, name=name)]).writeto(tmp_path / "a.fits")
+    clean_files([tmp_path / "a.fits"], tmp_path / "out", unit="electron")
+    with fits.open(tmp_path / "out" / "a.fits") as cleaned:
+        changed = cleaned["SCI"].data != hdus[1].data
+    assert changed[struck].mean() > 0.97
+    assert (changed & ~struck).sum() < 30
