@@ -18,6 +18,7 @@ from .engines import build_engine, resolve_engine
 from .execution import run_over_tiles
 from .networks import build_network
 from .plane import Plane
+from .sky_noise import surround
 from .tiling import Tile
 from .transforms import TRANSFORMS
 from .weights import read_weights, write_weights
@@ -182,8 +183,14 @@ class Model:
         apply = prepared or self.prepare(frame, bad, **facts)
         run = self._run
 
+        transform = TRANSFORMS[self.card.transform]
+        stride = self.network.stride
+
         def function(tile: Tile, values: np.ndarray) -> np.ndarray:
-            found = run(apply(values, tile)[np.newaxis])
+            numbers, inside = apply(values, tile), ...
+            if not transform.reflect:
+                numbers, inside = surround(numbers, tile, frame.shape, stride)
+            found = run(numbers[np.newaxis])[inside]
             return found if threshold is None else found > threshold
 
         return self._map(

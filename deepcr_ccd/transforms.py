@@ -16,6 +16,7 @@ from .descriptions import describe_windows
 from .known_noise import KnownNoise, NoiseRatio
 from .noise_check import measure_ratio
 from .sky import CELL, NoiseMap, measure_noise
+from .sky_noise import Dithered, dither, find_digit
 from .tiling import Tile, read_tile, row_blocks
 
 __all__ = ["TRANSFORMS", "Transform"]
@@ -83,7 +84,9 @@ class NoiseUnits:
         background: np.ndarray | None,
         known: NoiseRatio | None,
         floor: float,
+        digit: float = 0.0,
     ):
+        self.digit = digit
         self.noise = noise
         self.background = background
         self.known = known
@@ -100,7 +103,7 @@ class NoiseUnits:
         if self.known is None:
             return self
         known = self.known.replace(**changes)
-        return NoiseUnits(self.noise, self.background, known, self.floor)
+        return NoiseUnits(self.noise, self.background, known, self.floor, self.digit)
 
     def _units(
         self, tile: Tile | None, values: np.ndarray | None = None
@@ -114,6 +117,8 @@ class NoiseUnits:
 
     def __call__(self, values: np.ndarray, tile: Tile | None = None) -> np.ndarray:
         """Return the network's input."""
+        if self.digit:
+            values = values + self.digit * dither(tile, self.noise.shape)
         sky, sigma = self._units(tile, values)
         # Hidden pixels may hold anything.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -207,6 +212,9 @@ def in_noise_units(
     readnoise : float, optional
         In the unit of the frame: the noise is not less.
     """
+    digit = find_digit(frame, bad)
+    if digit:
+        frame = Dithered(frame, digit)
     if background is not None:
         background = np.asarray(background, dtype=np.float32)
         frame = frame[:] - background
@@ -214,7 +222,7 @@ def in_noise_units(
     known = None
     if variance is not None:
         known = measure_ratio(variance, frame, bad, noise, cell)
-    return NoiseUnits(noise, background, known, readnoise or 0)
+    return NoiseUnits(noise, background, known, readnoise or 0, digit)
 
 
 def in_window_units(

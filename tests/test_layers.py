@@ -44,7 +44,7 @@ FLOORS = [
     {"networks"},
     {"filling", "execution", "fusing", "images", "openvino_graph", "rewriting"},
     {"cells"},
-    {"dark_parts", "leaks"},
+    {"dark_parts", "leaks", "sky_noise"},
     {
         "sky",
         "plane",
