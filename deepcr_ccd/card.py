@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from .hysteresis import Thresholds
+from .recalibration import check_points
 from .transforms import TRANSFORMS
 
 __all__ = ["ModelCard"]
@@ -42,8 +44,15 @@ class ModelCard:
         mean. For the task "mask".
     threshold : float
         Probability above which a pixel is a cosmic ray by default.
+    extend_threshold : float or None
+        Lower probability above which a pixel is a cosmic ray by default if it hangs
+        together with one that surely is; None to follow none.
     calibration : dict
         Thresholds, by the share of clean pixels that are flagged at them.
+    recalibration : sequence of (float, float)
+        Points of a curve from what the network says to how often pixels of which it
+        says so are struck, which is the model's probability; without any, what it says.
+        See ``deepcr_ccd.recalibration``.
     ranges : list of (float, float)
         Lowest and highest numbers that go into each inner layer of the network, for
         int8; see ``deepcr_ccd.training.ranges``.
@@ -70,7 +79,9 @@ class ModelCard:
     transform_arguments: dict = dataclasses.field(default_factory=dict)
     turns: int = 1
     threshold: float = 0.5
+    extend_threshold: float | None = None
     calibration: dict = dataclasses.field(default_factory=dict)
+    recalibration: tuple = ()
     ranges: list = dataclasses.field(default_factory=list)
     fill: str = ""
     instrument: str = ""
@@ -97,6 +108,18 @@ class ModelCard:
         if not 0 <= self.threshold <= 1:
             raise ValueError(
                 f"card of {self.name!r}: threshold={self.threshold!r} is not in [0, 1]"
+            )
+
+        try:
+            points = check_points(self.recalibration)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"card of {self.name!r}: {error}") from error
+        object.__setattr__(self, "recalibration", points)
+        extend = self.extend_threshold
+        if extend is not None and not 0 <= extend <= self.threshold:
+            raise ValueError(
+                f"card of {self.name!r}: extend_threshold={extend!r} is not in [0, "
+                f"{self.threshold}], up to its threshold"
             )
 
     @property
@@ -157,6 +180,53 @@ class ModelCard:
         thresholds = [value for _, value in known]
         return float(np.interp(np.log(target_fpr), np.log(rates), thresholds))
 
+    def thresholds(
+        self,
+        threshold: float | None = None,
+        extend_threshold: float | None = None,
+        target_fpr: float | None = None,
+    ) -> Thresholds:
+        """Return the thresholds to use, the card's where nothing is asked for.
+
+        Parameters
+        ----------
+        threshold : float or None
+            A probability, above which a pixel is a cosmic ray's by itself.
+        extend_threshold : float or None
+            A probability, down to which cosmic rays are followed: not above the
+            threshold; or 1, to follow none. By default the card's, or the threshold if
+            that is lower.
+        target_fpr : float or None
+            As for `threshold_for`, in place of both. It is of one threshold, with which
+            the most is found at a given share.
+
+        Raises
+        ------
+        ValueError
+            If a threshold is not in [0, 1], the lower one is above the other, the share
+            is given with a threshold, or is out of the range of the calibration.
+        """
+        if target_fpr is not None:
+            given = {"threshold": threshold, "extend_threshold": extend_threshold}
+            for name, value in given.items():
+                if value is not None:
+                    raise ValueError(f"give {name}= or target_fpr=, not both")
+            seed = self.threshold_for(target_fpr)
+            return Thresholds(seed, seed)
+        seed = self.threshold
+        if threshold is not None:
+            seed = _probability(threshold, "threshold")
+        if extend_threshold is None:
+            extend = seed if self.extend_threshold is None else self.extend_threshold
+            return Thresholds(seed, min(extend, seed))
+        extend = _probability(extend_threshold, "extend_threshold")
+        if seed < extend < 1:
+            raise ValueError(
+                f"extend_threshold={extend_threshold!r} must not be above the "
+                f"threshold, {seed:g}; 1 follows none"
+            )
+        return Thresholds(seed, min(extend, seed))
+
     def to_json(self) -> str:
         """Return the card as JSON."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
@@ -182,3 +252,13 @@ class ModelCard:
             return cls(**{key: fields[key] for key in fields if key in known})
         except (TypeError, ValueError) as error:
             raise ValueError(f"not a model card: {error}") from error
+
+
+def _probability(value: float, name: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name}={value!r} must be a probability in [0, 1]")
+    return number

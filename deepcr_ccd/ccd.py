@@ -24,6 +24,7 @@ def cosmicray_deepcr(
     gain=None,
     readnoise=None,
     threshold: float | None = None,
+    extend_threshold: float | None = None,
     target_fpr: float | None = None,
     grow: float = 0,
     inpaint: str | None = "auto",
@@ -59,9 +60,15 @@ def cosmicray_deepcr(
     threshold : float, optional
         Probability in [0, 1] above which a pixel is a cosmic ray. By default what
         the model's card says.
+    extend_threshold : float, optional
+        Lower probability, down to which cosmic rays are followed: a pixel above it is a
+        cosmic ray's too if it hangs together (at corners too, at most 32 steps away)
+        with one above ``threshold`` that is sure, above 0.85. By default what the
+        model's card says, or ``threshold`` if that is lower; 1 follows none.
     target_fpr : float, optional
-        In place of a threshold: the share of clean pixels that may be flagged, such
-        as 1e-4, for models whose card has a calibration.
+        In place of thresholds: the share of clean pixels that may be flagged, such
+        as 1e-4, for models whose card has a calibration. Then there is one threshold,
+        with which the most is found at a given share.
     grow : float
         Radius in px by which to grow the mask.
     inpaint : {"auto", "median", "mean", "idw", "interpolate", "network"} or None
@@ -82,7 +89,7 @@ def cosmicray_deepcr(
         Width in px of the tiles in which the frame is worked on. It changes memory
         and speed, not the result (in bfloat16, not beyond its rounding).
     add_keyword : bool, str, `ccdproc.Keyword` or dict
-        Record what was done in the header: CRMODEL, CRVERS, CRTHRESH, CRNPIX,
+        Record what was done in the header: CRMODEL, CRVERS, CRTHRESH, CREXTEND, CRNPIX,
         CRNOBJ, CRNSKIP, CRFILL and a HISTORY line. Or what to record in their place, as
         in ccdproc: keywords with their values, a Keyword, or one without a value.
     progress : bool
@@ -159,6 +166,7 @@ def cosmicray_deepcr(
         "gain": gain,
         "readnoise": readnoise,
         "threshold": threshold,
+        "extend_threshold": extend_threshold,
         "target_fpr": target_fpr,
         "grow": grow,
         "inpaint": inpaint,
@@ -183,7 +191,7 @@ def _clean(frame: Frame, plan: Plan, logged: bool | dict, progress: bool):
     if is_chunked(frame.data):
         cleaned, crmask, sigma = chunked.clean(frame, plan)
         # What takes the whole frame to count is left out.
-        keywords = record(plan.model.card.name, plan.threshold, plan.fill.method)
+        keywords = record(plan.model.card.name, plan.thresholds, plan.fill.method)
         history = "deepcr_ccd: cosmic rays found lazily, and not counted"
     else:
         found = find(frame, plan, progress=progress)

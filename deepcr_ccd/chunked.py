@@ -19,6 +19,7 @@ from .cleaning import Plan
 from .descriptions import BLOCK
 from .fills import Fill, fill_frame
 from .frame import Frame
+from .hysteresis import Thresholds, levels_of
 from .known_noise import uncertainty_facts
 from .model import Model
 from .own_units import SAMPLES, factor_of
@@ -172,9 +173,9 @@ def clean(frame: Frame, plan: Plan):
         crmask = map_chunks(
             _mask_chunk,
             [probability, plane, bad],
-            leaks.REACH + int(plan.grow),
+            leaks.REACH + plan.thresholds.reach + int(plan.grow),
             bool,
-            plan.threshold,
+            plan.thresholds,
             plan.grow,
         )
         cleaned = plane.astype(dtype), None
@@ -289,13 +290,15 @@ def _mask_chunk(
     pieces: list,
     region: Region,
     origin: tuple[int, int],
-    threshold: float,
+    thresholds: Thresholds,
     grow: float,
 ) -> np.ndarray:
     """Return the mask of cosmic rays, as `detection.find_cosmics` does."""
     probability, piece, bad = pieces
-    crmask = detection.finish_mask(probability > threshold, piece, bad, grow)
-    return crmask[core_of(region, origin)]
+    levels = levels_of(probability, thresholds.cuts)
+    crmask = detection.finish_mask(levels, piece, bad, grow)
+    # A copy, as a view would keep what is around it.
+    return crmask[core_of(region, origin)].copy()
 
 
 def _fill_chunk(

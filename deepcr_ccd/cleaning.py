@@ -13,6 +13,7 @@ from .detection import Examination
 from .fills import Fill, choose_fill, fill_frame
 from .frame import Frame, is_chunked
 from .guard import warn_if_overwhelmed, warn_of_share
+from .hysteresis import Thresholds, levels_of
 from .keywords import HISTORY_LENGTH, record
 from .known_noise import uncertainty_facts
 from .model import Model
@@ -26,7 +27,7 @@ class Plan:
     """How a frame is cleaned; all of it is checked."""
 
     model: Model
-    threshold: float
+    thresholds: Thresholds
     grow: float
     examination: Examination
     fill: Fill
@@ -90,7 +91,7 @@ class Found(NamedTuple):
         objects = sum(detection.count_objects(plane) for plane in planes)
         name = plan.model.card.name
         counts = {"CRNPIX": pixels, "CRNOBJ": objects, "CRNSKIP": self.skipped}
-        keywords = record(name, plan.threshold, plan.fill.method, **counts)
+        keywords = record(name, plan.thresholds, plan.fill.method, **counts)
         history = f"deepcr_ccd: {objects} cosmic rays, {pixels} px, by {name}"
         return keywords, history[:HISTORY_LENGTH]
 
@@ -119,6 +120,7 @@ def make_plan(
     gain=None,
     readnoise=None,
     threshold: float | None = None,
+    extend_threshold: float | None = None,
     target_fpr: float | None = None,
     grow: float = 0,
     inpaint: str | None = "auto",
@@ -133,7 +135,9 @@ def make_plan(
         The frame.
     model : Model
         For task "mask".
-    gain, readnoise, threshold, target_fpr, grow, inpaint, satlevel, tile_size
+    gain, readnoise, threshold, extend_threshold, target_fpr
+        As for `~deepcr_ccd.cosmicray_deepcr`.
+    grow, inpaint, satlevel, tile_size
         As for `~deepcr_ccd.cosmicray_deepcr`.
 
     Returns
@@ -145,7 +149,7 @@ def make_plan(
     TypeError, ValueError, ImportError
         As `~deepcr_ccd.cosmicray_deepcr`.
     """
-    threshold = detection.check_threshold(threshold, model, target_fpr)
+    thresholds = model.card.thresholds(threshold, extend_threshold, target_fpr)
     check_grow(grow)
     gain = resolve_gain(gain, frame.header)
     bayer = is_bayer(frame.data, frame.header)
@@ -156,7 +160,7 @@ def make_plan(
         )
     return Plan(
         model,
-        threshold,
+        thresholds,
         grow,
         detection.prepare(frame, model, gain, readnoise),
         choose_fill(inpaint, model, frame, gain),
@@ -280,7 +284,7 @@ def _find_colours(
             bad[colour] = hidden
     if plan.grow:
         known = np.where(bad, np.nan, crmask)
-        crmask = detection.threshold_mask(known, 0.5, plan.grow)
+        crmask = detection.threshold_mask(known, Thresholds(0.5, 0.5), plan.grow)
     skipped = int(np.count_nonzero(bad))
     if plan.fill.method == "none":
         return Found(crmask, None, None, skipped, every)
@@ -307,9 +311,10 @@ def _detect(
     how = _how(plan, progress)
     if probability:
         seen = detection.examine(plane, bad, plan.model, **how)
-        crmask = detection.finish_mask(seen > plan.threshold, plane, bad, grow)
-        return crmask, seen
-    crmask = detection.find_cosmics(plane, bad, plan.model, plan.threshold, grow, **how)
+        levels = levels_of(seen, plan.thresholds.cuts)
+        return detection.finish_mask(levels, plane, bad, grow), seen
+    wanted = plan.model, plan.thresholds, grow
+    crmask = detection.find_cosmics(plane, bad, *wanted, **how)
     return crmask, None
 
 

@@ -87,7 +87,7 @@ def models_command(options: argparse.Namespace) -> None:
         value = getattr(card, field.name)
         if field.name == "unit":
             value = value or "any"
-        if value not in ("", {}, []):
+        if value not in ("", {}, [], (), None):
             say(f"{field.name:20} {value}")
 
 

@@ -9,6 +9,7 @@ from astropy import units as u
 from scipy import ndimage
 
 from .frame import Frame
+from .hysteresis import SEED, Thresholds, follow, levels_of
 from .leaks import drop_leaks
 from .model import Model
 from .noise import resolve_readnoise, unit_factor
@@ -20,7 +21,6 @@ from .segmentation import label_places
 
 __all__ = [
     "Examination",
-    "check_threshold",
     "count_objects",
     "examine",
     "find_cosmics",
@@ -181,47 +181,11 @@ def in_own_units(
     return factor * own, scaled
 
 
-def check_threshold(
-    threshold: float | None, model: Model, target_fpr: float | None = None
-) -> float:
-    """Return the threshold to use, the card's if nothing was asked for.
-
-    Parameters
-    ----------
-    threshold : float or None
-        A probability.
-    model : Model
-        For task "mask".
-    target_fpr : float or None
-        Share of clean pixels that may be flagged; the card's calibration says at
-        which threshold that is so.
-
-    Raises
-    ------
-    ValueError
-        If the threshold is not in [0, 1], both are given, or the rate is out of the
-        range of the card's calibration.
-    """
-    if target_fpr is not None:
-        if threshold is not None:
-            raise ValueError("give threshold= or target_fpr=, not both")
-        return model.card.threshold_for(target_fpr)
-    if threshold is None:
-        return model.card.threshold
-    try:
-        number = float(threshold)
-    except (TypeError, ValueError):
-        number = np.nan
-    if not 0 <= number <= 1:
-        raise ValueError(f"threshold={threshold!r} must be a probability in [0, 1]")
-    return number
-
-
 def find_cosmics(
     plane: np.ndarray,
     bad: np.ndarray | None,
     model: Model,
-    threshold: float,
+    thresholds: Thresholds,
     grow: float = 0,
     *,
     factor: float = 1.0,
@@ -237,7 +201,7 @@ def find_cosmics(
     ----------
     plane, bad, model, factor, tile_size, progress, **facts
         As for `examine`.
-    threshold, grow : float
+    thresholds, grow
         As for `threshold_mask`.
 
     Returns
@@ -249,19 +213,19 @@ def find_cosmics(
         return np.zeros(plane.shape, dtype=bool)
     factor, facts = in_own_units(model, own_factor(plane, bad), factor, facts)
     seen = Plane(plane, factor, bad, model.network.radius)
-    crmask = model.probability(
+    levels = model.probability(
         seen,
         bad=bad,
         tile_size=tile_size,
         progress=progress,
-        threshold=threshold,
+        thresholds=thresholds,
         **facts,
     )
-    return finish_mask(crmask, plane, bad, grow)
+    return finish_mask(levels, plane, bad, grow)
 
 
 def threshold_mask(
-    probability: np.ndarray, threshold: float, grow: float = 0
+    probability: np.ndarray, thresholds: Thresholds, grow: float = 0
 ) -> np.ndarray:
     """Return the mask of cosmic rays, given their probability.
 
@@ -269,8 +233,9 @@ def threshold_mask(
     ----------
     probability : `~numpy.ndarray`
         ``(ny, nx)``; NaN where not examined.
-    threshold : float
-        Pixels above it are struck.
+    thresholds : `~deepcr_ccd.hysteresis.Thresholds`
+        Cosmic rays are pixels above the higher one, and what hangs together with sure
+        ones above the lower one, see `~deepcr_ccd.hysteresis.follow`.
     grow : float
         Radius in px by which the mask is grown; pixels that were not examined stay
         out of it.
@@ -280,28 +245,32 @@ def threshold_mask(
     `~numpy.ndarray`
         bool, ``(ny, nx)``.
     """
-    return _grow(probability > threshold, grow, np.isnan(probability))
+    crmask = follow(levels_of(np.ascontiguousarray(probability), thresholds.cuts))
+    return _grow(crmask, grow, np.isnan(probability))
 
 
 def finish_mask(
-    crmask: np.ndarray, plane: np.ndarray, bad: np.ndarray | None, grow: float
+    levels: np.ndarray, plane: np.ndarray, bad: np.ndarray | None, grow: float
 ) -> np.ndarray:
-    """Return a mask of cosmic rays without what is none, and grown.
+    """Return a mask of cosmic rays without what is none, followed and grown.
 
     Parameters
     ----------
-    crmask : `~numpy.ndarray`
-        bool, ``(ny, nx)``, where the probability is above the threshold.
+    levels : `~numpy.ndarray`
+        uint8, ``(ny, nx)``, from `~deepcr_ccd.hysteresis.levels_of`. It is changed.
     plane : `~numpy.ndarray`
         ``(ny, nx)``, the frame.
     bad : `~numpy.ndarray` or None
-        bool, pixels that stay out of it; what leaks from them does too.
+        bool, pixels that stay out of it; what leaks from them does too, and is not
+        followed.
     grow : float
         Radius in px by which the mask is grown.
     """
     if bad is not None:
-        crmask = drop_leaks(crmask & ~bad, plane, bad)
-    return _grow(crmask, grow, bad)
+        levels[bad] = 0
+        seeds = levels >= SEED
+        levels[seeds & ~drop_leaks(seeds, plane, bad)] = 0
+    return _grow(follow(levels), grow, bad)
 
 
 def _grow(crmask: np.ndarray, grow: float, bad: np.ndarray | None) -> np.ndarray:

@@ -309,6 +309,7 @@ def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cle
             gain=options.gain,
             readnoise=options.readnoise,
             threshold=options.threshold,
+            extend_threshold=options.extend_threshold,
             target_fpr=options.target_fpr,
             grow=options.grow,
             inpaint=None if fill == "none" else fill,

@@ -15,6 +15,7 @@ COMMENTS = {
     "CRMODEL": "model that found the cosmic rays",
     "CRVERS": "version of deepcr_ccd",
     "CRTHRESH": "probability above which a pixel is struck",
+    "CREXTEND": "probability down to which it is followed",
     "CRNPIX": "pixels struck by cosmic rays",
     "CRNOBJ": "cosmic rays (groups of touching pixels)",
     "CRNSKIP": "pixels bad on input and not examined",
@@ -82,15 +83,17 @@ def header_key(key: str) -> str:
     return key if plain else f"HIERARCH {key}"
 
 
-def record(model: str, threshold: float, fill: str, **counts: int) -> dict:
+def record(
+    model: str, thresholds: tuple[float, float], fill: str, **counts: int
+) -> dict:
     """Return values of `KEYWORDS`, each with its comment.
 
     Parameters
     ----------
     model : str
         Name of the model.
-    threshold : float
-        Probability above which a pixel is struck.
+    thresholds : `~deepcr_ccd.hysteresis.Thresholds`
+        Probabilities above which a pixel is struck, and hangs together with one.
     fill : str
         How struck pixels were filled.
     **counts : int
@@ -99,7 +102,8 @@ def record(model: str, threshold: float, fill: str, **counts: int) -> dict:
     values = {
         "CRMODEL": model[:VALUE_LENGTH],
         "CRVERS": version(),
-        "CRTHRESH": threshold,
+        "CRTHRESH": thresholds[0],
+        "CREXTEND": thresholds[1],
         **counts,
         "CRFILL": fill,
     }

@@ -16,8 +16,10 @@ from .descriptions import PART, Block, compare_windows, map_windows
 from .devices import resolve_device, resolve_precision, tile_threads
 from .engines import build_engine, resolve_engine
 from .execution import run_over_tiles
+from .hysteresis import Thresholds, levels_of
 from .networks import build_network
 from .plane import Plane
+from .recalibration import cut_at, recalibrate
 from .sky_noise import surround
 from .tiling import Tile
 from .transforms import TRANSFORMS
@@ -149,7 +151,7 @@ class Model:
         progress: bool = False,
         prepared: Callable | None = None,
         region: tuple[tuple[int, int], tuple[int, int]] | None = None,
-        threshold: float | None = None,
+        thresholds: Thresholds | None = None,
         **facts,
     ) -> np.ndarray:
         """Return the probability that a cosmic ray struck each pixel.
@@ -168,20 +170,22 @@ class Model:
             From `prepare`, where that is done already.
         region : tuple, optional
             Rows and columns that are wanted, as ``(start, stop)``; by default all.
-        threshold : float, optional
-            Tell where the probability is above it, in a quarter of the memory.
+        thresholds : `~deepcr_ccd.hysteresis.Thresholds`, optional
+            Tell which of them the probability is above, in a quarter of the memory.
         **facts
             What is known of the noise, for transforms that use it.
 
         Returns
         -------
         `~numpy.ndarray`
-            float32, of the shape of the region, in [0, 1]; with a threshold, bool.
+            float32, of the shape of the region, in [0, 1]; with thresholds,
+            uint8, their levels.
         """
         self.require("mask")
         frame = _as_plane(frame)
         apply = prepared or self.prepare(frame, bad, **facts)
-        run = self._run
+        run, points = self._run, self.card.recalibration
+        cuts = thresholds and tuple(cut_at(cut, points) for cut in thresholds.cuts)
 
         transform = TRANSFORMS[self.card.transform]
         stride = self.network.stride
@@ -191,7 +195,7 @@ class Model:
             if not transform.reflect:
                 numbers, inside = surround(numbers, tile, frame.shape, stride)
             found = run(numbers[np.newaxis])[inside]
-            return found if threshold is None else found > threshold
+            return levels_of(found, cuts) if cuts else recalibrate(found, points)
 
         return self._map(
             function,
@@ -199,7 +203,7 @@ class Model:
             region=region,
             tile_size=tile_size,
             progress=progress,
-            dtype=np.float32 if threshold is None else bool,
+            dtype=np.float32 if thresholds is None else np.uint8,
         )
 
     def fill(

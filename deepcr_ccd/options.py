@@ -11,7 +11,6 @@ import numpy as np
 from astropy import units as u
 
 from .cleaning import check_grow
-from .detection import check_threshold
 from .execution import check_tile_size
 from .fills import METHODS, load_fill
 from .images import parse_unit
@@ -34,6 +33,7 @@ class Options:
     gain: float | str | None = None
     readnoise: float | str | None = None
     threshold: float | None = None
+    extend_threshold: float | None = None
     target_fpr: float | None = None
     grow: float = 0
     inpaint: str | None = "auto"
@@ -99,7 +99,8 @@ class Options:
         TypeError, ValueError, ImportError
             If an option is not what is allowed.
         """
-        check_threshold(self.threshold, model, self.target_fpr)
+        asked = self.threshold, self.extend_threshold, self.target_fpr
+        model.card.thresholds(*asked)
         check_grow(self.grow)
         if self.tile_size is not None:
             check_tile_size(self.tile_size)

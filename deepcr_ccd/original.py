@@ -155,14 +155,15 @@ class deepCR:  # noqa: N801
             If an argument is not of an allowed kind or value.
         """
         image, own = _read_image(img0)
-        threshold = detection.check_threshold(threshold, self.mask_model)
+        # One threshold, as the original has.
+        thresholds = self.mask_model.card.thresholds(threshold, 1)
         tile_size = patch if segment else None
         bad = detection.unexamined(image, own)
         with _threads(n_jobs):
             probability = detection.examine(
                 image, bad, self.mask_model, tile_size=tile_size
             )
-            crmask = detection.threshold_mask(probability, threshold)
+            crmask = detection.threshold_mask(probability, thresholds)
             mask = crmask.astype(np.float32) if binary else probability
             if not inpaint:
                 return mask

@@ -124,6 +124,12 @@ def _work_parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
     add("--model", default=DEFAULT_MODEL, help="name or path of a model")
     add("--threshold", type=float, metavar="P", help="probability in [0, 1]")
     add(
+        "--extend-threshold",
+        type=float,
+        metavar="P",
+        help="lower one, down to which cosmic rays are followed; 1 follows none",
+    )
+    add(
         "--target-fpr",
         type=float,
         metavar="SHARE",

@@ -6,6 +6,7 @@ import logging
 import sys
 
 import numpy as np
+from scipy.special import expit, logit
 
 from . import detection
 from .array_kinds import take_apart
@@ -14,6 +15,7 @@ from .filling import median5
 from .fills import Fill, fill_frame
 from .frame import as_mask, read_frame
 from .guard import warn_if_overwhelmed, warn_of_share
+from .hysteresis import Thresholds
 from .known_noise import KnownNoise
 from .noise import known_level, resolve_gain, resolve_readnoise, unit_factor
 from .notices import warn_unused
@@ -75,6 +77,7 @@ def detect_cosmics(
     *,
     model=DEFAULT_MODEL,
     threshold: float | None = None,
+    extend_threshold: float | None = None,
     target_fpr: float | None = None,
     device=None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +112,12 @@ def detect_cosmics(
         How struck pixels are filled: plain 5x5 median; or median, mean or inverse
         distance weighted mean of the good pixels in a window of 5x5 px (which
         grows until it holds 8 of them).
-    sigclip, sigfrac, objlim, sepmed : optional
+    sigfrac : float
+        In L.A.Cosmic the share of ``sigclip`` down to which neighbours of cosmic rays
+        are flagged. Here it sets ``extend_threshold``: the default stands for the
+        model's own, 1 for none, and other values for thresholds in proportion (in
+        log odds). For models that have none it is accepted without effect.
+    sigclip, objlim, sepmed : optional
         Of L.A.Cosmic; accepted without effect.
     niter : int
         One pass does; with 0 there is none, and nothing is found.
@@ -122,8 +130,11 @@ def detect_cosmics(
     threshold : float, optional
         Probability in [0, 1] above which a pixel is a cosmic ray. By default what
         the model's card says.
+    extend_threshold : float, optional
+        Lower probability, down to which cosmic rays are followed, as for
+        `~deepcr_ccd.cosmicray_deepcr`; 1 follows none.
     target_fpr : float, optional
-        In place of a threshold: the share of clean pixels that may be flagged.
+        In place of thresholds: the share of clean pixels that may be flagged.
     device : str or torch.device, optional
         Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
 
@@ -171,7 +182,10 @@ def detect_cosmics(
         raise ValueError(f"indat has shape {data.shape}; allowed is (ny, nx)")
     _check_arguments(given)
     model = load_model(model, device=device, task="mask")
-    threshold = detection.check_threshold(threshold, model, target_fpr)
+    thresholds = model.card.thresholds(threshold, extend_threshold, target_fpr)
+    followed = extend_threshold is None and thresholds.reach > 0
+    if followed:
+        thresholds = _heed_sigfrac(thresholds, sigfrac)
     # True is 1, as in C.
     gain = resolve_gain(1.0 if gain is None or gain is True else gain)
     mask = frame.mask
@@ -185,6 +199,8 @@ def detect_cosmics(
     if invar is not None and "variance" not in model.card.uses:
         warn_unused("invar", f"model {model.card.name!r} does not use it", 3)
     ignored = [k for k, default in IGNORED.items() if not _same(given[k], default)]
+    if followed and "sigfrac" in ignored:
+        ignored.remove("sigfrac")
     if ignored:
         logger.info("no effect with model %r: %s", model.card.name, ", ".join(ignored))
     if niter < 1:
@@ -213,7 +229,9 @@ def detect_cosmics(
         bad = flaw if bad is None else bad if flaw is None else bad | flaw
     if measures_noise(model):
         warn_if_overwhelmed(work, bad)
-    crmask = detection.find_cosmics(work, bad, model, threshold, factor=factor, **facts)
+    crmask = detection.find_cosmics(
+        work, bad, model, thresholds, factor=factor, **facts
+    )
     skipped = 0 if bad is None else np.count_nonzero(bad)
     warn_of_share(np.count_nonzero(crmask), crmask.size - skipped)
 
@@ -230,6 +248,23 @@ def detect_cosmics(
         logger.info("%d cosmic pixels", pixels)
         sys.stdout.write(f"{pixels} cosmic pixels\n")
     return crmask, cleanarr
+
+
+def _heed_sigfrac(thresholds: Thresholds, sigfrac: float) -> Thresholds:
+    """Return thresholds that are as far apart as sigfrac asks for.
+
+    astroscrappy's default stands for those that are given, and 1 for none that is lower
+    than the other; what is between and beyond, in proportion, in log odds.
+    """
+    default = IGNORED["sigfrac"]
+    if sigfrac < 0:
+        raise ValueError(f"sigfrac={sigfrac!r} must not be negative")
+    if sigfrac == default:
+        return thresholds
+    seed, extend = logit(np.clip(thresholds, 1e-9, 1 - 1e-9))
+    share = max(1 - sigfrac, 0) / (1 - default)
+    lower = float(expit(seed - share * (seed - extend)))
+    return thresholds._replace(extend=min(lower, thresholds.seed))
 
 
 def _read_plane(value, shape: tuple[int, ...], name: str) -> np.ndarray | None:

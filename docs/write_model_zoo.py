@@ -13,6 +13,7 @@ FIELDS = {
     "transform": "Transform",
     "transform_arguments": "Its arguments",
     "threshold": "Default threshold",
+    "extend_threshold": "Cosmic rays are followed down to",
     "fill": "Inpainting model",
     "training_data": "Training data",
     "scores": "Scores",
@@ -46,7 +47,7 @@ def write_model_zoo(path: Path) -> None:
                 value = value or "any"
             if field == "threshold" and task != "mask":
                 continue
-            if value not in ("", [], {}):
+            if value not in ("", [], {}, None):
                 lines.append(f":{label}: {describe(value)}")
         lines += [
             f":Network: {card.architecture}, {describe(card.arguments)}; "

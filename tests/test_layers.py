@@ -30,6 +30,8 @@ FLOORS = [
         "guard",
         "pileup",
         "reporting",
+        "recalibration",
+        "hysteresis",
         "saturated_shapes",
         "segmentation",
         "together",

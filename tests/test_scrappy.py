@@ -33,7 +33,13 @@ def test_signature_is_that_of_astroscrappy():
     for parameter in positional:
         assert parameter.default == theirs[parameter.name].default, parameter.name
     added = [p.name for p in ours.values() if p not in positional]
-    assert added == ["model", "threshold", "target_fpr", "device"]
+    assert added == [
+        "model",
+        "threshold",
+        "extend_threshold",
+        "target_fpr",
+        "device",
+    ]
     assert {k: theirs[k].default for k in IGNORED} == IGNORED
 
 
@@ -214,9 +220,9 @@ def test_models_in_units_of_the_noise(frame):
         with pytest.MonkeyPatch.context() as patch:
             seen = []
 
-            def find(plane, bad, model, threshold, **facts):
+            def find(plane, bad, model, thresholds, **facts):
                 seen.append(detection.examine(plane, bad, model, **facts))
-                return seen[0] > threshold
+                return seen[0] > thresholds.seed
 
             patch.setattr(detection, "find_cosmics", find)
             detect_cosmics(frame, model=model, satlevel=np.inf, **options)

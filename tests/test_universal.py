@@ -190,7 +190,7 @@ def fibres(_):
         (overscan, 10),
         (sharp_stars, 20),
         (vignetted_stars, 20),
-        (bare_stars, 40),
+        (bare_stars, 80),
         (soft_stars, 20),
         (fibres, 30),
     ],

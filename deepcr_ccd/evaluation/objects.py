@@ -9,6 +9,8 @@ from scipy import ndimage
 __all__ = ["ObjectScores", "Reliability", "star_harm"]
 
 EIGHT = np.ones((3, 3), dtype=bool)
+#: Share of its pixels that are flagged of a cosmic ray that is covered whole.
+WHOLE = 0.95
 
 
 class ObjectScores:
@@ -68,6 +70,11 @@ class ObjectScores:
         """Share of flagged objects that hold a struck pixel; NaN of none."""
         return self._pure / self._flagged if self._flagged else np.nan
 
+    @property
+    def false(self) -> int:
+        """Number of flagged objects that hold no struck pixel."""
+        return self._flagged - self._pure
+
     def completeness(self, by: str = "size") -> Table:
         """Return the completeness in bins.
 
@@ -79,8 +86,9 @@ class ObjectScores:
         Returns
         -------
         `~astropy.table.Table`
-            ``low``, ``high``, ``number``, ``found`` (share with a flagged pixel) and
-            ``covered`` (mean share of flagged pixels).
+            ``low``, ``high``, ``number``, ``found`` (share with a flagged pixel),
+            ``covered`` (mean share of flagged pixels) and ``whole`` (share of which
+            95 % of the pixels or more are flagged).
 
         Raises
         ------
@@ -92,11 +100,13 @@ class ObjectScores:
         edges = self.sizes if by == "size" else self.charges
         rows = np.concatenate(self._rows) if self._rows else np.empty((0, 3))
         values = rows[:, 0 if by == "size" else 1]
-        table = Table(names=("low", "high", "number", "found", "covered"))
+        names = ("low", "high", "number", "found", "covered", "whole")
+        table = Table(names=names)
         for low, high in zip(edges[:-1], edges[1:], strict=True):
             share = rows[(values >= low) & (values < high), 2]
             if share.size:
-                table.add_row((low, high, share.size, (share > 0).mean(), share.mean()))
+                found, whole = (share > 0).mean(), (share >= WHOLE).mean()
+                table.add_row((low, high, share.size, found, share.mean(), whole))
         return table
 
 
@@ -137,6 +147,22 @@ class Reliability:
         )
         for column, weights in enumerate((np.ones(p.size), p, t)):
             self.sums[:, column] += np.bincount(place, weights, len(self.sums))
+
+    def points(self) -> list[tuple[float, float]]:
+        """Return the curve as a model's card has it: rising, from 0.001 to (1, 1).
+
+        Returns
+        -------
+        list of (float, float)
+            Probability, and share struck, of the pixels of a bin; the highest of the
+            bins before, where that is higher.
+        """
+        table = self.table()
+        table = table[table["probability"] > 0.01]
+        true = np.maximum.accumulate([0.001, *table["struck"]])[1:]
+        pairs = zip(table["probability"], true, strict=True)
+        inner = [(round(float(a), 4), round(float(b), 4)) for a, b in pairs]
+        return [(0.001, 0.001), *inner, (1.0, 1.0)]
 
     def table(self) -> Table:
         """Return the curve: ``number``, mean ``probability`` and ``struck`` share."""
