@@ -10,8 +10,11 @@
 FOLDER is where train_universal.py wrote weights and held-out scenes; the seed and
 --psfs are what it was given, and --frames how many frames of each kind there are to be,
 each of a scene of its own. Calibration and scores are measured here, on held-out
-frames. With --again these alone are renewed, of a model that finds and is installed;
-``universal-thorough`` is made of ``universal`` in this way. FOLDER may then be any.
+frames; the curve that makes probabilities what they say, and the threshold down to
+which cosmic rays are followed, on others (two_thresholds.py). --threshold is in what
+the network says. With --again these alone are renewed, of a model that finds and is
+installed; ``universal-thorough`` is made of ``universal`` in this way. FOLDER may then
+be any.
 """
 
 import argparse
@@ -34,6 +37,7 @@ from train_universal import (
     mixture,
     scenes,
 )
+from two_thresholds import choose, recalibrated, validation_frames
 
 from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.model import Model
@@ -60,6 +64,8 @@ DESCRIPTIONS = {
     ),
     "inpaint": "Fills struck pixels in frames of any camera, in any unit.",
 }
+#: Frames of a kind to choose the lower threshold on, and to recalibrate.
+VALIDATION = 24
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 
 
@@ -101,7 +107,21 @@ def finish_mask(model, frames, options):
 
 
 def judge(model, frames, options):
-    """Return what is measured of a model that finds."""
+    """Return what is measured of a model that finds.
+
+    Its threshold is given in what the network says; in the card it is a probability.
+    """
+    plain = dataclasses.replace(
+        model.card,
+        threshold=options.threshold,
+        extend_threshold=None,
+        calibration={},
+        recalibration=(),
+    )
+    how = {"device": "cpu", "precision": "float32"}
+    own = validation_frames(options.data, VALIDATION)
+    model = recalibrated(Model(plain, model.network, **how), own)
+    extend, _ = choose(model, own)
     every, scores = RocCurve(), {}
     for kind, items in frames.items():
         roc = RocCurve()
@@ -112,7 +132,9 @@ def judge(model, frames, options):
         low, high = (100 * roc.tpr_at(fpr) for fpr in FPRS)
         scores[kind] = f"{low:.1f} / {high:.1f}"
     return {
-        "threshold": options.threshold,
+        "threshold": model.card.threshold,
+        "extend_threshold": extend,
+        "recalibration": model.card.recalibration,
         "calibration": {f"{r:g}": round(every.threshold_at(r), 4) for r in RATES},
         "scores": {"TPR in % at FPR 0.05 / 0.5 %, held-out simulated frames": scores},
     }
