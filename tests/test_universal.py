@@ -189,7 +189,7 @@ def fibres(_):
         (field_stop, 10),
         (overscan, 10),
         (sharp_stars, 20),
-        (vignetted_stars, 20),
+        (vignetted_stars, 40),
         (bare_stars, 80),
         (soft_stars, 20),
         (fibres, 30),
