@@ -171,8 +171,7 @@ def _draw(ccd: CCDData, cleaned: CCDData, path: Path) -> str:
 
     figure = Figure(figsize=(15, 5.4), layout="constrained")
     axes = FigureCanvasAgg(figure).figure.subplots(1, 3)
-    old = False if ccd.mask is None else ccd.mask
-    plot_before_after(ccd, cleaned.mask & ~old, cleaned, axes, unit=str(ccd.unit))
+    plot_before_after(ccd, cleaned.mask, cleaned, axes, unit=str(ccd.unit))
     with atomic_path(path, overwrite=True) as partial:
         figure.savefig(partial, format="png", dpi=110, metadata={"Software": SOFTWARE})
     return f"wrote: {path}"
