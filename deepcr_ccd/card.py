@@ -109,7 +109,6 @@ class ModelCard:
             raise ValueError(
                 f"card of {self.name!r}: threshold={self.threshold!r} is not in [0, 1]"
             )
-
         try:
             points = check_points(self.recalibration)
         except (TypeError, ValueError) as error:
@@ -121,6 +120,13 @@ class ModelCard:
                 f"card of {self.name!r}: extend_threshold={extend!r} is not in [0, "
                 f"{self.threshold}], up to its threshold"
             )
+
+    def __repr__(self) -> str:
+        shown = ["name", "task", "unit"]
+        if self.task == "mask":
+            shown.append("threshold")
+        fields = ", ".join(f"{field}={getattr(self, field)!r}" for field in shown)
+        return f"{type(self).__name__}({fields}, ...)"
 
     @property
     def uses(self) -> frozenset[str]:

@@ -79,11 +79,12 @@ def models_command(options: argparse.Namespace) -> None:
     """
     if options.name is None:
         table = list_models()
-        table.remove_column("citation")
         say("\n".join(table.pformat(max_lines=-1, max_width=-1, align="<")))
         return
     card = load_model(options.name, device="cpu").card
     for field in dataclasses.fields(card):
+        if field.name == "threshold" and card.task != "mask":
+            continue
         value = getattr(card, field.name)
         if field.name == "unit":
             value = value or "any"

@@ -70,7 +70,11 @@ def plot_before_after(before, crmask, after, axes=None, *, unit: str = ""):
         stretch=AsinhStretch(0.05),
     )
     count = int(np.count_nonzero(crmask))
-    titles = (f"before{f' ({unit})' if unit else ''}", f"cosmic rays: {count} px", "after")
+    titles = (
+        f"before{f' ({unit})' if unit else ''}",
+        f"cosmic rays: {count} px",
+        "after",
+    )
     images = (before, crmask, after)
     for ax, image, title in zip(axes, images, titles, strict=True):
         options = {"cmap": "gray_r"} if image is crmask else {"norm": norm}

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 import torch
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 
 from .checkpoints import load_checkpoint
 from .devices import resolve_device, resolve_precision
@@ -24,6 +24,8 @@ __all__ = ["DEFAULT_MODEL", "list_models", "load_model"]
 DEFAULT_MODEL = "universal"
 DISTRIBUTION = "deepCR"
 INSTALL = 'pip install "deepcr_ccd[deepcr]"'
+#: Columns of the list of models that are too long for a line of 80 characters.
+NOT_PRINTED = ("instrument", "filters", "citation")
 
 
 @functools.cache
@@ -34,6 +36,11 @@ def published() -> tuple[dict, ...]:
         {"architecture": "unet", "license": "BSD-3-Clause", **entry}
         for entry in tomllib.loads(text)["model"]
     )
+
+
+def _listed() -> tuple[dict, ...]:
+    """Return the published checkpoints that are of use, not those of a tutorial."""
+    return tuple(entry for entry in published() if entry.get("listed", True))
 
 
 def _shipped() -> dict[str, Path]:
@@ -73,10 +80,13 @@ def list_models() -> Table:
     Returns
     -------
     `~astropy.table.Table`
-        A row a model: ``name``, ``task`` ("mask" or "inpaint"), ``instrument``,
-        ``filters``, ``unit`` (of its input), ``threshold``, ``installed`` (False
-        for a published checkpoint without the deepCR distribution) and
-        ``citation``.
+        A row a model: ``name``, ``task`` ("mask" or "inpaint"), ``default`` (True for
+        the model that is used where none is named), ``unit`` (of its input),
+        ``threshold`` (masked for the task "inpaint", which has none), ``installed``
+        (False for a published checkpoint without the deepCR distribution),
+        ``instrument``, ``filters`` and ``citation``. The last three are columns like
+        the others, but are not printed, so that a line fits into 80 characters;
+        ``pprint_exclude_names`` of the table says so.
 
     Examples
     --------
@@ -84,38 +94,33 @@ def list_models() -> Table:
     >>> models = list_models()
     >>> "ACS-WFC" in models["name"]
     True
+    >>> print(*models["name"][models["default"]])
+    universal
+    >>> print(*models["instrument"][models["name"] == "ACS-WFC"])
+    HST ACS/WFC
     """
-    rows = []
-    for path in _shipped().values():
-        card, _ = read_weights(path)
-        rows.append((vars(card), True))
-    for entry in published():
-        rows.append((entry, _published_path(entry) is not None))
-    return Table(
-        rows=[
-            (
-                card["name"],
-                card["task"],
-                card.get("instrument", ""),
-                ",".join(card.get("filters", [])),
-                card.get("unit") or "any",
-                card.get("threshold", 0.5),
-                installed,
-                card.get("citation", ""),
-            )
-            for card, installed in rows
-        ],
-        names=(
-            "name",
-            "task",
-            "instrument",
-            "filters",
-            "unit",
-            "threshold",
-            "installed",
-            "citation",
-        ),
+    cards = [(vars(read_weights(path)[0]), True) for path in _shipped().values()]
+    cards += [(entry, _published_path(entry) is not None) for entry in _listed()]
+    rows = [
+        {
+            "name": card["name"],
+            "task": card["task"],
+            "default": card["name"] == DEFAULT_MODEL,
+            "unit": card.get("unit") or "any",
+            "threshold": card.get("threshold", 0.5),
+            "installed": installed,
+            "instrument": card.get("instrument", ""),
+            "filters": ",".join(card.get("filters", [])),
+            "citation": card.get("citation", ""),
+        }
+        for card, installed in cards
+    ]
+    table = Table(rows)
+    table["threshold"] = MaskedColumn(
+        table["threshold"], mask=table["task"] == "inpaint"
     )
+    table.pprint_exclude_names = NOT_PRINTED
+    return table
 
 
 def load_model(
@@ -216,7 +221,7 @@ def load_model(
     known = [
         "auto",
         *shipped,
-        *(e["name"] for e in published() if task in (None, e["task"])),
+        *(e["name"] for e in _listed() if task in (None, e["task"])),
     ]
     raise ValueError(
         f"model {text!r} is unknown; {suggestion(text, names)}known are "
@@ -252,7 +257,7 @@ def _load_file(
 
 def _card_of(entry: dict) -> dict:
     """Return the fields of a published checkpoint's card."""
-    left_out = ("file", "aliases", "architecture", "tensors")
+    left_out = ("file", "aliases", "architecture", "tensors", "listed")
     return {"unit": None} | {k: v for k, v in entry.items() if k not in left_out}
 
 

@@ -169,10 +169,17 @@ def test_models(run):
     assert status == 0
     lines = out.splitlines()
     assert "name" in lines[0]
+    assert max(map(len, lines)) <= 80
+    assert "example_model" not in out
     assert any(line.startswith("WFC3-UVIS ") and "mask" in line for line in lines)
     status, out, _ = run("models", "decam")
     assert status == 0
     assert "unit                 adu" in out
+    assert "threshold            0.5" in out
+    assert "citation             Zhang & Bloom 2020" in out
+    status, out, _ = run("models", "universal-inpaint")
+    assert status == 0
+    assert "threshold" not in out
 
 
 def test_usage_errors_exit_with_2(run):

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from astropy.table import Table
 from conftest import random_model
 
 from deepcr_ccd import list_models, load_model, zoo
@@ -19,9 +20,9 @@ MASKS = [
     "ACS-WFC-F606W-2-4",
     "WFC3-UVIS",
     "decam",
-    "example_model",
 ]
 INPAINTS = ["ACS-WFC-F606W-2-32", "ACS-WFC-F606W-3-32"]
+TUTORIAL = "example_model"
 
 
 def test_list_models_names_them_all():
@@ -35,11 +36,65 @@ def test_list_models_names_them_all():
     assert by_name["ACS-WFC"]["filters"] == "F435W,F606W,F814W"
 
 
-@pytest.mark.parametrize("name", MASKS + INPAINTS)
-def test_every_listed_name_loads_that_model(name):
+def test_the_list_fits_80_columns():
+    table = list_models()
+    for lines in (table.pformat(max_width=80), table.pformat(max_width=-1)):
+        assert max(map(len, lines)) <= 80
+        head = ["name", "task", "default", "unit", "threshold", "installed"]
+        assert lines[0].split() == head
+        first = ["universal", "mask", "True", "any", str(table["threshold"][0]), "True"]
+        assert lines[2].split() == first
+        assert len(lines) == len(table) + 2
+    # What is not printed is there, in parts of the table too.
+    row = table[table["name"] == "ACS-WFC"][0]
+    assert row["instrument"] == "HST ACS/WFC"
+    assert row["citation"].startswith("Kwon")
+
+
+def test_one_model_is_the_default():
+    table = list_models()
+    assert table["name"][table["default"]].tolist() == [zoo.DEFAULT_MODEL]
+
+
+def test_inpainting_models_have_no_threshold():
+    table = list_models()
+    np.testing.assert_array_equal(table["threshold"].mask, table["task"] == "inpaint")
+    assert (
+        dict(zip(table["name"], table["threshold"], strict=True))["WFC3-UVIS"] == 0.15
+    )
+
+
+def test_the_list_is_read_back_as_it_was_written(tmp_path):
+    table = list_models()
+    table.write(tmp_path / "models.ecsv")
+    back = Table.read(tmp_path / "models.ecsv")
+    assert back.colnames == table.colnames
+    assert back.pformat() == table.pformat()
+
+
+def test_the_tutorial_model_is_not_listed_but_loaded():
+    assert TUTORIAL not in list_models()["name"]
+    assert load_model(TUTORIAL, device="cpu").card.name == TUTORIAL
+    with pytest.raises(ValueError, match="'ACS' is unknown") as caught:
+        load_model("ACS")
+    assert TUTORIAL not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["universal", "universal-inpaint", "ACS-WFC"])
+def test_cards_are_short_to_look_at(name):
+    card = load_model(name, device="cpu").card
+    text = repr(card)
+    assert text.startswith(f"ModelCard(name={name!r}, task={card.task!r}, unit=")
+    assert len(text) <= 80
+    assert "\n" not in text
+    assert ("threshold" in text) == (card.task == "mask")
+
+
+@pytest.mark.parametrize("name", [*MASKS, TUTORIAL, *INPAINTS])
+def test_every_name_loads_that_model(name):
     card = load_model(name, device="cpu").card
     assert card.name == name
-    assert card.task == ("mask" if name in MASKS else "inpaint")
+    assert card.task == ("inpaint" if name in INPAINTS else "mask")
     assert card.citation
     assert card.license == "BSD-3-Clause"
 
@@ -217,7 +272,7 @@ def test_auto_is_the_model_that_the_comparison_favours():
     assert load_model("auto", device="cpu") is load_model("universal", device="cpu")
 
 
-@pytest.mark.parametrize("name", MASKS + INPAINTS)
+@pytest.mark.parametrize("name", [*MASKS, TUTORIAL, *INPAINTS])
 @pytest.mark.parametrize("how", ["path", "copy", "saved again"])
 def test_published_checkpoints_by_path(name, how, tmp_path):
     """What is in a file says what it is, not what the file is called."""
