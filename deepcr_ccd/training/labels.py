@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
+from astropy import units as u
+from astropy.nddata import NDData
 from astropy.utils.exceptions import AstropyUserWarning
 from scipy import ndimage
 
 from ..detection import unexamined
 from ..frame import read_frame
-from ..noise import electron_factor, resolve_gain, resolve_satlevel
+from ..noise import COUNTS, electron_factor, resolve_gain, resolve_satlevel
 from ..plane import Plane
-from ..sky import measure_noise
+from .changed_sources import changed_sources
+from .comparison import Comparison, compare_exposure
 from .groups import EIGHT, group_peaks
 from .registration import FEWEST, measure_shift, moved_image
 
@@ -30,6 +35,12 @@ SPILL = 2
 #: by more than so many px is no line.
 LONGEST = 100
 STRAIGHT = 8.0
+#: A change of seeing that is worth a word, as a share of the relief of a star.
+NOTABLE = 0.05
+#: The share of cosmic rays that look like stars by chance.
+CHANCE = 0.05
+
+logger = logging.getLogger(__name__)
 
 
 class LabelledFrame(NamedTuple):
@@ -77,31 +88,50 @@ def label_exposures(
     -------
     list of LabelledFrame
         One an exposure. Ignored are pixels that are bad on input, that another
-        exposure does not cover or has struck, whose excess is faint, those of sources
-        that moved or saturate, and those on lines longer than a track, which
-        satellites leave.
+        exposure does not cover or has struck, whose excess is faint, or for the slopes
+        and the seeing of stars to explain; those of sources that saturate; of what has
+        the shape of a star, as objects that moved and variable stars do; and those on
+        lines longer than a track, which satellites leave.
 
     Raises
     ------
     TypeError, ValueError
-        If there are fewer than two exposures, or they differ in shape.
+        If there are fewer than two exposures, they differ in shape, or in unit where
+        no gain takes both to electron.
 
     Warns
     -----
     AstropyUserWarning
-        If an exposure has sources, and next to none where the first has them.
+        If an exposure has sources, and next to none where the first has them; and, in
+        one warning, if more groups of pixels are ignored for their shape than cosmic
+        rays have it by chance (1 of 20; else their number is logged), or the seeing is
+        another.
 
     Notes
     -----
     Each exposure is compared with the median of the others (the one other of a pair,
     the lower of two), shifted to it. The noise is that of both, and a share of the
-    local slope, for what shifts and changes of seeing leave of stars.
+    local slope, for what shifts leave of stars; where the seeing changed, also a share
+    of the range in 5x5 px, as large as the stars ask for.
+
+    What moved or faded is known by its shape, that of the stars of these exposures,
+    trailed or not, which a cosmic ray rarely has. In undersampled exposures single
+    pixels look like stars, and without stars there is nothing to compare with: there it
+    must come again in the exposures before and after, nearby and as bright.
     """
-    if len(exposures) < 2:
-        raise ValueError(f"exposures must be two or more, not {len(exposures)}")
-    frames, bads, full = [], [], []
+    _check(exposures, core, grow)
+    frames, bads, full, units = [], [], [], {}
     for number, exposure in enumerate(exposures):
-        plane, bad, saturated = _read(exposure, f"exposures[{number}]", gain, satlevel)
+        name = f"exposures[{number}]"
+        plane, bad, saturated, unit = _read(exposure, name, gain, satlevel)
+        if unit is not None:
+            units.setdefault(unit, name)
+        if len(units) > 1:
+            first = next(iter(units))
+            raise ValueError(
+                f"{name} is in {unit}, {units[first]} in {first}: convert them, or "
+                "give gain= for those in counts"
+            )
         if frames and plane.shape != frames[0].shape:
             raise ValueError(
                 f"exposures[{number}] has shape {plane.shape}; the first has "
@@ -111,21 +141,80 @@ def label_exposures(
         bads.append(bad)
         full.append(saturated)
     shifts = _shifts(frames) if register else [(0.0, 0.0)] * len(frames)
-    excesses = [_excess(number, frames, bads, shifts) for number in range(len(frames))]
+    compared = [
+        compare_exposure(number, frames, bads, shifts) for number in range(len(frames))
+    ]
+    marked = [_label(one, core, grow) for one in compared]
+    streaks = [_streaks(one.strength, one.unknown) for one in compared]
+    truths = [
+        truth & ~streak for (truth, _), streak in zip(marked, streaks, strict=True)
+    ]
+    changed = changed_sources(compared, truths, shifts, core)
+    _report_changed(changed, truths, [one.seeing for one in compared])
     labelled = []
-    for number, (strength, unknown) in enumerate(excesses):
-        truth, undecided = _label(strength, unknown, core, grow)
-        moved = _moved(truth, number, excesses, shifts, core)
-        ignore = unknown | undecided | moved | _spilt(number, full, shifts)
-        ignore |= _streaks(strength, unknown)
+    for number, one in enumerate(compared):
+        truth, undecided = truths[number], marked[number][1]
+        ignore = (
+            one.unknown | undecided | streaks[number] | _spilt(number, full, shifts)
+        )
+        ignore |= ndimage.binary_dilation(changed[number] > 0, EIGHT, iterations=2)
         labelled.append(LabelledFrame(frames[number], truth & ~ignore, ignore))
     return labelled
+
+
+def _check(exposures, core, grow) -> None:
+    """Raise an error if these are no exposures, or limits are no positive numbers."""
+    if isinstance(exposures, NDData) or not isinstance(
+        exposures, Sequence | np.ndarray
+    ):
+        raise TypeError(
+            f"exposures must be a list of frames, not {type(exposures).__name__}: "
+            "label_exposures compares two or more"
+        )
+    if isinstance(exposures, str):
+        raise TypeError(
+            f"exposures={exposures!r} must be a list of frames: read them with "
+            "CCDData.read(path, unit=...) of astropy.nddata"
+        )
+    if len(exposures) < 2:
+        raise ValueError(f"exposures must be two or more, not {len(exposures)}")
+    for name, value in (("core", core), ("grow", grow)):
+        if isinstance(value, bool | str) or not isinstance(value, Real | np.number):
+            raise TypeError(f"{name}={value!r} must be a number, in sigma")
+        if not 0 < value < np.inf:
+            raise ValueError(f"{name}={value!r} must be positive and finite, in sigma")
+
+
+def _report_changed(changed: list, truths: list, seeing: list) -> None:
+    """Say what was not labelled, as it need not be a cosmic ray."""
+    counts = [int(sources.max()) for sources in changed]
+    total = sum(ndimage.label(truth, EIGHT)[1] for truth in truths)
+    said = []
+    if any(counts):
+        each = ", ".join(f"{n} in exposures[{i}]" for i, n in enumerate(counts) if n)
+        said.append(
+            f"of {total} groups of pixels that differ between exposures, {sum(counts)} "
+            "have the shape of stars, trailed or not, and are ignored, as objects that "
+            f"moved or changed in brightness ({each})"
+        )
+        # Of cosmic rays as well a few look like stars.
+        if sum(counts) <= CHANCE * total:
+            logger.info("label_exposures: %s", said.pop())
+    other = [f"exposures[{i}]" for i, share in enumerate(seeing) if share > NOTABLE]
+    if other:
+        said.append(
+            f"the seeing of {', '.join(other)} is not that of the others: at stars "
+            "only bright cosmic rays are labelled, and what is fainter is ignored"
+        )
+    if said:
+        message = f"label_exposures: {'; '.join(said)}"
+        warnings.warn(message, AstropyUserWarning, stacklevel=3)
 
 
 def _read(exposure, name: str, gain, satlevel) -> tuple[np.ndarray, ...]:
     """Return an exposure in electron where it can be, with bad pixels filled.
 
-    And which these are, and which are saturated.
+    And which these are, which are saturated, and the unit; None if the user gave none.
     """
     frame = read_frame(exposure, name)
     if frame.data.ndim != 2:
@@ -135,15 +224,20 @@ def _read(exposure, name: str, gain, satlevel) -> tuple[np.ndarray, ...]:
     bad = unexamined(frame.data, frame.mask)
     factor = electron_factor(frame.unit, gain)
     plane = frame.data.astype(np.float32) * np.float32(factor)
+    unit = frame.unit
+    if unit is not None and any(unit.is_equivalent(c) for c in COUNTS):
+        unit = u.adu if gain is None else u.electron
+    elif unit is not None and unit.is_equivalent(u.electron):
+        unit = u.electron
     saturated = np.zeros(plane.shape, dtype=bool)
     if level is not None:
         saturated = frame.data >= level
         bad = saturated.copy() if bad is None else bad | saturated
     if bad is None or not bad.any():
-        return plane, np.zeros(plane.shape, dtype=bool), saturated
+        return plane, np.zeros(plane.shape, dtype=bool), saturated, unit
     if bad.all():
         raise ValueError(f"{name} has no good pixel")
-    return Plane(plane, bad=bad).whole(), bad, saturated
+    return Plane(plane, bad=bad).whole(), bad, saturated, unit
 
 
 def _shifts(frames: list) -> list[tuple[float, float]]:
@@ -163,53 +257,6 @@ def _shifts(frames: list) -> list[tuple[float, float]]:
     return shifts
 
 
-def _excess(
-    number: int, frames: list, bads: list, shifts: list
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the excess of an exposure over the others, in sigma, and the unknown."""
-    frame = frames[number]
-    sky, sigma = measure_noise(frame, bads[number]).at()
-    others, hidden = [], []
-    for other, shift in enumerate(shifts):
-        if other == number:
-            continue
-        move = np.subtract(shifts[number], shift)
-        other_sky, _ = measure_noise(frames[other], bads[other]).at()
-        level = moved_image(frames[other] - other_sky, move, np.nan)
-        spoiled = moved_image(bads[other].astype(np.float32), move, 1.0) > 0.01
-        others.append(np.where(spoiled, np.nan, level))
-        hidden.append(spoiled | np.isnan(level))
-    stack = np.stack(others)
-    known = ~np.stack(hidden)
-    # The median; of an even number, the mean of the middle two if they agree, and the
-    # lower if not, as the higher may be struck.
-    values = np.where(known, stack, np.inf)
-    values.sort(axis=0)
-    count = known.sum(axis=0)
-    low, high = (
-        np.take_along_axis(values, place[None], axis=0)[0]
-        for place in (
-            np.maximum(count - 1, 0) // 2,
-            np.minimum(count, len(stack) - 1) // 2,
-        )
-    )
-    agree = high <= low + 4 * sigma
-    reference = np.where(agree, (low + np.where(agree, high, low)) / 2, low)
-    unknown = bads[number] | (count == 0)
-    reference[count == 0] = 0
-    light = np.maximum(ndimage.median_filter(reference, 3), 0)
-    slope = ndimage.maximum_filter(reference, 3) - ndimage.minimum_filter(reference, 3)
-    drift = max(np.abs(np.subtract(shifts, shifts[number])).max() % 1, 0.05)
-    variance = (sigma**2 + light) * (1 + 1 / np.maximum(count, 1))
-    variance += (0.15 + 0.3 * min(drift, 0.5)) ** 2 * np.where(
-        slope > 6 * sigma, slope, 0
-    ) ** 2
-    excess = frame - sky - reference
-    # What is left of a sky that changed from one exposure to the next.
-    excess -= measure_noise(excess, unknown).at()[0]
-    return excess / np.sqrt(variance), unknown
-
-
 def _spilt(number: int, full: list, shifts: list) -> np.ndarray:
     """Return what is close to stars that saturate, as an exposure has them.
 
@@ -225,10 +272,9 @@ def _spilt(number: int, full: list, shifts: list) -> np.ndarray:
     return ndimage.binary_dilation(stars, EIGHT, iterations=SPILL)
 
 
-def _label(
-    strength: np.ndarray, unknown: np.ndarray, core: float, grow: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _label(one: Comparison, core: float, grow: float) -> tuple[np.ndarray, np.ndarray]:
     """Return struck and undecided pixels."""
+    strength, unknown = one.strength, one.unknown
     # Connected at a level that noise rarely reaches, then one pixel further: lower
     # down, chains of noise would lead away from the track.
     linked = (strength > max(LINK, grow)) & ~unknown
@@ -239,6 +285,8 @@ def _label(
     # exposure is struck there is nothing to compare with.
     struck_elsewhere = ndimage.binary_dilation(strength < -core, EIGHT)
     undecided = (strength > LINK) | beside | struck_elsewhere
+    # And what slopes and seeing could explain, and noise could not.
+    undecided |= one.excess > core * np.sqrt(one.variance)
     return truth, undecided & ~truth
 
 
@@ -261,28 +309,3 @@ def _streaks(strength: np.ndarray, unknown: np.ndarray) -> np.ndarray:
             off = (y - centre[0]) * across[0] + (x - centre[1]) * across[1]
             near |= np.abs(off) < 3 * width + SPILL
     return near
-
-
-def _moved(
-    truth: np.ndarray, number: int, excesses: list, shifts: list, core: float
-) -> np.ndarray:
-    """Return which struck pixels belong to a source that moves from frame to frame.
-
-    A cosmic ray does not come twice: an excess with an excess close to it in both
-    neighbours in time (or the only one, at the ends) of a series is a source.
-    """
-    if len(excesses) < 3 or not truth.any():
-        return np.zeros_like(truth)
-    near = []
-    for other in (number - 1, number + 1):
-        if 0 <= other < len(excesses):
-            strength, _ = excesses[other]
-            move = np.subtract(shifts[number], shifts[other])
-            there = moved_image((strength > core).astype(np.float32), move, 0.0) > 0.5
-            near.append(ndimage.maximum_filter(there, 7))
-    groups, count = ndimage.label(truth, EIGHT)
-    every = np.logical_and.reduce(near)
-    hits = ndimage.maximum(every, groups, np.arange(1, count + 1)).astype(bool)
-    sizes = np.bincount(groups.ravel(), minlength=count + 1)[1:]
-    # A source covers several pixels; single ones meet by chance.
-    return np.concatenate([[False], hits & (sizes >= 3)])[groups]
