@@ -88,7 +88,7 @@ def compare_exposure(number: int, frames: list, bads: list, shifts: list) -> Com
     # What is left of a sky that changed from one exposure to the next.
     excess -= measure_noise(excess, unknown).at()[0]
     light = reference + excess
-    seeing = _seeing_share(light, reference, variance, unknown)
+    seeing = _seeing_share(light, reference, noise, variance, unknown)
     if seeing:
         variance += (seeing * _relief(reference)) ** 2
     strength = excess / np.sqrt(variance)
@@ -98,6 +98,7 @@ def compare_exposure(number: int, frames: list, bads: list, shifts: list) -> Com
 def _seeing_share(
     light: np.ndarray,
     reference: np.ndarray,
+    noise: np.ndarray,
     variance: np.ndarray,
     unknown: np.ndarray,
 ) -> float:
@@ -106,7 +107,7 @@ def _seeing_share(
     One sigma; 0 if noise and slopes, which are in the variance, explain all, or there
     are too few stars to say.
     """
-    places = star_places(light, reference, variance, unknown)
+    places = star_places(light, reference, noise, unknown)
     if len(places) < FEWEST:
         return 0.0
     beyond = np.abs(light - reference) - 2.5 * np.sqrt(variance)

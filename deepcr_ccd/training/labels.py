@@ -38,7 +38,7 @@ STRAIGHT = 8.0
 #: A change of seeing that is worth a word, as a share of the relief of a star.
 NOTABLE = 0.05
 #: The share of cosmic rays that look like stars by chance.
-CHANCE = 0.05
+CHANCE = 0.03
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def label_exposures(
     AstropyUserWarning
         If an exposure has sources, and next to none where the first has them; and, in
         one warning, if more groups of pixels are ignored for their shape than cosmic
-        rays have it by chance (1 of 20; else their number is logged), or the seeing is
+        rays have it by chance (3 %; else their number is logged), or the seeing is
         another.
 
     Notes
@@ -198,7 +198,8 @@ def _report_changed(changed: list, truths: list, seeing: list) -> None:
             f"moved or changed in brightness ({each})"
         )
         # Of cosmic rays as well a few look like stars.
-        if sum(counts) <= CHANCE * total:
+        usual = CHANCE * total
+        if sum(counts) <= usual + 3 * np.sqrt(usual):
             logger.info("label_exposures: %s", said.pop())
     other = [f"exposures[{i}]" for i, share in enumerate(seeing) if share > NOTABLE]
     if other:
