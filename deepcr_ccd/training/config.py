@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import glob
+import math
 import os
 import tomllib
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..files import FitsFile, matching_images
 from ..model import Model, ModelCard
+from ..notices import suggestion
 from ..zoo import DEFAULT_MODEL, load_model
 from .fit import Recipe, train_model
 from .labelled import LabelledFrames
@@ -18,14 +19,82 @@ from .labels import LabelledFrame, label_exposures
 
 __all__ = ["read_config", "train_from_config"]
 
-#: Sections of the file, and the entries that each may have.
+
+def _whole(least: int) -> tuple:
+    """Return what a whole number must be."""
+    return (int,), f"a whole number, {least} or more", lambda value: value >= least
+
+
+def _text(value: str) -> bool:
+    return bool(value.strip())
+
+
+def _sets(value: list) -> bool:
+    """Return whether these are lists of names."""
+    return bool(value) and all(
+        isinstance(one, list)
+        and one
+        and all(isinstance(name, str) and name for name in one)
+        for one in value
+    )
+
+
+NUMBER = (int, float)
+POSITIVE = NUMBER, "a number above 0", lambda value: 0 < value < math.inf
+NAME = (str,), "a name", _text
+ANY_TEXT = (str,), "a text", lambda value: isinstance(value, str)
+KEYWORD = "a number above 0 or the name of a header keyword"
+#: Sections of the file, the entries that each may have, and of these the types, what is
+#: allowed in words, and whether a value is.
 ENTRIES = {
-    "data": {"sets", "gain", "satlevel", "unit", "core", "grow", "size"},
-    "model": {"name", "start", "threshold", "instrument", "description"},
-    "training": {field.name for field in dataclasses.fields(Recipe)} | {"folder"},
+    "data": {
+        "sets": ((list,), "a list of lists of FITS files or patterns", _sets),
+        "gain": (
+            (*NUMBER, str),
+            KEYWORD,
+            lambda value: (
+                _text(value) if isinstance(value, str) else 0 < value < math.inf
+            ),
+        ),
+        "satlevel": (
+            (*NUMBER, str),
+            "a number or the name of a header keyword",
+            lambda value: (
+                _text(value) if isinstance(value, str) else not math.isnan(value)
+            ),
+        ),
+        "unit": NAME,
+        "core": POSITIVE,
+        "grow": POSITIVE,
+        "size": _whole(16),
+    },
+    "model": {
+        "name": NAME,
+        "start": ANY_TEXT,
+        "threshold": (
+            NUMBER,
+            "a number between 0 and 1",
+            lambda value: 0 < value < 1,
+        ),
+        "instrument": ANY_TEXT,
+        "description": ANY_TEXT,
+    },
+    # Of the recipe, all but what is for a teacher, which there is none of.
+    "training": {
+        "folder": NAME,
+        "steps": _whole(1),
+        "batch": _whole(1),
+        "rate": POSITIVE,
+        "warmup": _whole(0),
+        "decay": (NUMBER, "a number, 0 or more", lambda value: 0 <= value < math.inf),
+        "clip": POSITIVE,
+        "average": (NUMBER, "a number from 0 to below 1", lambda value: 0 <= value < 1),
+        "bend": POSITIVE,
+        "seed": _whole(0),
+        "workers": _whole(0),
+        "checkpoint_every": _whole(1),
+    },
 }
-# There is no teacher here.
-ENTRIES["training"] -= {"taught"}
 #: Fine-tuning takes a lower rate than training from nothing.
 TUNING = {"steps": 1000, "rate": 1e-4, "warmup": 100}
 
@@ -50,7 +119,8 @@ def read_config(path: str | os.PathLike) -> dict[str, dict]:
     Raises
     ------
     ValueError
-        If the file is no TOML, an entry is unknown, or one that is needed is missing.
+        If the file is no TOML, an entry is unknown, of another type or beyond its
+        range, or one that is needed is missing.
     """
     try:
         with open(path, "rb") as file:
@@ -60,19 +130,34 @@ def read_config(path: str | os.PathLike) -> dict[str, dict]:
     for section, entries in config.items():
         if section not in ENTRIES:
             raise ValueError(
-                f"{path}: section [{section}] is unknown; allowed are "
-                f"{', '.join(ENTRIES)}"
+                f"{path}: section [{section}] is unknown; "
+                f"{suggestion(section, ENTRIES)}allowed are {', '.join(ENTRIES)}"
             )
-        for entry in entries:
-            if entry not in ENTRIES[section]:
+        if not isinstance(entries, dict):
+            raise ValueError(f"{path}: {section!r} must be a section, [{section}]")
+        for entry, value in entries.items():
+            known = ENTRIES[section]
+            if entry not in known:
                 raise ValueError(
-                    f"{path}: {entry!r} in [{section}] is unknown; allowed are "
-                    f"{', '.join(sorted(ENTRIES[section]))}"
+                    f"{path}: {entry!r} in [{section}] is unknown; "
+                    f"{suggestion(entry, known)}allowed are {', '.join(sorted(known))}"
                 )
+            _check_value(
+                f"{path}: {entry} = {value!r} in [{section}]", value, known[entry]
+            )
     for section, entry in (("data", "sets"), ("model", "name"), ("training", "folder")):
         if not config.get(section, {}).get(entry):
             raise ValueError(f"{path}: [{section}] needs an entry {entry!r}")
     return config
+
+
+def _check_value(shown: str, value, allowed: tuple) -> None:
+    """Raise an error if a value is of another type or beyond the range."""
+    types, words, holds = allowed
+    # Truth values are integers to Python.
+    right = isinstance(value, types) and not isinstance(value, bool)
+    if not right or not holds(value):
+        raise ValueError(f"{shown} must be {words}")
 
 
 def _label_set(patterns: list[str], base: Path, data: dict) -> list[LabelledFrame]:
