@@ -120,7 +120,8 @@ def test_values_that_are_right(tmp_path):
     path = tmp_path / "config.toml"
     text = "\n".join(
         [
-            "[data]\nsets = [['a*.fits', 'b.fits']]\ngain = 2\nsatlevel = inf\ncore = 4",
+            "[data]\nsets = [['a*.fits', 'b.fits']]",
+            "gain = 2\nsatlevel = inf\ncore = 4",
             "[model]\nname = 'a'\nstart = ''\nthreshold = 0.4",
             "[training]\nfolder = 'b'\nrate = 1\nseed = 0\nclip = 2.5",
         ]

@@ -13,8 +13,9 @@ from .star_shapes import cutouts_around, star_places
 
 __all__ = ["Comparison", "compare_exposure"]
 
-#: Stars that tell of the seeing, at least.
-FEWEST = 3
+#: Stars that tell of the seeing, at least: where cosmic rays are dense, some meet in two
+#: exposures.
+FEWEST = 10
 
 
 class Comparison(NamedTuple):
