@@ -13,8 +13,8 @@ from .star_shapes import cutouts_around, star_places
 
 __all__ = ["Comparison", "compare_exposure"]
 
-#: Stars that tell of the seeing, at least: where cosmic rays are dense, some meet in two
-#: exposures.
+#: Stars that tell of the seeing, at least: where cosmic rays are dense, some of two
+#: exposures meet.
 FEWEST = 10
 
 
