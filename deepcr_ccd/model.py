@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
 import os
 from collections.abc import Callable
@@ -14,8 +13,9 @@ import torch
 from .card import ModelCard
 from .descriptions import PART, Block, compare_windows, map_windows
 from .devices import resolve_device, resolve_precision, tile_threads
-from .engines import build_engine, resolve_engine
+from .engines import build_engine, engine_here, resolve_engine
 from .execution import run_over_tiles
+from .forking import ChildSafeLock
 from .hysteresis import Thresholds, levels_of
 from .networks import build_network
 from .plane import Plane
@@ -28,6 +28,26 @@ from .window_network import UNSURE
 from .windows import ENOUGH, GOOD, HELD, good_pixels
 
 __all__ = ["Model", "ModelCard"]
+
+#: While an engine is built, so that threads that need it do not all build it.
+_BUILDING = ChildSafeLock()
+
+
+class _Engine:
+    """The engine of a model, built when it is first asked for, and kept with it.
+
+    ``functools.cached_property`` would do, but for a lock that stays locked in children
+    that are forked while another thread builds, and for engines that do not work there.
+    """
+
+    def __get__(self, model: Model | None, owner=None):
+        if model is None:
+            return self
+        engine = engine_here(model.engine)
+        with _BUILDING:
+            if model._built[0] != engine:  # noqa: SLF001
+                model._built = engine, model._build(engine)  # noqa: SLF001
+            return model._built[1]  # noqa: SLF001
 
 
 class Model:
@@ -64,6 +84,8 @@ class Model:
         self.precision = resolve_precision(precision, self.device)
         self.engine = resolve_engine(engine, network, self.device, card.task)
         self._asked = "torch" if engine == "torch" else None
+        self._built: tuple = None, None
+        self._digest: str | None = None
         if self.precision == "int8" and not (self.engine == "openvino" and card.ranges):
             raise ValueError(
                 "precision='int8' needs OpenVINO, the CPU, and a model whose card has "
@@ -76,11 +98,12 @@ class Model:
             .to(self.device, memory_format=torch.channels_last)
         )
 
-    @functools.cached_property
-    def _run(self) -> Callable[[np.ndarray], np.ndarray]:
-        """What runs the network; that itself stays whole, to be saved and moved."""
+    #: What runs the network; that itself stays whole, to be saved and moved.
+    _run = _Engine()
+
+    def _build(self, engine: str) -> Callable[[np.ndarray], np.ndarray]:
         return build_engine(
-            self.engine,
+            engine,
             self.network,
             self.device,
             self.precision,
@@ -99,12 +122,17 @@ class Model:
     def __repr__(self):
         return (
             f"<Model {self.card.name} ({self.card.task}) on {self.device}, "
-            f"{self.precision}, {self.engine}>"
+            f"{self.precision}, {engine_here(self.engine)}>"
         )
 
-    @functools.cached_property
+    @property
     def fingerprint(self) -> str:
         """A digest of the weights."""
+        if self._digest is None:
+            self._digest = self._digest_of_weights()
+        return self._digest
+
+    def _digest_of_weights(self) -> str:
         digest = hashlib.blake2b(digest_size=12)
         for key, value in sorted(self.network.state_dict().items()):
             digest.update(key.encode())
@@ -401,7 +429,7 @@ class Model:
             frames,
             self.network,
             self.device,
-            engine=self.engine,
+            engine=engine_here(self.engine),
             description=self.card.name,
             reflect=TRANSFORMS[self.card.transform].reflect,
             **options,

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 
 #: Modules by floor; each may import from floors below its own.
 FLOORS = [
+    {"forking"},
     {"compression", "headers", "processes", "recording", "unpacking"},
     {"listing"},
     {"spool", "uncertainty", "array_kinds", "notices", "keywords"},
@@ -38,7 +39,7 @@ FLOORS = [
         "bit_planes",
         "extension_names",
     },
-    {"noise_planes", "windows"},
+    {"growth", "noise_planes", "windows"},
     {"stars", "rays", "own_units"},
     {"star_fits"},
     {"descriptions"},
