@@ -17,7 +17,8 @@ from .engines import build_engine, engine_here, resolve_engine
 from .execution import run_over_tiles
 from .forking import ChildSafeLock
 from .hysteresis import Thresholds, levels_of
-from .networks import build_network
+from .network_checks import check_output
+from .networks import restore_network
 from .plane import Plane
 from .recalibration import cut_at, recalibrate
 from .sky_noise import surround
@@ -165,8 +166,9 @@ class Model:
         engine = resolve_engine(asked, self.network, target, self.card.task)
         if not moved and (wanted, engine) == (self.precision, self.engine):
             return self
-        network = build_network(self.card.architecture, self.card.arguments)
-        network.load_state_dict(self.network.state_dict())
+        network = restore_network(
+            self.card.architecture, self.card.arguments, self.network.state_dict()
+        )
         how = {"device": target, "precision": wanted, "engine": asked}
         return Model(self.card, network, **how)
 
@@ -379,10 +381,14 @@ class Model:
             If the file is truncated, has no card, or its tensors do not fit it.
         """
         card, tensors = read_weights(path)
-        network = build_network(card.architecture, card.arguments)
         try:
-            network.load_state_dict(tensors)
-        except RuntimeError as error:
+            network = restore_network(card.architecture, card.arguments, tensors)
+            check_output(network, card.task)
+            if card.ranges and len(card.ranges) != len(network.inner_layers()):
+                raise ValueError(
+                    f"ranges={len(card.ranges)} of {len(network.inner_layers())} layers"
+                )
+        except ValueError as error:
             raise ValueError(
                 f"model file {os.fspath(path)!r}: its tensors do not fit its card: "
                 f"{error}"

@@ -12,7 +12,15 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 #: Modules by floor; each may import from floors below its own.
 FLOORS = [
     {"forking"},
-    {"compression", "headers", "processes", "recording", "unpacking"},
+    {
+        "card_fields",
+        "compression",
+        "headers",
+        "network_checks",
+        "processes",
+        "recording",
+        "unpacking",
+    },
     {"listing"},
     {"spool", "uncertainty", "array_kinds", "notices", "keywords"},
     {"rebuilding"},

@@ -17,8 +17,9 @@ from torch import nn
 from ..atomic import atomic_path
 from ..devices import resolve_device
 from ..model import Model, ModelCard
-from ..networks import ARCHITECTURES, add_norm, build_network, fold_norm
+from ..networks import ARCHITECTURES, build_network
 from ..window_network import unlikeliness
+from .batch_norm import add_norm, fold_norm
 from .pictures import draw_items
 
 __all__ = ["Recipe", "train_model"]

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..model import Model
-from ..networks import UNet
+from ..networks import UNet, restore_network
 
 __all__ = ["narrow"]
 
@@ -91,8 +91,7 @@ def narrow(model: Model, width: list[int], frames: Iterable[torch.Tensor]) -> Mo
     card = dataclasses.replace(
         model.card, arguments=arguments, ranges=[], calibration={}, scores={}
     )
-    smaller = UNet(**arguments)
-    smaller.load_state_dict(network.state_dict())
+    smaller = restore_network("unet", arguments, network.state_dict())
     return Model(card, smaller, device="cpu")
 
 
