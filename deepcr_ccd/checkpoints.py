@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from .caller_state import own_state
 from .model import Model, ModelCard
 from .network_checks import check_output
 from .networks import UNet, plan_network, restore_network
@@ -29,6 +30,7 @@ DTYPES = (
 )
 
 
+@own_state()
 def load_checkpoint(
     path: Path,
     card: dict | None = None,

@@ -201,7 +201,9 @@ class TorchEngine:
         with torch.cuda.stream(stream):
             there = tensor.pin_memory().to(self.device, non_blocking=True)
             result = self._forward(there)
-            back = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
+            back = torch.empty(
+                result.shape, dtype=result.dtype, device="cpu", pin_memory=True
+            )
             back.copy_(result, non_blocking=True)
         stream.synchronize()
         return back.numpy()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from .caller_state import own_state
 from .card import ModelCard
 from .descriptions import PART, Block, compare_windows, map_windows
 from .devices import resolve_device, resolve_precision, tile_threads
@@ -71,6 +72,7 @@ class Model:
         find cosmic rays on the CPU, and PyTorch elsewhere.
     """
 
+    @own_state()
     def __init__(
         self,
         card: ModelCard,
@@ -102,6 +104,7 @@ class Model:
     #: What runs the network; that itself stays whole, to be saved and moved.
     _run = _Engine()
 
+    @own_state()
     def _build(self, engine: str) -> Callable[[np.ndarray], np.ndarray]:
         return build_engine(
             engine,
@@ -114,6 +117,7 @@ class Model:
             turns=self.card.turns,
         )
 
+    @own_state()
     def __reduce__(self):
         network = copy.deepcopy(self.network).cpu()
         # Where it arrives there may be no OpenVINO, or one.
@@ -140,6 +144,7 @@ class Model:
             digest.update(value.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
+    @own_state()
     def to(
         self, device=None, precision: str | None = None, engine: str | None = None
     ) -> Model:
@@ -172,6 +177,7 @@ class Model:
         how = {"device": target, "precision": wanted, "engine": asked}
         return Model(self.card, network, **how)
 
+    @own_state()
     def probability(
         self,
         frame: np.ndarray,
@@ -236,6 +242,7 @@ class Model:
             dtype=np.float32 if thresholds is None else np.uint8,
         )
 
+    @own_state()
     def fill(
         self,
         frame: np.ndarray,
@@ -339,6 +346,7 @@ class Model:
             )
         return found[:, 0], found[:, 1]
 
+    @own_state()
     def save(self, path: str | os.PathLike) -> None:
         """Write network and card to one safetensors file.
 
@@ -352,6 +360,7 @@ class Model:
         write_weights(path, self.network.state_dict(), self.card)
 
     @classmethod
+    @own_state()
     def load(
         cls,
         path: str | os.PathLike,
@@ -409,6 +418,7 @@ class Model:
                 f"not for {task!r}"
             )
 
+    @own_state()
     def prepare(
         self, frame: np.ndarray, bad: np.ndarray | None = None, **facts
     ) -> Callable:

@@ -13,10 +13,15 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 FLOORS = [
     {"forking"},
     {
+        "caller_state",
         "card_fields",
         "compression",
         "headers",
         "network_checks",
+        "processes",
+        "recording",
+        "unpacking",
+    },
         "processes",
         "recording",
         "unpacking",

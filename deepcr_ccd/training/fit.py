@@ -15,6 +15,7 @@ from astropy.table import Table
 from torch import nn
 
 from ..atomic import atomic_path
+from ..caller_state import training_state
 from ..devices import resolve_device
 from ..model import Model, ModelCard
 from ..networks import ARCHITECTURES, build_network
@@ -96,7 +97,8 @@ LOSSES = {"mask": _mask_loss, "inpaint": _fill_loss}
 
 
 def _run(network: nn.Module, frame: torch.Tensor) -> torch.Tensor:
-    with torch.autocast(frame.device.type, torch.bfloat16):
+    # Within an autocast of the caller, cast weights would be kept from step to step.
+    with torch.autocast(frame.device.type, torch.bfloat16, cache_enabled=False):
         if network.windowed:
             return network.mixture(frame).float()
         return network(frame.to(memory_format=torch.channels_last))[:, 0].float()
@@ -109,6 +111,7 @@ def _ask(network: nn.Module, frame: torch.Tensor, turn: int) -> torch.Tensor:
     return torch.rot90(found.sigmoid(), -turn, dims=(-2, -1))
 
 
+@training_state()
 def train_model(
     dataset: torch.utils.data.Dataset,
     card: ModelCard,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from ..caller_state import own_state
 from ..model import Model
 from ..networks import UNet, restore_network
 
@@ -32,6 +33,7 @@ class Channels(NamedTuple):
     users: list[Use]
 
 
+@own_state()
 def narrow(model: Model, width: list[int], frames: Iterable[torch.Tensor]) -> Model:
     """Return a model whose network has fewer channels.
 
