@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from .card_fields import LATER, check_fields, short
 from .hysteresis import Thresholds
 from .recalibration import check_points
 from .transforms import TRANSFORMS
@@ -17,6 +18,8 @@ __all__ = ["ModelCard"]
 TASKS = ("mask", "inpaint")
 UNITS = ("electron", "adu", None)
 TURNS = (1, 2, 4)
+#: Longest card, in characters.
+LONGEST = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,14 +104,13 @@ class ModelCard:
             ("turns", TURNS if self.task == "mask" else TURNS[:1]),
         ):
             value = getattr(self, field)
-            if value not in allowed:
+            # Lists are equal to nothing that is allowed, and True is equal to 1.
+            if isinstance(value, bool) or value not in allowed:
                 raise ValueError(
-                    f"card of {self.name!r}: {field}={value!r}; allowed are {allowed}"
+                    f"card of {short(self.name)}: {field}={short(value)}; "
+                    f"allowed are {allowed}{LATER}"
                 )
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(
-                f"card of {self.name!r}: threshold={self.threshold!r} is not in [0, 1]"
-            )
+        check_fields(vars(self))
         try:
             points = check_points(self.recalibration)
         except (TypeError, ValueError) as error:
@@ -252,10 +254,18 @@ class ModelCard:
         ValueError
             If it is not a card.
         """
+        if len(text) > LONGEST:
+            raise ValueError(f"not a model card: {len(text)} characters are too many")
         try:
             fields = json.loads(text)
+            if not isinstance(fields, dict):
+                raise TypeError(f"it holds a {type(fields).__name__}, not an object")
             known = {field.name for field in dataclasses.fields(cls)}
             return cls(**{key: fields[key] for key in fields if key in known})
+        except RecursionError:
+            raise ValueError(
+                "not a model card: brackets within too many others"
+            ) from None
         except (TypeError, ValueError) as error:
             raise ValueError(f"not a model card: {error}") from error
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from .caller_state import own_state
 from .tiling import Tile, reflect_indices
 
 __all__ = [
@@ -49,6 +50,7 @@ def interpolate(
     return interpolate_maps(maps, pixels, shape)
 
 
+@own_state()
 def interpolate_maps(
     maps: tuple[np.ndarray, ...],
     pixels: Sequence[np.ndarray],

@@ -7,22 +7,30 @@ folded into the convolutions, which leaves the result as it was and saves time.
 from __future__ import annotations
 
 import hashlib
-import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
+from .caller_state import own_state
 from .model import Model, ModelCard
-from .networks import UNet, build_network
+from .network_checks import check_output
+from .networks import UNet, plan_network, restore_network
 
 __all__ = ["digest_of", "load_checkpoint"]
 
 #: BatchNorm2d's default, which deepCR leaves as it is.
 EPSILON = 1e-5
+#: What tensors may hold.
+DTYPES = (
+    *(torch.float32, torch.float64, torch.float16, torch.bfloat16),
+    *(torch.int64, torch.int32),
+)
 
 
+@own_state()
 def load_checkpoint(
     path: Path,
     card: dict | None = None,
@@ -64,25 +72,16 @@ def load_checkpoint(
     ValueError
         If the file is truncated or is no deepCR checkpoint.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ValueError(
-            f"model file {str(path)!r} is no checkpoint of plain tensors: {reason}"
-        ) from error
-    if not isinstance(content, dict) or not all(
-        isinstance(value, torch.Tensor) for value in content.values()
-    ):
-        raise ValueError(f"model file {str(path)!r} is not a dictionary of tensors")
-    tensors = {key.removeprefix("module."): value for key, value in content.items()}
+    tensors = _read_tensors(path)
     try:
         arguments = _read_architecture(tensors)
-        network = build_network("unet", arguments)
-        network.load_state_dict(_rename(tensors, network))
-    except (KeyError, RuntimeError) as error:
+        state = _rename(tensors, plan_network("unet", arguments))
+        network = restore_network("unet", arguments, state)
+        check_output(network, "mask" if arguments["in_channels"] == 1 else "inpaint")
+    except (KeyError, RuntimeError, IndexError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"model file {str(path)!r} is not one of deepCR's U-Nets: {error}"
+            f"model file {str(path)!r} is not one of deepCR's U-Nets: {reason}"
         ) from error
     fields = (
         card
@@ -113,10 +112,51 @@ def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
     """
     digest = hashlib.sha256()
     for key in sorted(tensors):
-        array = tensors[key].detach().cpu().contiguous().numpy()
+        value = tensors[key].detach().cpu().contiguous()
+        array = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
         digest.update(f"{key} {array.dtype} {array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read a dictionary of tensors that are no larger than their file."""
+    what = f"model file {str(path)!r}"
+    try:
+        _check_archive(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:
+        # Whatever goes wrong in the reading of bytes that may be anything.
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"{what} is no checkpoint of plain tensors: {reason}"
+        ) from error
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor)
+        for key, value in content.items()
+    ):
+        raise ValueError(f"{what} is not a dictionary of tensors")
+    tensors = {key.removeprefix("module."): value for key, value in content.items()}
+    for key, value in tensors.items():
+        dense = value.layout == torch.strided and value.device.type == "cpu"
+        if not dense or value.dtype not in DTYPES:
+            raise ValueError(f"{what}: {key!r} is not a plain tensor of real numbers")
+    size = sum(value.numel() * value.element_size() for value in tensors.values())
+    if size > path.stat().st_size:
+        raise ValueError(f"{what} holds tensors of {size} bytes, more than it has")
+    return tensors
+
+
+def _check_archive(path: Path) -> None:
+    """Raise a ValueError if a file is an archive of more than its own size."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > path.stat().st_size:
+        raise ValueError(f"it unpacks to {size} bytes, more than it has")
 
 
 def _read_architecture(tensors: dict[str, torch.Tensor]) -> dict:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
+from .forking import set_threads
+
 __all__ = ["Region", "Rows", "core_of", "map_chunks", "one_thread", "widen"]
 
 #: Pixels of a band that is read at once.
@@ -243,4 +245,4 @@ def one_thread(threads: int) -> Iterator[None]:
     try:
         yield
     finally:
-        torch.set_num_threads(min(threads, os.cpu_count() or 1))
+        set_threads(min(threads, os.cpu_count() or 1))

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 from astropy import units as u
-from scipy import ndimage
 
 from .frame import Frame
+from .growth import grow_mask
 from .hysteresis import SEED, Thresholds, follow, levels_of
 from .leaks import drop_leaks
 from .model import Model
@@ -246,7 +246,7 @@ def threshold_mask(
         bool, ``(ny, nx)``.
     """
     crmask = follow(levels_of(np.ascontiguousarray(probability), thresholds.cuts))
-    return _grow(crmask, grow, np.isnan(probability))
+    return grow_mask(crmask, grow, np.isnan(probability))
 
 
 def finish_mask(
@@ -270,16 +270,7 @@ def finish_mask(
         levels[bad] = 0
         seeds = levels >= SEED
         levels[seeds & ~drop_leaks(seeds, plane, bad)] = 0
-    return _grow(follow(levels), grow, bad)
-
-
-def _grow(crmask: np.ndarray, grow: float, bad: np.ndarray | None) -> np.ndarray:
-    if grow <= 0 or not crmask.any():
-        return crmask
-    reach = int(grow)
-    y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
-    grown = ndimage.binary_dilation(crmask, y**2 + x**2 <= grow**2)
-    return grown if bad is None else grown & ~bad
+    return grow_mask(follow(levels), grow, bad)
 
 
 def count_objects(crmask: np.ndarray) -> int:

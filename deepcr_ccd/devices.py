@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
+
+from .forking import is_forked
 
 __all__ = [
     "ALLOWED",
@@ -32,9 +33,6 @@ SIDE_BY_SIDE = 65536
 GPU_THREADS = 4
 #: Fewer tiles a thread than this are shared out evenly.
 FEW = 8
-
-#: The process that loaded this; children that it forks have numbers of their own.
-PROCESS = os.getpid()
 
 #: Types of PyTorch, by precision.
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -137,14 +135,19 @@ def tile_threads(device: torch.device, pixels: int, tiles: int) -> Iterator[Call
         That of a pool of as many threads as torch has, or of a few that make a GPU's
         input ready while it computes; or Python's own.
     """
-    if os.getpid() != PROCESS:
-        # torch's other threads have stayed behind: it would wait for them for ever.
+    before = torch.get_num_threads()
+    if is_forked() and before > 1:
+        # The other threads have stayed behind: torch would wait for them for ever.
         torch.set_num_threads(1)
+        try:
+            yield map
+        finally:
+            torch.set_num_threads(before)
+        return
     if device.type == "cuda" and tiles > 1:
         with ThreadPoolExecutor(min(GPU_THREADS, tiles)) as pool:
             yield pool.map
         return
-    before = torch.get_num_threads()
     number = min(before, tiles)
     if device.type != "cpu" or number < 2 or pixels < SIDE_BY_SIDE:
         yield map

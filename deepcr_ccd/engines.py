@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from .devices import PRECISIONS, gpu_tile
+from .devices import PRECISIONS, gpu_tile, resolve_precision
+from .forking import openvino_is_inherited
 from .fusing import fuse
 from .networks import UNet, reduce_precision
 from .openvino_graph import OpenVINOEngine, has_openvino
 from .together import Together
 
-__all__ = ["ENGINES", "build_engine", "resolve_engine"]
+__all__ = ["ENGINES", "build_engine", "engine_here", "resolve_engine"]
 
 #: What can be asked for.
 ENGINES = ("auto", "torch", "openvino")
@@ -57,6 +58,23 @@ def resolve_engine(
     return engine
 
 
+def engine_here(engine: str) -> str:
+    """Return what an engine is replaced by in this process.
+
+    Parameters
+    ----------
+    engine : {"torch", "openvino"}
+        From `resolve_engine`.
+
+    Returns
+    -------
+    str
+        "torch" in children that were forked after OpenVINO had been used, as it would
+        wait there for threads of the parent's; else the same.
+    """
+    return "torch" if openvino_is_inherited() else engine
+
+
 def build_engine(
     engine: str,
     network: torch.nn.Module,
@@ -73,7 +91,7 @@ def build_engine(
     Parameters
     ----------
     engine : {"torch", "openvino"}
-        From `resolve_engine`.
+        From `engine_here`.
     network : torch.nn.Module
         For inference, on the device, in float32. It is not modified.
     device : torch.device
@@ -99,6 +117,9 @@ def build_engine(
     if engine == "openvino":
         run = OpenVINOEngine(network, precision, wide_input=wide_input, ranges=ranges)
     else:
+        if precision == "int8":
+            # In a child that has to do without OpenVINO.
+            precision = resolve_precision("auto", device)
         run = TorchEngine(network, device, precision, task, wide_input=wide_input)
     return run if turns == 1 else functools.partial(_mean_of_turns, run, turns)
 
@@ -180,7 +201,9 @@ class TorchEngine:
         with torch.cuda.stream(stream):
             there = tensor.pin_memory().to(self.device, non_blocking=True)
             result = self._forward(there)
-            back = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
+            back = torch.empty(
+                result.shape, dtype=result.dtype, device="cpu", pin_memory=True
+            )
             back.copy_(result, non_blocking=True)
         stream.synchronize()
         return back.numpy()

@@ -57,7 +57,9 @@ def fuse(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     """
     try:
         fused = _replaced(copy.deepcopy(network))
-        trial = torch.linspace(-1, 5, network.in_channels * 32 * 32)
+        trial = torch.linspace(
+            -1, 5, network.in_channels * 32 * 32, dtype=torch.float32, device="cpu"
+        )
         trial = trial.reshape(1, network.in_channels, 32, 32).to(
             dtype, memory_format=torch.channels_last
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from astropy.io import fits
 
+from .forking import ChildSafeLock
 from .headers import check_headers
 from .recording import ignored
 from .spool import Source
@@ -20,7 +20,7 @@ __all__ = ["Segment", "check_whole", "open_fits", "read_layout"]
 
 #: While astropy reads headers: that of 6.1 keeps in a variable of its module whether
 #: compressed images are to be seen as such, which threads would set for each other.
-_READING = threading.Lock()
+_READING = ChildSafeLock()
 
 
 class Segment(NamedTuple):

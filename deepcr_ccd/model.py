@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
 import os
 from collections.abc import Callable
@@ -11,13 +10,16 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from .caller_state import own_state
 from .card import ModelCard
 from .descriptions import PART, Block, compare_windows, map_windows
 from .devices import resolve_device, resolve_precision, tile_threads
-from .engines import build_engine, resolve_engine
+from .engines import build_engine, engine_here, resolve_engine
 from .execution import run_over_tiles
+from .forking import ChildSafeLock
 from .hysteresis import Thresholds, levels_of
-from .networks import build_network
+from .network_checks import check_output
+from .networks import restore_network
 from .plane import Plane
 from .recalibration import cut_at, recalibrate
 from .sky_noise import surround
@@ -28,6 +30,26 @@ from .window_network import UNSURE
 from .windows import ENOUGH, GOOD, HELD, good_pixels
 
 __all__ = ["Model", "ModelCard"]
+
+#: While an engine is built, so that threads that need it do not all build it.
+_BUILDING = ChildSafeLock()
+
+
+class _Engine:
+    """The engine of a model, built when it is first asked for, and kept with it.
+
+    ``functools.cached_property`` would do, but for a lock that stays locked in children
+    that are forked while another thread builds, and for engines that do not work there.
+    """
+
+    def __get__(self, model: Model | None, owner=None):
+        if model is None:
+            return self
+        engine = engine_here(model.engine)
+        with _BUILDING:
+            if model._built[0] != engine:  # noqa: SLF001
+                model._built = engine, model._build(engine)  # noqa: SLF001
+            return model._built[1]  # noqa: SLF001
 
 
 class Model:
@@ -50,6 +72,7 @@ class Model:
         find cosmic rays on the CPU, and PyTorch elsewhere.
     """
 
+    @own_state()
     def __init__(
         self,
         card: ModelCard,
@@ -64,6 +87,8 @@ class Model:
         self.precision = resolve_precision(precision, self.device)
         self.engine = resolve_engine(engine, network, self.device, card.task)
         self._asked = "torch" if engine == "torch" else None
+        self._built: tuple = None, None
+        self._digest: str | None = None
         if self.precision == "int8" and not (self.engine == "openvino" and card.ranges):
             raise ValueError(
                 "precision='int8' needs OpenVINO, the CPU, and a model whose card has "
@@ -76,11 +101,13 @@ class Model:
             .to(self.device, memory_format=torch.channels_last)
         )
 
-    @functools.cached_property
-    def _run(self) -> Callable[[np.ndarray], np.ndarray]:
-        """What runs the network; that itself stays whole, to be saved and moved."""
+    #: What runs the network; that itself stays whole, to be saved and moved.
+    _run = _Engine()
+
+    @own_state()
+    def _build(self, engine: str) -> Callable[[np.ndarray], np.ndarray]:
         return build_engine(
-            self.engine,
+            engine,
             self.network,
             self.device,
             self.precision,
@@ -90,6 +117,7 @@ class Model:
             turns=self.card.turns,
         )
 
+    @own_state()
     def __reduce__(self):
         network = copy.deepcopy(self.network).cpu()
         # Where it arrives there may be no OpenVINO, or one.
@@ -99,18 +127,24 @@ class Model:
     def __repr__(self):
         return (
             f"<Model {self.card.name} ({self.card.task}) on {self.device}, "
-            f"{self.precision}, {self.engine}>"
+            f"{self.precision}, {engine_here(self.engine)}>"
         )
 
-    @functools.cached_property
+    @property
     def fingerprint(self) -> str:
         """A digest of the weights."""
+        if self._digest is None:
+            self._digest = self._digest_of_weights()
+        return self._digest
+
+    def _digest_of_weights(self) -> str:
         digest = hashlib.blake2b(digest_size=12)
         for key, value in sorted(self.network.state_dict().items()):
             digest.update(key.encode())
             digest.update(value.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
+    @own_state()
     def to(
         self, device=None, precision: str | None = None, engine: str | None = None
     ) -> Model:
@@ -137,11 +171,13 @@ class Model:
         engine = resolve_engine(asked, self.network, target, self.card.task)
         if not moved and (wanted, engine) == (self.precision, self.engine):
             return self
-        network = build_network(self.card.architecture, self.card.arguments)
-        network.load_state_dict(self.network.state_dict())
+        network = restore_network(
+            self.card.architecture, self.card.arguments, self.network.state_dict()
+        )
         how = {"device": target, "precision": wanted, "engine": asked}
         return Model(self.card, network, **how)
 
+    @own_state()
     def probability(
         self,
         frame: np.ndarray,
@@ -206,6 +242,7 @@ class Model:
             dtype=np.float32 if thresholds is None else np.uint8,
         )
 
+    @own_state()
     def fill(
         self,
         frame: np.ndarray,
@@ -309,6 +346,7 @@ class Model:
             )
         return found[:, 0], found[:, 1]
 
+    @own_state()
     def save(self, path: str | os.PathLike) -> None:
         """Write network and card to one safetensors file.
 
@@ -322,6 +360,7 @@ class Model:
         write_weights(path, self.network.state_dict(), self.card)
 
     @classmethod
+    @own_state()
     def load(
         cls,
         path: str | os.PathLike,
@@ -351,10 +390,14 @@ class Model:
             If the file is truncated, has no card, or its tensors do not fit it.
         """
         card, tensors = read_weights(path)
-        network = build_network(card.architecture, card.arguments)
         try:
-            network.load_state_dict(tensors)
-        except RuntimeError as error:
+            network = restore_network(card.architecture, card.arguments, tensors)
+            check_output(network, card.task)
+            if card.ranges and len(card.ranges) != len(network.inner_layers()):
+                raise ValueError(
+                    f"ranges={len(card.ranges)} of {len(network.inner_layers())} layers"
+                )
+        except ValueError as error:
             raise ValueError(
                 f"model file {os.fspath(path)!r}: its tensors do not fit its card: "
                 f"{error}"
@@ -375,6 +418,7 @@ class Model:
                 f"not for {task!r}"
             )
 
+    @own_state()
     def prepare(
         self, frame: np.ndarray, bad: np.ndarray | None = None, **facts
     ) -> Callable:
@@ -401,7 +445,7 @@ class Model:
             frames,
             self.network,
             self.device,
-            engine=self.engine,
+            engine=engine_here(self.engine),
             description=self.card.name,
             reflect=TRANSFORMS[self.card.transform].reflect,
             **options,

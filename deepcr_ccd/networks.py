@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
+from .card_fields import LATER, check_arguments
+from .network_checks import check_shapes, check_weights
 from .window_network import WindowNetwork
 
 __all__ = [
     "ARCHITECTURES",
     "UNet",
-    "add_norm",
     "build_network",
-    "fold_norm",
+    "plan_network",
     "reduce_precision",
+    "restore_network",
 ]
+
+#: Largest stride of a network in px; frames are padded to its multiples.
+LARGEST_STRIDE = 256
 
 
 class Convolutions(nn.Sequential):
@@ -61,7 +66,7 @@ class UNet(nn.Module):
         How the two branches are joined. Adding moves half as much memory.
     norm : bool
         Whether convolutions are followed by BatchNorm, for training; see
-        `fold_norm`.
+        ``deepcr_ccd.training.batch_norm``.
     """
 
     def __init__(
@@ -161,85 +166,6 @@ class UNet(nn.Module):
         return nn.functional.pixel_shuffle(x, self.stem) if self.stem > 1 else x
 
 
-def fold_norm(network: UNet, arguments: dict) -> UNet:
-    """Return the same network without BatchNorm, which goes into the convolutions.
-
-    Parameters
-    ----------
-    network : UNet
-        A trained network, built with ``norm=True``.
-    arguments : dict
-        The arguments it was built with.
-    """
-    plain = UNet(**{**arguments, "norm": False}).eval()
-    state = {}
-    for name, block in network.named_children():
-        if name not in ("down", "merge"):
-            state.update({f"{name}.{k}": v for k, v in block.state_dict().items()})
-            continue
-        for level, layers in enumerate(block):
-            for number in range(len(layers) // 3):
-                conv, norm = layers[3 * number], layers[3 * number + 1]
-                factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-                key = f"{name}.{level}.{2 * number}"
-                state[f"{key}.weight"] = conv.weight * factor.view(-1, 1, 1, 1)
-                state[f"{key}.bias"] = norm.bias - norm.running_mean * factor
-    plain.load_state_dict(state)
-    return plain
-
-
-@torch.no_grad()
-def add_norm(network: UNet, arguments: dict, frames: Iterable[torch.Tensor]) -> UNet:
-    """Return the same network with BatchNorm, to be trained: `fold_norm` backwards.
-
-    Parameters
-    ----------
-    network : UNet
-        A network without BatchNorm, in float32.
-    arguments : dict
-        The arguments it was built with.
-    frames : iterable of `torch.Tensor`
-        ``(channels, ny, nx)``: one frame or more as the network sees them, on which
-        the mean and variance of its channels are measured.
-    """
-    sums: dict[nn.Module, list] = {}
-
-    def look(layer: nn.Module, inputs: tuple, output: torch.Tensor) -> None:  # noqa: ARG001
-        values = output - layer.bias.view(-1, 1, 1)
-        new = [values.mean(dim=(0, 2, 3)), values.square().mean(dim=(0, 2, 3)), 1]
-        old = sums.get(layer, (0, 0, 0))
-        sums[layer] = [a + b for a, b in zip(old, new, strict=True)]
-
-    blocks = {
-        f"{name}.{level}": layers
-        for name in ("down", "merge")
-        for level, layers in enumerate(getattr(network, name))
-    }
-    layers = [layer for block in blocks.values() for layer in list(block)[::2]]
-    hooks = [layer.register_forward_hook(look) for layer in layers]
-    for frame in frames:
-        network(frame[None].float())
-    for hook in hooks:
-        hook.remove()
-    normed = UNet(**{**arguments, "norm": True})
-    others = {"up", "out"}
-    state = {k: v for k, v in network.state_dict().items() if k.split(".")[0] in others}
-    for path, block in blocks.items():
-        for number, layer in enumerate(list(block)[::2]):
-            mean, square, count = sums[layer]
-            mean, variance = mean / count, (square / count - (mean / count) ** 2)
-            key, eps = f"{path}.{3 * number}", normed.down[0][1].eps
-            state[f"{key}.weight"] = layer.weight
-            key = f"{path}.{3 * number + 1}"
-            state[f"{key}.running_mean"] = mean
-            state[f"{key}.running_var"] = variance.clamp(min=0)
-            state[f"{key}.weight"] = torch.sqrt(variance.clamp(min=0) + eps)
-            state[f"{key}.bias"] = layer.bias + mean
-            state[f"{key}.num_batches_tracked"] = torch.tensor(count)
-    normed.load_state_dict(state)
-    return normed
-
-
 class Wide(nn.Module):
     """A layer in float32, between layers that have fewer bits."""
 
@@ -306,12 +232,67 @@ def build_network(architecture: str, arguments: dict) -> nn.Module:
     ValueError
         If the architecture is unknown or the arguments do not fit it.
     """
+    network = plan_network(architecture, arguments).to_empty(device="cpu")
+    for layer in network.modules():
+        if hasattr(layer, "reset_parameters"):
+            layer.reset_parameters()
+    return network
+
+
+def plan_network(architecture: str, arguments: dict) -> nn.Module:
+    """Build a network that takes no memory, on PyTorch's device "meta", in float32.
+
+    Parameters
+    ----------
+    architecture, arguments
+        As for `build_network`.
+
+    Raises
+    ------
+    ValueError
+        Likewise.
+    """
     if architecture not in ARCHITECTURES:
         known = ", ".join(sorted(ARCHITECTURES))
-        raise ValueError(f"architecture {architecture!r} is unknown; known: {known}")
+        raise ValueError(
+            f"architecture {architecture!r} is unknown; known: {known}{LATER}"
+        )
+    check_arguments(architecture, arguments)
     try:
-        return ARCHITECTURES[architecture](**arguments)
+        with torch.device("meta"):
+            network = ARCHITECTURES[architecture](**arguments).float()
     except TypeError as error:
         raise ValueError(
             f"arguments {arguments!r} do not fit architecture {architecture!r}: {error}"
         ) from error
+    if network.stride > LARGEST_STRIDE:
+        raise ValueError(
+            f"arguments {arguments!r}: a stride of {network.stride} px is more than "
+            f"{LARGEST_STRIDE} px"
+        )
+    return network
+
+
+def restore_network(
+    architecture: str, arguments: dict, state: Mapping[str, torch.Tensor]
+) -> nn.Module:
+    """Build a network with weights that are there, and leave random numbers alone.
+
+    Parameters
+    ----------
+    architecture, arguments
+        As for `build_network`.
+    state : mapping
+        Tensors by name, as of ``state_dict``.
+
+    Raises
+    ------
+    ValueError
+        If the tensors do not fit, or are not what a network can have for weights.
+    """
+    network = plan_network(architecture, arguments)
+    check_shapes(network, {key: value.shape for key, value in state.items()})
+    for key, value in state.items():
+        check_weights(key, value)
+    network.to_empty(device="cpu").load_state_dict(state)
+    return network

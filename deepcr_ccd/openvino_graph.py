@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
 import queue
-import threading
-import weakref
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
+from .forking import (
+    ChildSafeLock,
+    keep_in_children,
+    openvino_is_inherited,
+    openvino_is_used,
+)
 from .networks import UNet
 
 __all__ = ["OpenVINOEngine", "has_openvino"]
@@ -23,28 +26,9 @@ HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
 #: The first array that OpenVINO is given in a process must not be two threads' at once:
 #: one would hold the interpreter's lock, the other a lock of the binding's own, and
 #: each wait for the other for ever.
-_FIRST = threading.Lock()
-
-
+_FIRST = ChildSafeLock()
 #: What a process has of OpenVINO, by its number.
 _CORES: dict = {}
-_ENGINES: weakref.WeakSet = weakref.WeakSet()
-
-
-def _begin_anew() -> None:
-    """Have a child that was forked leave alone what its parent had.
-
-    It has not got the threads of that, and would crash, or wait for them for ever, if
-    it took it down; so nothing of it is ever let go.
-    """
-    global _FIRST
-    _FIRST = threading.Lock()
-    for inherited in (*_CORES.values(), *_ENGINES):
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _core():
@@ -59,13 +43,15 @@ def _core():
 
     process = os.getpid()
     if process not in _CORES:
-        _CORES.setdefault(process, openvino.Core())
+        keep_in_children(_CORES.setdefault(process, openvino.Core()))
     return _CORES[process]
 
 
 @functools.cache
 def has_openvino() -> bool:
     """Tell whether OpenVINO is installed, and works, and is not too old."""
+    if openvino_is_inherited():
+        return True
     try:
         from openvino import opset13  # noqa: F401
 
@@ -122,16 +108,15 @@ class OpenVINOEngine:
             "NUM_STREAMS": cores,
             "INFERENCE_NUM_THREADS": cores,
             "ENABLE_CPU_PINNING": False,
+            # What is kept for each shape of a tile takes 1 MB, and saves no time.
+            "CPU_RUNTIME_CACHE_CAPACITY": 0,
         }
-        # What there is of it, by process: a child that was forked makes its own.
-        self._made: dict = {}
-        _ENGINES.add(self)
-        self._make(os.getpid())
+        keep_in_children(self)
+        self._make()
 
-    def _make(self, process: int) -> None:
+    def _make(self) -> None:
+        openvino_is_used()
         with _FIRST:
-            if process in self._made:
-                return
             graph = _graph(self._network, self._split, self._ranges)
             compiled = _core().compile_model(graph, "CPU", self._options)
             request = compiled.create_infer_request()
@@ -139,9 +124,9 @@ class OpenVINOEngine:
             smallest = (1, channels, self._network.stride, self._network.stride)
             request.infer({0: np.zeros(smallest, dtype=np.float32)})
             # A request holds memory of its own, and serves one thread at a time.
-            idle: queue.SimpleQueue = queue.SimpleQueue()
-            idle.put(request)
-            self._made[process] = compiled, idle
+            self._compiled = compiled
+            self._idle: queue.SimpleQueue = queue.SimpleQueue()
+            self._idle.put(request)
 
     def __call__(self, numbers: np.ndarray) -> np.ndarray:
         """Return probabilities, float32 ``(ny, nx)``, for ``(channels, ny, nx)``."""
@@ -149,18 +134,14 @@ class OpenVINOEngine:
         if self._split:
             high, low = _halves(torch.from_numpy(planes))
             planes = torch.cat([high, low, high]).numpy()
-        process = os.getpid()
-        if process not in self._made:
-            self._make(process)
-        compiled, idle = self._made[process]
         try:
-            request = idle.get_nowait()
+            request = self._idle.get_nowait()
         except queue.Empty:
-            request = compiled.create_infer_request()
+            request = self._compiled.create_infer_request()
         try:
             return request.infer({0: planes[np.newaxis]}, share_inputs=True)[0][0, 0]
         finally:
-            idle.put(request)
+            self._idle.put(request)
 
 
 def _cores() -> int:

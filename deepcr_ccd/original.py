@@ -11,6 +11,7 @@ import torch
 
 from . import detection
 from .fills import Fill, fill_frame
+from .forking import set_threads
 from .frame import as_mask, read_frame
 from .zoo import load_model
 
@@ -225,7 +226,7 @@ def _threads(n_jobs: int) -> Iterator[None]:
         raise ValueError(f"n_jobs={n_jobs!r} must be a number of threads, or -1")
     before = torch.get_num_threads()
     if n_jobs != 1:
-        torch.set_num_threads(os.cpu_count() or 1 if n_jobs == -1 else int(n_jobs))
+        set_threads(os.cpu_count() or 1 if n_jobs == -1 else int(n_jobs))
     try:
         yield
     finally:

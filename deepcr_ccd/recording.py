@@ -7,10 +7,12 @@ import threading
 import warnings
 from collections.abc import Iterator
 
+from .forking import ChildSafeLock
+
 __all__ = ["ignored", "record", "recorded_warnings"]
 
 #: Held by whoever changes Python's warnings, which all threads share.
-_CHANGING = threading.RLock()
+_CHANGING = ChildSafeLock()
 
 
 class _Record(threading.local):

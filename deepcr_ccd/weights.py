@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +13,13 @@ import torch
 
 from .atomic import atomic_path
 from .card import ModelCard
+from .network_checks import check_shapes
+from .networks import plan_network
 
-__all__ = ["read_weights", "write_weights"]
+__all__ = ["read_card", "read_weights", "write_weights"]
+
+#: Longest header that is read, in bytes; those that ship have 6,000.
+LONGEST_HEADER = 2_000_000
 
 
 def write_weights(
@@ -39,6 +45,8 @@ def write_weights(
 def read_weights(path: str | os.PathLike) -> tuple[ModelCard, dict[str, torch.Tensor]]:
     """Read what `write_weights` wrote.
 
+    The card, and the shapes of the tensors, are checked before these take memory.
+
     Parameters
     ----------
     path : str or path-like
@@ -54,19 +62,67 @@ def read_weights(path: str | os.PathLike) -> tuple[ModelCard, dict[str, torch.Te
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is truncated, or has no card.
+        If the file is truncated, has no card or a wrong one, or its tensors are not
+        those of the network that the card names.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"model file {str(path)!r} does not exist")
+    card = read_card(path)
     try:
         with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+            shapes = {key: found.get_shape() for key, found in slices.items()}
+            check_shapes(plan_network(card.architecture, card.arguments), shapes)
+            tensors = {key: file.get_tensor(key) for key in shapes}
     except safetensors.SafetensorError as error:
         raise ValueError(
             f"model file {str(path)!r} is not a whole safetensors file: {error}"
         ) from error
-    if "card" not in metadata:
-        raise ValueError(f"model file {str(path)!r} has no model card in it")
-    return ModelCard.from_json(metadata["card"]), tensors
+    except ValueError as error:
+        raise ValueError(
+            f"model file {str(path)!r}: its tensors do not fit its card: {error}"
+        ) from error
+    return card, tensors
+
+
+def read_card(path: str | os.PathLike) -> ModelCard:
+    """Read the card of a safetensors file, and no tensors.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no safetensors file, or has no card or a wrong one.
+    """
+    path = Path(path)
+    what = f"model file {str(path)!r}"
+    if not path.exists():
+        raise FileNotFoundError(f"{what} does not exist")
+    if not path.is_file():
+        raise ValueError(f"{what} is not a regular file")
+    with path.open("rb") as file:
+        # Eight bytes say how long the description of the tensors is, which is JSON.
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= LONGEST_HEADER:
+            raise ValueError(
+                f"{what} is not a whole safetensors file, or its header of {length} "
+                f"bytes is longer than {LONGEST_HEADER}"
+            )
+        content = file.read(length)
+    try:
+        header = json.loads(content)
+        card = header.get("__metadata__", {}).get("card")
+    except (ValueError, RecursionError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{what} is not a whole safetensors file: {reason}") from error
+    if not isinstance(card, str):
+        raise ValueError(f"{what} has no model card in it")
+    try:
+        return ModelCard.from_json(card)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error

@@ -121,9 +121,9 @@ class WindowNetwork(nn.Module):
         centres += [held - excess.exp(), held, stars]
         usable = torch.ones_like(places[..., :FREE], dtype=torch.bool)
         usable = torch.cat([usable, told, told, there[..., 0] > 0], dim=-1)
-        odds = odds + torch.tensor(ODDS, device=x.device)
+        odds = odds + odds.new_tensor(ODDS)
         odds = odds.masked_fill(~usable, -30).log_softmax(dim=-1)
-        scales = scales + torch.tensor(SCALES, device=x.device)
+        scales = scales + scales.new_tensor(SCALES)
         wider = torch.logaddexp(excess, excess.new_tensor(-3.5))
         none = torch.zeros_like(scales)
         wider = torch.cat(

@@ -16,7 +16,7 @@ from .checkpoints import load_checkpoint
 from .devices import resolve_device, resolve_precision
 from .model import Model
 from .notices import suggestion
-from .weights import read_weights
+from .weights import read_card
 
 __all__ = ["DEFAULT_MODEL", "list_models", "load_model"]
 
@@ -99,7 +99,7 @@ def list_models() -> Table:
     >>> print(*models["instrument"][models["name"] == "ACS-WFC"])
     HST ACS/WFC
     """
-    cards = [(vars(read_weights(path)[0]), True) for path in _shipped().values()]
+    cards = [(vars(read_card(path)), True) for path in _shipped().values()]
     cards += [(entry, _published_path(entry) is not None) for entry in _listed()]
     rows = [
         {
@@ -215,8 +215,10 @@ def load_model(
             same.pop(), device=device, task=task, precision=precision, engine=engine
         )
     if is_file:
-        if not path.is_file():
+        if not path.exists():
             raise FileNotFoundError(f"model file {text!r} does not exist")
+        if not path.is_file():
+            raise ValueError(f"model file {text!r} is not a regular file")
         return _checked(_load_file(*_key(path), *how), task)
     known = [
         "auto",

@@ -11,7 +11,21 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 
 #: Modules by floor; each may import from floors below its own.
 FLOORS = [
-    {"compression", "headers", "processes", "recording", "unpacking"},
+    {"forking"},
+    {
+        "caller_state",
+        "card_fields",
+        "compression",
+        "headers",
+        "network_checks",
+        "processes",
+        "recording",
+        "unpacking",
+    },
+        "processes",
+        "recording",
+        "unpacking",
+    },
     {"listing"},
     {"spool", "uncertainty", "array_kinds", "notices", "keywords"},
     {"rebuilding"},
@@ -38,7 +52,7 @@ FLOORS = [
         "bit_planes",
         "extension_names",
     },
-    {"noise_planes", "windows"},
+    {"growth", "noise_planes", "windows"},
     {"stars", "rays", "own_units"},
     {"star_fits"},
     {"descriptions"},

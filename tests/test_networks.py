@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from deepcr_ccd.networks import UNet, add_norm, build_network, fold_norm
+from deepcr_ccd.networks import UNet, build_network
+from deepcr_ccd.training.batch_norm import add_norm, fold_norm
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3])

@@ -11,9 +11,10 @@ from deepcr_ccd import cosmicray_probability, load_model
 from deepcr_ccd.descriptions import TOLD
 from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.model import Model, ModelCard
-from deepcr_ccd.networks import UNet, fold_norm
+from deepcr_ccd.networks import UNet
 from deepcr_ccd.star_fits import FITS
 from deepcr_ccd.training import fill_frames, fit
+from deepcr_ccd.training.batch_norm import fold_norm
 from deepcr_ccd.training.dataset import (
     Labels,
     SimulatedFrames,

@@ -15,10 +15,12 @@ from astropy.table import Table
 from torch import nn
 
 from ..atomic import atomic_path
+from ..caller_state import training_state
 from ..devices import resolve_device
 from ..model import Model, ModelCard
-from ..networks import ARCHITECTURES, add_norm, build_network, fold_norm
+from ..networks import ARCHITECTURES, build_network
 from ..window_network import unlikeliness
+from .batch_norm import add_norm, fold_norm
 from .pictures import draw_items
 
 __all__ = ["Recipe", "train_model"]
@@ -95,7 +97,8 @@ LOSSES = {"mask": _mask_loss, "inpaint": _fill_loss}
 
 
 def _run(network: nn.Module, frame: torch.Tensor) -> torch.Tensor:
-    with torch.autocast(frame.device.type, torch.bfloat16):
+    # Within an autocast of the caller, cast weights would be kept from step to step.
+    with torch.autocast(frame.device.type, torch.bfloat16, cache_enabled=False):
         if network.windowed:
             return network.mixture(frame).float()
         return network(frame.to(memory_format=torch.channels_last))[:, 0].float()
@@ -108,6 +111,7 @@ def _ask(network: nn.Module, frame: torch.Tensor, turn: int) -> torch.Tensor:
     return torch.rot90(found.sigmoid(), -turn, dims=(-2, -1))
 
 
+@training_state()
 def train_model(
     dataset: torch.utils.data.Dataset,
     card: ModelCard,

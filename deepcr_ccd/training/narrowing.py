@@ -10,8 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from ..caller_state import own_state
 from ..model import Model
-from ..networks import UNet
+from ..networks import UNet, restore_network
 
 __all__ = ["narrow"]
 
@@ -32,6 +33,7 @@ class Channels(NamedTuple):
     users: list[Use]
 
 
+@own_state()
 def narrow(model: Model, width: list[int], frames: Iterable[torch.Tensor]) -> Model:
     """Return a model whose network has fewer channels.
 
@@ -91,8 +93,7 @@ def narrow(model: Model, width: list[int], frames: Iterable[torch.Tensor]) -> Mo
     card = dataclasses.replace(
         model.card, arguments=arguments, ranges=[], calibration={}, scores={}
     )
-    smaller = UNet(**arguments)
-    smaller.load_state_dict(network.state_dict())
+    smaller = restore_network("unet", arguments, network.state_dict())
     return Model(card, smaller, device="cpu")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
+from ..caller_state import own_state
 from ..networks import UNet
 
 __all__ = ["measure_ranges"]
@@ -15,6 +16,7 @@ __all__ = ["measure_ranges"]
 LEFT_OUT = 1e-4
 
 
+@own_state()
 @torch.inference_mode()
 def measure_ranges(
     network: UNet, frames: Iterable[torch.Tensor]

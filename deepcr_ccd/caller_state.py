@@ -1,0 +1,44 @@
+"""PyTorch's settings that belong to the caller: they neither matter here nor change."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+__all__ = ["own_state", "training_state"]
+
+
+@contextlib.contextmanager
+def own_state() -> Iterator[None]:
+    """Compute without the caller's autocast, inference mode and default device.
+
+    As a decorator too. The default type of tensors is one for all threads: code that
+    runs within names its types.
+    """
+    with contextlib.ExitStack() as stack:
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        yield
+
+
+@contextlib.contextmanager
+def training_state() -> Iterator[None]:
+    """Train with gradients, in float32, and random numbers of one's own.
+
+    As a decorator too.
+    """
+    dtype = torch.get_default_dtype()
+    devices = range(torch.cuda.device_count())
+    with own_state(), torch.enable_grad(), torch.random.fork_rng(devices):
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)

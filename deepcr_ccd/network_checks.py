@@ -1,0 +1,99 @@
+"""Whether tensors can be the weights of a network, and what it gives be of use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+__all__ = ["check_output", "check_shapes", "check_weights"]
+
+#: Weights are smaller than this, and so are statistics of BatchNorm: beyond, what a
+#: network gives is no longer of use, and soon not finite.
+LARGEST_WEIGHT = 1e4
+LARGEST_STATISTIC = 1e12
+#: What comes out for input of usual size is smaller; those that ship give up to 200.
+LARGEST_OUTPUT = 1e5
+#: Where all logarithms of odds are above this, all pixels are flagged, whatever they
+#: hold.
+SATURATED = 15
+
+
+def check_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Raise a ValueError if tensors are not those of a network.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        From `plan_network`.
+    shapes : mapping
+        Shapes of tensors by name.
+    """
+    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    for what, names in (
+        ("missing", wanted.keys() - shapes.keys()),
+        ("unexpected", shapes.keys() - wanted.keys()),
+    ):
+        if names:
+            first = sorted(map(repr, names))[:3]
+            raise ValueError(f"{len(names)} tensors are {what}: {', '.join(first)}")
+    for key, shape in wanted.items():
+        if tuple(shapes[key]) != shape:
+            raise ValueError(f"{key!r} has shape {tuple(shapes[key])}, not {shape}")
+
+
+def check_weights(key: str, value: torch.Tensor) -> None:
+    """Raise a ValueError if no network can have such weights.
+
+    Parameters
+    ----------
+    key : str
+        Their name.
+    value : `torch.Tensor`
+        The weights.
+    """
+    if not value.numel():
+        return
+    value = value.detach()
+    if not value.is_floating_point():
+        if key.endswith("num_batches_tracked"):
+            return
+        raise ValueError(f"{key!r} holds {value.dtype}, not floating-point numbers")
+    low, high = (float(number) for number in value.float().aminmax())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(f"{key!r} holds values that are not finite")
+    most = LARGEST_STATISTIC if "running" in key else LARGEST_WEIGHT
+    if max(-low, high) > most:
+        raise ValueError(
+            f"{key!r} holds {max(-low, high):.3g}; weights are up to {most:g}"
+        )
+
+
+@torch.no_grad()
+def check_output(network: nn.Module, task: str) -> None:
+    """Raise a ValueError if what a network gives is of no use, on a trial.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        On the CPU, in float32.
+    task : {"mask", "inpaint"}
+        What it is for.
+    """
+    if network.windowed:
+        return
+    size = max(32, network.stride)
+    trial = torch.linspace(
+        -1, 5, network.in_channels * size**2, dtype=torch.float32, device="cpu"
+    )
+    output = network.eval()(trial.reshape(1, network.in_channels, size, size))
+    most = float(output.abs().max())
+    if not most <= LARGEST_OUTPUT:
+        raise ValueError(
+            f"for numbers from -1 to 5 the network gives up to {most:.3g}, not "
+            f"{LARGEST_OUTPUT:g} at most"
+        )
+    if task == "mask" and output.min() > SATURATED:
+        raise ValueError("the network flags all pixels, whatever they hold")
