@@ -393,10 +393,9 @@ class Model:
         try:
             network = restore_network(card.architecture, card.arguments, tensors)
             check_output(network, card.task)
-            if card.ranges and len(card.ranges) != len(network.inner_layers()):
-                raise ValueError(
-                    f"ranges={len(card.ranges)} of {len(network.inner_layers())} layers"
-                )
+            layers = 0 if network.windowed else len(network.inner_layers())
+            if len(card.ranges) not in (0, layers):
+                raise ValueError(f"{len(card.ranges)} ranges for {layers} layers")
         except ValueError as error:
             raise ValueError(
                 f"model file {os.fspath(path)!r}: its tensors do not fit its card: "
