@@ -151,7 +151,7 @@ FIELDS = {
         {"extend_threshold": "low"},
         "extend_threshold=.low. must be a number",
     ),
-    "ranges": ({"ranges": [[0, 1]]}, "1 ranges for 5 layers"),
+    "ranges": ({"ranges": [[0, 1]]}, r"1 ranges for \d layers"),
     "ranges NaN": ({"ranges": [[0, float("nan")]]}, "ranges=.* must be a list"),
     "ranges turned": ({"ranges": [[1, 0]]}, "ranges=.* must be a list"),
     "name": ({"name": "../../etc/passwd"}, "name='../.* must be a name"),
