@@ -29,7 +29,10 @@ def test_each_colour_is_cleaned_by_itself():
     ccd = CCDData(frame, unit="adu", meta=HEADER)
     cleaned = cosmicray_deepcr(ccd)
     assert cleaned.mask[tracks].mean() > 0.97
-    assert cleaned.header["CRNPIX"] == cleaned.mask.sum() < tracks.sum() + 40
+    # Beside the tracks, no more than their surely flagged pixels are followed to.
+    assert cleaned.header["CRNPIX"] == cleaned.mask.sum() < tracks.sum() + 80
+    alone = cosmicray_deepcr(ccd, extend_threshold=1)
+    assert alone.mask.sum() < tracks.sum() + 40
     rest = (cleaned.data - sky)[tracks & cleaned.mask]
     assert np.abs(rest).mean() < 40
     np.testing.assert_array_equal(cleaned.data[~cleaned.mask], frame[~cleaned.mask])
@@ -41,7 +44,7 @@ def test_each_colour_is_cleaned_by_itself():
         np.testing.assert_array_equal(part.data, cleaned.data[colour])
     probability = cosmicray_probability(ccd)
     threshold = cleaned.header["CRTHRESH"]
-    np.testing.assert_array_equal(probability > threshold, cleaned.mask)
+    np.testing.assert_array_equal(probability > threshold, alone.mask)
 
 
 def test_masks_grow_over_colours():
@@ -76,7 +79,7 @@ def test_files_of_colour_cameras(tmp_path):
     assert row["status"] == "done"
     cleaned = fits.getdata(tmp_path / "out" / "c.fits")
     assert (cleaned != frame)[tracks].mean() > 0.97
-    assert (cleaned != frame).sum() < tracks.sum() + 40
+    assert (cleaned != frame).sum() < tracks.sum() + 80
 
 
 @pytest.mark.parametrize("shape", [(1, 9), (9, 1), (3, 3)])

@@ -17,7 +17,9 @@ from test_batch import contents, write_night
 
 from deepcr_ccd import clean_files, cosmicray_probability
 from deepcr_ccd.cli import main
+from deepcr_ccd.detection import threshold_mask
 from deepcr_ccd.files import FitsFile
+from deepcr_ccd.hysteresis import Thresholds
 from deepcr_ccd.parser import build_parser, in_words_of_the_command
 from deepcr_ccd.recording import record, recorded_warnings
 
@@ -334,8 +336,10 @@ def test_probability(night, capsys):
         found = hdus["CRPROB"].data
         assert found.dtype == ">f4"
         np.testing.assert_array_equal(found, cosmicray_probability(ccd))
-        threshold = hdus["CRMASK"].header["CRTHRESH"]
-        np.testing.assert_array_equal(hdus["CRMASK"].data, found > threshold)
+        header = hdus["CRMASK"].header
+        thresholds = Thresholds(header["CRTHRESH"], header["CREXTEND"])
+        mask = threshold_mask(found.astype("f4"), thresholds)
+        np.testing.assert_array_equal(hdus["CRMASK"].data, mask)
     assert main([*words, "--resume"]) == 0
     assert main([*words[:-1], "--resume"]) == 0
     with fits.open("out/frame000.fits") as hdus:
