@@ -9,7 +9,7 @@ from astropy import units as u
 
 from .frame import Frame
 from .growth import grow_mask
-from .hysteresis import SEED, Thresholds, follow, levels_of
+from .hysteresis import SEED, WEAK, Thresholds, follow, levels_of
 from .leaks import drop_leaks
 from .model import Model
 from .noise import resolve_readnoise, unit_factor
@@ -268,8 +268,9 @@ def finish_mask(
     """
     if bad is not None:
         levels[bad] = 0
-        seeds = levels >= SEED
-        levels[seeds & ~drop_leaks(seeds, plane, bad)] = 0
+        # Nothing is followed along a bad column either.
+        kept = [drop_leaks(levels >= least, plane, bad) for least in (WEAK, SEED)]
+        levels[~np.where(levels == WEAK, *kept)] = 0
     return grow_mask(follow(levels), grow, bad)
 
 

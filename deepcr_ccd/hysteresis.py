@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["REACH", "SEED", "SURE", "Thresholds", "follow", "levels_of"]
+__all__ = ["REACH", "SEED", "SURE", "WEAK", "Thresholds", "follow", "levels_of"]
 
 #: Cosmic rays are followed from pixels above this probability. What is wrongly flagged,
 #: such as a star, seldom has one, and so does not grow. On simulated frames this gives

@@ -81,6 +81,9 @@ def measure_ratio(
     ratio = NoiseRatio(known, np.ones_like(low), low, noise.shape, slope)
     unit = _Units(ratio, frame, noise) if slope else sigmas
     scale = measure_noise(frame, bad, cell=cell, unit=unit).sigma
+    if np.isnan(scale).all():
+        # There is no noise to compare it with.
+        return None
     median, plainest = np.percentile(scale, [50, PLAINEST])
     if median < 1 / FACTOR or plainest > FACTOR:
         times = 1 / (median if median < 1 else plainest)

@@ -35,6 +35,8 @@ __all__ = ["NoiseMap", "measure_noise"]
 SMALLEST = 1e4 * float(np.finfo(np.float32).tiny)
 #: Width of a cell in px.
 CELL = 64
+#: Good samples of a cell that will do where no cell has enough.
+FEW = 20
 #: Samples that are worked on at a time.
 BAND = 300_000
 
@@ -117,13 +119,19 @@ def measure_noise(
     step = max(1, BAND // (counts[1] * rows.shape[1] * columns.shape[1]))
     bands = [rows[start : start + step] for start in range(0, counts[0], step)]
 
+    enough = ENOUGH
+
     def measure(band: np.ndarray) -> tuple[np.ndarray, ...]:
-        return _measure_cells(frame, bad, band, columns, unit)
+        return _measure_cells(frame, bad, band, columns, unit, enough)
 
     in_turn = any(getattr(part, "in_turn", False) for part in (frame, bad, unit))
     samples = 0 if in_turn else rows.size * columns.size
     with tile_threads(torch.device("cpu"), samples, len(bands)) as mapped:
         measured = list(mapped(measure, bands))
+        if bad is not None and np.isnan(np.concatenate([m[1] for m in measured])).all():
+            # Where no cell has as many good pixels as it should, a few will do.
+            enough = FEW / (rows.shape[1] * columns.shape[1])
+            measured = list(mapped(measure, bands))
     sky, sigma, parts = (np.concatenate(part) for part in zip(*measured, strict=True))
     # A frame of equal numbers has no noise; any positive scale will do.
     if np.isfinite(sky).any():
@@ -131,7 +139,7 @@ def measure_noise(
     else:
         level = float(np.median(frame[rows[:1].T, columns[:1]]))
     sky = complete(sky, level)
-    sigma = complete(sigma, max(abs(level), 1.0) * 1e-3)
+    sigma = complete(sigma, np.nan if unit is not None else max(abs(level), 1) * 1e-3)
     # Cells that a bright star spoils follow their neighbours.
     size = [min(3, count) for count in counts]
     sky = ndimage.median_filter(sky, size).astype(np.float32)
@@ -149,6 +157,7 @@ def _measure_cells(
     rows: np.ndarray,
     columns: np.ndarray,
     unit: np.ndarray | None = None,
+    enough: float = ENOUGH,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Measure sky and noise of cells, given the places of their samples.
 
@@ -205,7 +214,7 @@ def _measure_cells(
     sigma = np.fmin(*[np.where(n > 0, n / np.sqrt(6), np.nan) for n in noises])
     sigma = np.where(sigma > 0, sigma, np.nan if unit is not None else spread)
     if good is not None:
-        poor = good.mean(axis=-1) < ENOUGH
+        poor = good.mean(axis=-1) < enough
         sky[poor] = sigma[poor] = np.nan
     sigma[~(sigma > 0)] = np.nan
     samples = rows.shape[1], columns.shape[1]

@@ -71,8 +71,8 @@ def test_lines_that_were_subtracted(axis, source):
         masks.append(crmask)
     for crmask in masks:
         assert (crmask != masks[0]).sum() < 3
-    found = cosmicray_probability(ccd) > 0.55
-    np.testing.assert_array_equal(found, masks[-1])
+    # Pixels of low probability are only followed from others.
+    assert masks[-1][cosmicray_probability(ccd) > 0.55].all()
 
 
 @pytest.mark.parametrize(
@@ -144,6 +144,15 @@ def test_pixels_whose_noise_is_not_known(rng):
     assert crmask[50, 40:46].all()
 
 
+def test_frames_without_noise_say_nothing_of_it():
+    frame = np.full((90, 80), 60000, np.float32)
+    frame[40, 30:36] += 5000
+    uncertainty = StdDevUncertainty(np.full(frame.shape, 30.0))
+    ccd = CCDData(frame, unit="adu", uncertainty=uncertainty)
+    crmask = cosmicray_deepcr(ccd).mask
+    np.testing.assert_array_equal(crmask, cosmicray_deepcr(frame)[1])
+
+
 @pytest.mark.parametrize("scale", [1e-26, 1.0, 1e20])
 def test_any_unit(scale):
     raw, sky, struck = lines()
@@ -194,13 +203,14 @@ def test_dask_knows_what_memory_knows():
         data = (raw - sky).astype("f4")
         ccd = CCDData(data, unit="electron", uncertainty=StdDevUncertainty(sigma))
         expected = cosmicray_probability(ccd, precision="float32")
+        mask = cosmicray_deepcr(ccd, precision="float32").mask
         for array in (sigma, da.from_array(sigma, chunks=(90, 300))):
             lazy = CCDData(da.from_array(data, chunks=(150, 111)), unit="electron")
             lazy.uncertainty = StdDevUncertainty(array)
             found = cosmicray_probability(lazy, precision="float32")
             np.testing.assert_allclose(found.compute(), expected, atol=2e-3)
             crmask = cosmicray_deepcr(lazy, precision="float32").mask
-            assert np.mean(crmask.compute() != (expected > 0.55)) < 1e-4
+            assert np.mean(crmask.compute() != mask) < 1e-4
 
 
 @pytest.mark.parametrize(("name", "power"), [("ERR", 1), ("VAR", 2), ("IVAR", -2)])

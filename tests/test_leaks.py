@@ -113,4 +113,4 @@ def test_dask_drops_them_too(grow, rng):
     lazy = CCDData(da.from_array(data, chunks=100), unit="adu", mask=mask)
     found = np.asarray(cosmicray_deepcr(lazy, **options).mask)
     np.testing.assert_array_equal(found, expected.mask)
-    assert (found & ~mask).sum() < 25 * (1 + 4 * grow)
+    assert (found & ~mask).sum() < 40 * (1 + 4 * grow)

@@ -14,6 +14,7 @@ from astropy.nddata import (
     VarianceUncertainty,
 )
 from astropy.utils.exceptions import AstropyUserWarning
+from conftest import random_model
 
 from deepcr_ccd.files import FitsFile
 from deepcr_ccd.images import Cleaned, Image
@@ -263,7 +264,7 @@ def test_a_cleaned_file_says_the_spread(tmp_path, name):
     data[40, 30:36] += 2000
     data[80:84, 70] += 2000
     path = tmp_path / "a.fits"
-    values = {"ERR": 1000.0, "VAR": 1e6, "IVAR": 1e-6}
+    values = {"ERR": 20.0, "VAR": 400.0, "IVAR": 1 / 400}
     hdu = plane(name, values[name], shape=data.shape)
     fits.HDUList([fits.PrimaryHDU(data), hdu]).writeto(path)
     row = run_job(Job(path, tmp_path / "out.fits"), Options())
@@ -274,10 +275,11 @@ def test_a_cleaned_file_says_the_spread(tmp_path, name):
     sigma = {"ERR": new, "VAR": new**0.5, "IVAR": new**-0.5}[name]
     assert crmask[40, 30:36].all()
     assert ((sigma[crmask] > 5) & (sigma[crmask] < 60)).all()
-    np.testing.assert_allclose(sigma[~crmask], 1000, rtol=1e-6)
+    np.testing.assert_allclose(sigma[~crmask], 20, rtol=1e-6)
+    assert (np.abs(sigma[crmask] - 20) > 1e-3).all()
 
 
-def test_noise_is_not_read_where_it_is_not_needed(tmp_path, monkeypatch):
+def test_noise_is_read_for_models_that_use_it(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     path = tmp_path / "a.fits"
     hdu = plane("ERR", shape=(64, 64))
@@ -291,5 +293,9 @@ def test_noise_is_not_read_where_it_is_not_needed(tmp_path, monkeypatch):
         return ccd
 
     monkeypatch.setattr(Image, "read", spy)
+    other = tmp_path / "other.safetensors"
+    random_model(unit=None, transform="standardized", threshold=1.0).save(other)
     run_job(Job(path, tmp_path / "m.fits"), Options(masks_only=True))
-    assert asked == [None]
+    run_job(Job(path, tmp_path / "n.fits"), Options(masks_only=True, model=str(other)))
+    assert (asked[0].array == 10).all()
+    assert asked[1] is None

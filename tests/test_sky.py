@@ -152,3 +152,12 @@ def test_dark_noise_is_the_same_in_tiles(rng):
             np.testing.assert_allclose(
                 part, read_tile(all_, tile), rtol=1e-5, atol=1e-3
             )
+
+
+def test_frames_of_which_little_is_good(rng):
+    frame = rng.normal(300, 17, (64, 96)).astype(np.float32)
+    bad = np.zeros(frame.shape, dtype=bool)
+    bad[:52] = True
+    noise = measure_noise(frame, bad)
+    np.testing.assert_allclose(noise.sky, 300, atol=8)
+    np.testing.assert_allclose(noise.sigma, 17, rtol=0.2)
