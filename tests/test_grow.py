@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from deepcr_ccd import cosmicray_deepcr, growth
-from deepcr_ccd.detection import threshold_mask
+from deepcr_ccd.growth import grow_mask
 
 RADII = [0.5, 1, 1.5, 2.9, 4, 4.99, 5, 5.1, np.sqrt(26), 7.5, 12, 20.3, 41, 100, 1e6]
 
@@ -30,8 +30,9 @@ def test_discs(radius, shape, rng, monkeypatch):
     probability.flat[7] = 1
     probability[rng.random(shape) < 0.1] = np.nan
     examined = np.isfinite(probability)
-    expected = by_discs(probability > 0.5, radius) & examined
-    np.testing.assert_array_equal(threshold_mask(probability, 0.5, radius), expected)
+    mask = probability > 0.5
+    expected = by_discs(mask, radius) & examined
+    np.testing.assert_array_equal(grow_mask(mask, radius, ~examined), expected)
 
 
 @pytest.mark.parametrize("radius", [3, 5.5, 13])
@@ -41,22 +42,20 @@ def test_discs_are_those_of_a_dilation(radius, rng):
     y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
     expected = ndimage.binary_dilation(mask, y**2 + x**2 <= radius**2)
     assert 0 < expected.mean() < 1
-    np.testing.assert_array_equal(
-        threshold_mask(mask.astype(float), 0.5, radius), expected
-    )
+    np.testing.assert_array_equal(grow_mask(mask, radius), expected)
 
 
 def test_empty_and_full_masks():
     for value in (0, 1):
-        frame = np.full((30, 30), value, dtype=np.float32)
-        assert (threshold_mask(frame, 0.5, 50) == value).all()
+        mask = np.full((30, 30), value, dtype=bool)
+        assert (grow_mask(mask, 50) == value).all()
 
 
 def test_large_radii_take_little_memory():
-    probability = np.zeros((1000, 1000), dtype=np.float32)
-    probability[500, 500] = 1
+    mask = np.zeros((1000, 1000), dtype=bool)
+    mask[500, 500] = True
     tracemalloc.start()
-    grown = threshold_mask(probability, 0.5, 100)
+    grown = grow_mask(mask, 100)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 60e6
