@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from .cluster import run_jobs
 from .jobs import Job, file_size, run_job
 from .listing import find_files
 from .model import Model
+from .notices import refuse_arguments
 from .options import Options
 from .outputs import check_outputs, state_of
 from .recording import recorded_warnings
@@ -103,10 +105,10 @@ def clean_files(
     FileExistsError
         If a result is there and must not be replaced: likewise.
     """
-    try:
-        chosen = Options(**options)
-    except TypeError as error:
-        raise TypeError(f"clean_files: {error}") from None
+    known = [field.name for field in dataclasses.fields(Options)]
+    unknown = {name: options[name] for name in options if name not in known}
+    refuse_arguments("clean_files", unknown, known)
+    chosen = Options(**options)
     if workers is not None:
         number = isinstance(workers, int | float) and not isinstance(workers, bool)
         if not number or workers % 1 != 0 or workers < 1:

@@ -9,10 +9,11 @@ from astropy import units as u
 
 from .frame import Frame
 from .growth import grow_mask
+from .guard import warn_of_excluded
 from .hysteresis import SEED, WEAK, Thresholds, follow, levels_of
 from .leaks import drop_leaks
 from .model import Model
-from .noise import resolve_readnoise, unit_factor
+from .noise import COUNTS, resolve_readnoise, unit_factor
 from .notices import warn_unused
 from .own_units import own_factor
 from .plane import Plane
@@ -79,9 +80,18 @@ def prepare(
             warn_unused("gain", f"model {name!r} can use the frame as it is")
     if readnoise is None:
         return Examination(factor, {})
+    if gain is None and frame.unit is not None and _counts(frame.unit):
+        raise ValueError(
+            f"readnoise={readnoise:g} is in electron and the frame in {frame.unit}: "
+            "give gain= (electron/adu, a number, a Quantity or a header keyword)"
+        )
     # From electron to the frame's unit, and on to the card's.
     per_unit, _ = unit_factor(frame.unit, "electron", gain, name)
     return Examination(factor, {"readnoise": readnoise / per_unit * factor})
+
+
+def _counts(unit: u.UnitBase) -> bool:
+    return any(unit.is_equivalent(count) for count in COUNTS)
 
 
 def _is_in_electrons(frame: Frame) -> bool:
@@ -101,12 +111,21 @@ def unexamined(
         bool, True where bad.
     satlevel : float or None
         From `deepcr_ccd.saturation.known_level`: with infinity no pixel is saturated.
+
+    Warns
+    -----
+    AstropyUserWarning
+        If half of the plane or more is at or above the saturation level.
     """
     bad = np.isfinite(plane)
     np.logical_not(bad, out=bad)
     if mask is not None:
         bad |= mask
+    told = satlevel is not None and satlevel < np.inf
+    before = np.count_nonzero(bad) if told else 0
     hide_saturated(plane, bad, satlevel)
+    if told:
+        warn_of_excluded(np.count_nonzero(bad) - before, plane.size, satlevel)
     return bad if bad.any() else None
 
 

@@ -7,7 +7,12 @@ import warnings
 import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
 
-__all__ = ["is_overwhelmed", "warn_if_overwhelmed", "warn_of_share"]
+__all__ = [
+    "is_overwhelmed",
+    "warn_if_overwhelmed",
+    "warn_of_excluded",
+    "warn_of_share",
+]
 
 #: More than this share of the examined pixels is rarely all cosmic rays.
 SHARE = 0.1
@@ -45,6 +50,31 @@ def warn_of_share(flagged: int, examined: int) -> None:
         warnings.warn(
             f"{share:.0f} % of the examined pixels are flagged as cosmic rays: look at "
             "the frame and its mask before you use them",
+            AstropyUserWarning,
+            stacklevel=STACKLEVEL,
+        )
+
+
+def warn_of_excluded(excluded: int, pixels: int, satlevel: float) -> None:
+    """Warn if a saturation level leaves little of a plane to examine.
+
+    Parameters
+    ----------
+    excluded, pixels : int
+        Numbers of pixels that are saturated by it, and of all.
+    satlevel : float
+        The level, in the unit of the plane.
+
+    Warns
+    -----
+    AstropyUserWarning
+        If half of the pixels or more are saturated.
+    """
+    if 2 * excluded >= pixels > 0:
+        warnings.warn(
+            f"satlevel={satlevel:g} excludes {100 * excluded / pixels:.0f} % of the "
+            "pixels, which are not examined: give it in the unit of the frame, or "
+            "numpy.inf for none",
             AstropyUserWarning,
             stacklevel=STACKLEVEL,
         )

@@ -10,7 +10,9 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = ["DeepCRWarning", "refuse_arguments", "suggestion", "warn_unused"]
 
-NOTHING_TO_TUNE = "there is nothing to tune but threshold="
+NOTHING_TO_TUNE = (
+    "there is nothing to tune; threshold= and extend_threshold= say how much is flagged"
+)
 OF_THE_PSF = f"no point spread function is needed; {NOTHING_TO_TUNE}"
 #: What to do in place of arguments of `ccdproc.cosmicray_lacosmic`.
 INSTEAD = {

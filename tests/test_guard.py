@@ -86,3 +86,13 @@ def test_ordinary_frames_are_not_overwhelmed(name, frame):
     bad = np.zeros(frame.shape, dtype=bool)
     bad[:, ::40] = True
     assert not is_overwhelmed(frame, bad), name
+
+
+def test_a_satlevel_that_excludes_the_frame_is_said():
+    frame = np.random.default_rng(0).normal(300, 18, (100, 100)).astype("f4")
+    for satlevel in (100, 250):
+        with pytest.warns(AstropyUserWarning, match=f"satlevel={satlevel} excludes"):
+            cosmicray_deepcr(frame, satlevel=satlevel, inpaint=None)
+        with pytest.warns(AstropyUserWarning, match="pixels, which are not examined"):
+            detect_cosmics(frame, satlevel=satlevel)
+    cosmicray_deepcr(frame, satlevel=400, inpaint=None)

@@ -10,7 +10,7 @@ from astropy.nddata import CCDData
 from astropy.utils.exceptions import AstropyUserWarning
 
 import deepcr_ccd
-from deepcr_ccd import DeepCRWarning, cosmicray_deepcr
+from deepcr_ccd import DeepCRWarning, clean_files, cosmicray_deepcr
 from deepcr_ccd.notices import INSTEAD
 from deepcr_ccd.scrappy import IGNORED
 
@@ -81,7 +81,7 @@ def test_arguments_of_lacosmic_say_what_to_do(data):
             TypeError, match=f"cosmicray_deepcr has no argument {name}="
         ):
             cosmicray_deepcr(data, **{name: value})
-    with pytest.raises(TypeError, match="nothing to tune but threshold="):
+    with pytest.raises(TypeError, match="nothing to tune; threshold="):
         cosmicray_deepcr(data, sigclip=5)
     with pytest.raises(TypeError, match="the unit stays"):
         cosmicray_deepcr(data, gain_apply=False)
@@ -116,3 +116,15 @@ def test_warnings_of_no_effect_have_a_category(data):
     assert deepcr_ccd.DeepCRWarning is DeepCRWarning
     with pytest.warns(DeepCRWarning, match="gain= has no effect"):
         cosmicray_deepcr(CCDData(data, unit="adu"), gain=2.0)
+
+
+def test_read_noise_of_counts_needs_a_gain(data):
+    ccd = CCDData(data, unit="adu")
+    with pytest.raises(ValueError, match=r"readnoise=5 is in electron .* give gain="):
+        cosmicray_deepcr(ccd, readnoise=5)
+
+
+def test_unknown_options_of_files_get_the_nearest_name(tmp_path):
+    match = r"clean_files has no argument treshold=: did you mean 'threshold'\?"
+    with pytest.raises(TypeError, match=match):
+        clean_files([], tmp_path, treshold=0.3)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.nddata import CCDData
+from astropy.utils.exceptions import AstropyUserWarning
 
 from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, detect_cosmics
 from deepcr_ccd.noise import known_level
@@ -190,7 +191,8 @@ def test_levels_that_headers_tell():
 
 def test_a_level_below_the_sky_leaves_all_of_it_out():
     frame = np.random.default_rng(13).normal(300, 18, (60, 60))
-    assert not cosmicray_deepcr(frame, satlevel=100)[1].any()
+    with pytest.warns(AstropyUserWarning, match="satlevel=100 excludes 100 %"):
+        assert not cosmicray_deepcr(frame, satlevel=100)[1].any()
 
 
 def test_lazily_it_is_the_same():
