@@ -148,14 +148,14 @@ from deepcr_ccd import cosmicray_deepcr, load_model
 
 number, engine = int(sys.argv[1]), sys.argv[2]
 model = load_model("universal", device="cpu", engine=engine)
-frame = np.random.default_rng(0).normal(100, 5, (160, 160)).astype(np.float32)
+frame = np.random.default_rng(0).normal(100, 5, (110, 110)).astype(np.float32)
 
 def memory():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize() / 1e6
 
 # Largest first, so that what one frame takes is there from the beginning.
-shapes = [(160 - i // 64 % 96, 160 - i % 64) for i in range(number)]
+shapes = [(110 - i // 64 % 64, 110 - i % 64) for i in range(number)]
 for turn, shape in enumerate(shapes):
     cosmicray_deepcr(frame[: shape[0], : shape[1]].copy(), model=model)
     if turn == min(100, number // 4):

@@ -33,7 +33,7 @@ limit, space, *paths = sys.argv[1:]
 os.chdir(os.path.dirname(paths[0]))
 frame = np.random.default_rng(0).normal(100, 5, (64, 64)).astype(np.float32)
 with open("/proc/self/statm") as file:
-    used = int(file.read().split()[0]) * resource.getpagesize()
+    used, resident = (int(n) * resource.getpagesize() for n in file.read().split()[:2])
 
 def attempt(path):
     resource.setrlimit(resource.RLIMIT_AS, (used + int(space),) * 2)
@@ -53,12 +53,11 @@ for path in paths:
         os.write(writing, answer)
         os._exit(0)
     os.close(writing)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     _, status, usage = os.wait4(pid, 0)
     with os.fdopen(reading, "rb") as file:
         answer = file.read().decode()
     answer = answer or json.dumps([f"signal {status}", ""])
-    found[path] = [answer, (usage.ru_maxrss - before) / 1e3]
+    found[path] = [answer, (usage.ru_maxrss * 1024 - resident) / 1e6]
 print(json.dumps(found))
 """
 
