@@ -86,7 +86,7 @@ ways["unpickled"] = lambda: right(find(pickle.loads(sent)))
 ways["probability"] = lambda: cosmicray_probability(frame, model=model).max() > 0.5
 ways["detect_cosmics"] = lambda: right(detect_cosmics(frame)[0])
 ways["deepCR"] = lambda: right(
-    deepCR(mask="universal", device="CPU").clean(frame, n_jobs=-1)[0]
+    deepCR(mask="universal", device="CPU").clean(frame, n_jobs=-1, inpaint=False)
 )
 ways["inpaint"] = lambda: np.isfinite(inpaint(frame, frame > 500)[0]).all()
 ways["a thread there"] = lambda: in_thread(lambda: right(find(copied)))
