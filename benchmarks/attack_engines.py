@@ -197,12 +197,14 @@ def fork(options):
             for way, status in found.items()
             if status
         ]
-        yield row(f"fork: parent used {parent}", wrong, len(found), start)
+        notes = f"each within {options.limit:.0f} s"
+        yield row(f"fork: parent used {parent}", wrong, len(found), start, notes)
     start = time.perf_counter()
     found, fault = script(POOL, 60 + 6 * options.limit, options.limit)
     found = found or {"all": fault}
     wrong = [f"{way}: {status}" for way, status in found.items() if status]
-    yield row("fork: Pool and DataLoader", wrong, len(found), start)
+    notes = "results as without children"
+    yield row("fork: Pool and DataLoader", wrong, len(found), start, notes)
 
 
 def sizes(options):
@@ -211,7 +213,7 @@ def sizes(options):
     for engine in ENGINES:
         start = time.perf_counter()
         found, fault = script(SIZES, 60 + number, number, engine)
-        notes = ""
+        notes = fault
         if found:
             before, after = found
             notes = f"memory {before:.0f} MB, then {after:.0f} MB"

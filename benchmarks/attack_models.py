@@ -32,8 +32,13 @@ from deepcr_ccd import cosmicray_deepcr, load_model
 limit, space, *paths = sys.argv[1:]
 os.chdir(os.path.dirname(paths[0]))
 frame = np.random.default_rng(0).normal(100, 5, (64, 64)).astype(np.float32)
-with open("/proc/self/statm") as file:
-    used, resident = (int(n) * resource.getpagesize() for n in file.read().split()[:2])
+
+def memory():
+    with open("/proc/self/statm") as file:
+        pages = file.read().split()[:2]
+    return [int(number) * resource.getpagesize() for number in pages]
+
+used, resident = memory()
 
 def attempt(path):
     resource.setrlimit(resource.RLIMIT_AS, (used + int(space),) * 2)
@@ -49,15 +54,16 @@ for path in paths:
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        answer = json.dumps(attempt(path)).encode()[:60000]
+        begin = memory()[1]
+        answer = json.dumps([*attempt(path), begin]).encode()[:60000]
         os.write(writing, answer)
         os._exit(0)
     os.close(writing)
     _, status, usage = os.wait4(pid, 0)
     with os.fdopen(reading, "rb") as file:
         answer = file.read().decode()
-    answer = answer or json.dumps([f"signal {status}", ""])
-    found[path] = [answer, (usage.ru_maxrss * 1024 - resident) / 1e6]
+    kind, message, begin = json.loads(answer or f'["signal {status}", "", {resident}]')
+    found[path] = [[kind, message], (usage.ru_maxrss * 1024 - begin) / 1e6]
 print(json.dumps(found))
 """
 
@@ -209,12 +215,12 @@ def judge_model(path, answer, memory):
     ----------
     path : str
         The file.
-    answer : str
-        JSON of the error's type and message.
+    answer : list
+        The error's type and message; None where there was no error.
     memory : float
         Megabytes that it took.
     """
-    kind, message = json.loads(answer)
+    kind, message = answer
     if kind is None:
         return "is used"
     if kind not in ("ValueError", "TypeError", "OSError"):
