@@ -1,15 +1,24 @@
-"""Trials of endurance: runs that are killed, a disk that is full, a thousand frames.
+"""Trials of endurance and attacks: killed runs, a full disk, damaged files and models.
 
     python benchmarks/reliability.py kill [--files 200] [--kills 50]
     python benchmarks/reliability.py soak [--frames 1000]
     python benchmarks/reliability.py batch [--files 200]
     python benchmarks/reliability.py disk --small FOLDER
     python benchmarks/reliability.py dask [--files 200]
+    python benchmarks/reliability.py ATTACK [--number N] [--output TABLE.ecsv]
 
 ``kill`` ends a batch with SIGKILL again and again at random moments, takes it up with
 ``--resume``, and checks that no output is ever half-written and none is lost in the
 end. ``soak`` cleans frames in one process and reports how its memory grows. ``batch``
 times a batch of files against a plain loop of read, clean and write.
+
+Attacks are ``fuzz`` (damaged files among good ones), ``bad-neighbours`` (one file of
+each kind that is no frame), ``originals`` (results that would replace inputs), ``fork``
+(children of a process that has used the models), ``sizes`` (memory over thousands of
+frame sizes), ``models`` (model files made to harm) and ``all`` of these. Each prints
+rows of a table, and the exit status is 1 if anything went wrong. ``--output`` puts them
+into a table, in place of the rows of an earlier run. ``--keep FOLDER`` leaves damaged
+files there.
 """
 
 import argparse
@@ -28,6 +37,11 @@ import numpy as np
 import torch
 from astropy.io import fits
 from astropy.nddata import CCDData
+from astropy.table import Table
+from attack_engines import fork, sizes
+from attack_models import models
+from attack_originals import originals
+from attacks import COLUMNS, bad_neighbours, fuzz
 
 from deepcr_ccd import clean_files, cosmicray_deepcr
 from deepcr_ccd.demo import simulate
@@ -192,19 +206,65 @@ def dask(options):
         print(f"through Dask it is {ratio:.2f} times as fast")
 
 
+ATTACKS = {
+    "fuzz": fuzz,
+    "bad-neighbours": bad_neighbours,
+    "originals": originals,
+    "fork": fork,
+    "sizes": sizes,
+    "models": models,
+}
+
+
+def attack(names, options):
+    """Run attacks, print their table, and write it; return whether all went well."""
+    found = []
+    for name in names:
+        for row in ATTACKS[name](options):
+            found.append(row)
+            print(*(f"{key}: {value};" for key, value in row.items()), flush=True)
+    table = Table(rows=[[row[key] for key in COLUMNS] for row in found], names=COLUMNS)
+    print(*table.pformat(max_lines=-1, max_width=-1, align="<"), sep="\n")
+    if options.output:
+        rows = []
+        if options.output.exists():
+            rows = [dict(row) for row in Table.read(options.output)]
+        made = {subject(row) for row in found}
+        rows = [row for row in rows if subject(row) not in made] + found
+        order = [name.replace("-", " ") for name in ATTACKS]
+        rows.sort(key=lambda row: order.index(subject(row)))
+        table = Table(rows=[[row[k] for k in COLUMNS] for row in rows], names=COLUMNS)
+        table.write(options.output, format="ascii.ecsv", overwrite=True)
+    return not any(row["wrong"] for row in found)
+
+
+def subject(row):
+    """Return which attack a row of the table belongs to."""
+    return row["attack"].partition(":")[0]
+
+
 def main():
-    """Run the trial that the command line names."""
+    """Run the trial or attack that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     trials = {trial.__name__: trial for trial in (kill, soak, batch, disk, dask)}
-    parser.add_argument("trial", choices=list(trials))
+    parser.add_argument("trial", choices=[*trials, *ATTACKS, "all"])
     parser.add_argument("--small", type=Path, metavar="FOLDER")
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--frames", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--number", type=int, help="of files of fuzz, sizes of sizes")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=float, default=20, help="seconds for each")
+    parser.add_argument("--output", type=Path, metavar="TABLE.ecsv")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER")
     options = parser.parse_args()
-    trials[options.trial](options)
+    if options.trial in trials:
+        trials[options.trial](options)
+        return 0
+    names = list(ATTACKS) if options.trial == "all" else [options.trial]
+    return 0 if attack(names, options) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

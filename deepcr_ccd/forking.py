@@ -7,10 +7,12 @@ that OpenVINO keeps for the next model, and locks that another thread held.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 
 import torch
 
@@ -19,12 +21,15 @@ __all__ = [
     "is_forked",
     "keep_in_children",
     "openvino_is_inherited",
+    "openvino_is_starting",
     "openvino_is_used",
     "set_threads",
 ]
 
 _KEPT: weakref.WeakSet = weakref.WeakSet()
 _LOCKS: weakref.WeakSet = weakref.WeakSet()
+#: Threads that are importing OpenVINO.
+_STARTING: set[int] = set()
 _STATE = {"forked": False, "openvino used": False, "openvino inherited": False}
 
 
@@ -81,6 +86,16 @@ def openvino_is_inherited() -> bool:
     return _STATE["openvino inherited"]
 
 
+@contextlib.contextmanager
+def openvino_is_starting() -> Iterator[None]:
+    """Take note that a thread imports OpenVINO, whose locks children find closed."""
+    _STARTING.add(threading.get_ident())
+    try:
+        yield
+    finally:
+        _STARTING.discard(threading.get_ident())
+
+
 def set_threads(number: int) -> None:
     """Set how many threads PyTorch computes with; in a forked child, always one.
 
@@ -95,7 +110,7 @@ def set_threads(number: int) -> None:
 def _begin_anew() -> None:
     """Prepare a child that has just been forked."""
     _STATE["forked"] = True
-    _STATE["openvino inherited"] |= _STATE["openvino used"]
+    _STATE["openvino inherited"] |= _STATE["openvino used"] or bool(_STARTING)
     for lock in _LOCKS:
         lock.open()
     for thing in _KEPT:

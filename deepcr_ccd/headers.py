@@ -129,6 +129,9 @@ def _read_cards(stream: BinaryIO, block: bytes, where: str) -> fits.Header:
                 text = b"".join(kept).decode("ascii", "replace")
                 return fits.Header.fromstring(text)
         block = stream.read(BLOCK)
+        # Else the next unit would be taken for a part of this one, which goes lost.
+        if block.startswith(b"XTENSION="):
+            break
     raise OSError(f"is damaged: the header of {where} has no END")
 
 

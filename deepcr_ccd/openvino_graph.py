@@ -15,6 +15,7 @@ from .forking import (
     ChildSafeLock,
     keep_in_children,
     openvino_is_inherited,
+    openvino_is_starting,
     openvino_is_used,
 )
 from .networks import UNet
@@ -53,9 +54,10 @@ def has_openvino() -> bool:
     if openvino_is_inherited():
         return True
     try:
-        from openvino import opset13  # noqa: F401
+        with openvino_is_starting():
+            from openvino import opset13  # noqa: F401
 
-        return "CPU" in _core().available_devices
+            return "CPU" in _core().available_devices
     except (ImportError, OSError, RuntimeError):
         return False
 

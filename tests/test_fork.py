@@ -195,3 +195,20 @@ assert child(near) == 0
 @pytest.mark.skipif(len(ENGINES) < 2, reason="OpenVINO is not installed")
 def test_int8_in_a_child_is_what_it_has_in_its_place():
     run(INT8)
+
+
+STARTING = """
+thread = threading.Thread(target=lambda: find(load("universal", None)))
+thread.start()
+while "openvino" not in sys.modules and thread.is_alive():
+    pass
+# OpenVINO is half imported, and no child can import the rest.
+assert child(lambda: find(load("universal", "openvino")).sum() > 100) == 0
+assert child(lambda: find(load("universal", None)).sum() > 100) == 0
+thread.join()
+"""
+
+
+@pytest.mark.skipif(len(ENGINES) < 2, reason="OpenVINO is not installed")
+def test_children_of_a_process_that_is_importing_openvino():
+    run(STARTING)

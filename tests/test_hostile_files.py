@@ -99,6 +99,24 @@ def test_a_header_without_end(tmp_path):
         FitsFile(path)
 
 
+@pytest.mark.parametrize("kind", ["image", "compressed", "table"])
+def test_a_header_that_runs_into_the_next(tmp_path, kind):
+    """The next unit is not taken for a part of the first, which would be lost."""
+    image = (fits.CompImageHDU if kind == "compressed" else fits.ImageHDU)(
+        np.ones((64, 64), np.int16), name="SCI"
+    )
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "J", array=np.arange(9))])
+    others = [table, image] if kind == "table" else [image]
+    path = tmp_path / "a.fits"
+    fits.HDUList([fits.PrimaryHDU(), *others]).writeto(path)
+    end = b"END" + b" " * 77
+    path.write_bytes(path.read_bytes().replace(end, b" " * 80, 1))
+    row = run_job(Job(path, tmp_path / "out.fits"), Options())
+    assert row["status"] == "failed"
+    assert row["message"] == f"{path}: is damaged: the header of HDU 0 has no END"
+    assert not (tmp_path / "out.fits").exists()
+
+
 def test_long_headers_and_many_extensions_are_read(tmp_path):
     path = tmp_path / "a.fits"
     hdus = fits.HDUList([fits.PrimaryHDU(np.ones((64, 64)))])
