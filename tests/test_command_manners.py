@@ -210,7 +210,10 @@ def test_nobody_reads():
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
+
+# Where tests run in the background it may be ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import deepcr_ccd.jobs as jobs
 from deepcr_ccd.cli import main
 
