@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from astropy.io import fits
 
-__all__ = ["edit_header"]
+__all__ = ["edit_header", "find_card", "has_card", "replace_value"]
 
 #: Bytes of a card, and of a block of cards.
 CARD = 80
 BLOCK = 2880
+#: What stands before the comment of a card, behind its "=".
+FIELD = re.compile(rb" *'(?:[^']|'')*'[^/]*|[^/]*")
 
 
 def edit_header(
@@ -66,6 +69,61 @@ def edit_header(
     size = max(len(text) + CARD, (end + 1) * CARD)
     text = text.ljust(size - CARD) + b"END".ljust(CARD)
     return text + b" " * (-len(text) % BLOCK)
+
+
+def find_card(raw: bytes, key: str) -> int | None:
+    """Return the byte where the first card of a keyword begins; None without one.
+
+    Keywords in lower case count too, as astropy reads them.
+
+    Parameters
+    ----------
+    raw : bytes
+        The header, with END.
+    key : str
+        The keyword, of a card with a value.
+    """
+    name = key.encode("ascii").ljust(8) + b"="
+    for start in range(0, len(raw), CARD):
+        card = raw[start : start + CARD]
+        if card.rstrip() == b"END":
+            break
+        if card[: len(name)].upper() == name:
+            return start
+    return None
+
+
+def has_card(raw: bytes, key: str) -> bool:
+    """Return whether a header has a card with a keyword and a value.
+
+    Parameters
+    ----------
+    raw : bytes
+        The header, with END.
+    key : str
+        The keyword.
+    """
+    return find_card(raw, key) is not None
+
+
+def replace_value(card: bytes, text: bytes) -> bytes:
+    """Return a card with another string for its value.
+
+    Its comment stays where it is if there is room for the string before it.
+
+    Parameters
+    ----------
+    card : bytes
+        The card, with a value.
+    text : bytes
+        Up to 68 characters, without quotes.
+    """
+    field = FIELD.match(card, 9)
+    comment = card[field.end() :]
+    value = b" '" + text.ljust(8) + b"'"
+    if comment:
+        value = (value + b" ").ljust(len(field[0]))
+    return (card[:9] + value + comment)[:CARD].ljust(CARD)
 
 
 def _find(cards: list[bytes], key: str) -> int | None:

@@ -12,7 +12,8 @@ from typing import BinaryIO
 import numpy as np
 from astropy.io import fits
 
-from .header_cards import edit_header
+from .fits_checksum import renew_sums
+from .header_cards import edit_header, has_card
 from .layout import Segment, open_fits
 from .number_format import NumberFormat
 from .spool import new_stream, read_image
@@ -23,8 +24,8 @@ __all__ = ["PIECE", "Change", "add_image", "rewrite"]
 BLOCK = 2880
 #: Bytes of a file that are worked on at a time: what stays near the processor.
 PIECE = 1 << 18
-#: Keywords of checksums.
-SUMS = ("CHECKSUM", "DATASUM")
+#: Cards of checksums, until these are known.
+SUMS = {"CHECKSUM": ("0", "HDU checksum"), "DATASUM": ("0", "data unit checksum")}
 
 
 @dataclasses.dataclass
@@ -162,7 +163,9 @@ def rewrite(
         If the file cannot be written.
     """
     summed = []
-    kinds = [key for key in SUMS if any(key in segment.header for segment in layout)]
+    kinds = {key for key in SUMS if any(key in segment.header for segment in layout)}
+    if "CHECKSUM" in kinds:
+        kinds.add("DATASUM")
     with open_source() as source, open(target, "w+b") as file:
         for index, segment in enumerate(layout):
             if index not in changes:
@@ -177,49 +180,29 @@ def rewrite(
                 _fill_constant(change.apply_header(header), change, file)
                 continue
             keywords = list(change.keywords)
-            if any(key in header for key in SUMS):
-                summed.append(index)
-                # Room for what goes with it.
-                if "DATASUM" not in header:
-                    keywords.append(("DATASUM", "0", ""))
             source.seek(segment.start)
             raw = source.read(segment.data - segment.start)
+            if has_card(raw, "CHECKSUM") and not has_card(raw, "DATASUM"):
+                keywords.append(("DATASUM", *SUMS["DATASUM"]))
+            start = file.tell()
             file.write(edit_header(raw, keywords, extend=bool(added) and index == 0))
+            data = file.tell()
             _write_changed(file, header, change, source)
             _copy_bytes(source, file, source.tell(), segment.end)
-        for number, (plain, change) in enumerate(added, start=len(layout)):
+            if any(has_card(raw, key) for key in SUMS):
+                summed.append((start, data, file.tell()))
+        for plain, change in added:
             header = plain.copy()
-            header.update(dict.fromkeys(kinds, "0"))
+            header.update({key: card for key, card in SUMS.items() if key in kinds})
+            start = file.tell()
+            data = add_image(file, header, change)
             if kinds:
-                summed.append(number)
-            add_image(file, header, change)
-    if summed:
-        _renew_checksums(target, summed)
+                summed.append((start, data, file.tell()))
+        for places in summed:
+            renew_sums(file, *places)
     with open_source() as source, open(target, "ab") as file:
         # What is behind the last HDU, and is none.
         _copy_bytes(source, file, layout[-1].end, None)
-
-
-def _renew_checksums(path: Path, indices: list[int]) -> None:
-    """Renew the checksums of some HDUs, in place; no other byte changes."""
-    renewed = []
-    with open_fits(
-        path,
-        memmap=False,
-        do_not_scale_image_data=True,
-        disable_image_compression=True,
-    ) as hdus:
-        for index in indices:
-            if "CHECKSUM" in hdus[index].header:
-                hdus[index].add_checksum()
-            else:
-                hdus[index].add_datasum()
-            header = hdus[index].header.tostring().encode("ascii")
-            renewed.append((hdus.fileinfo(index)["hdrLoc"], header))
-    with open(path, "r+b") as file:
-        for place, header in renewed:
-            file.seek(place)
-            file.write(header)
 
 
 def _copy_bytes(source: BinaryIO, target: BinaryIO, start: int, end: int | None):
@@ -252,7 +235,7 @@ def _write_changed(
         file.write(stored)
 
 
-def add_image(file: BinaryIO, header: fits.Header, change: Change) -> None:
+def add_image(file: BinaryIO, header: fits.Header, change: Change) -> int:
     """Write an image of zeros with changes, where a file ends.
 
     Parameters
@@ -263,11 +246,17 @@ def add_image(file: BinaryIO, header: fits.Header, change: Change) -> None:
         Of the image, as it shall be.
     change : Change
         The pixels that are not zero.
+
+    Returns
+    -------
+    int
+        The byte where its data begin.
     """
     file.write(header.tostring().encode("ascii"))
     start = file.tell()
     _write_changed(file, header, change)
     file.write(bytes((start - file.tell()) % BLOCK))
+    return start
 
 
 def _fill_constant(header: fits.Header, change: Change, target: BinaryIO) -> None:

@@ -48,7 +48,7 @@ FLOORS = [
         "bit_planes",
         "extension_names",
     },
-    {"growth", "noise_planes", "windows"},
+    {"fits_checksum", "growth", "noise_planes", "windows"},
     {"stars", "rays", "own_units"},
     {"star_fits"},
     {"descriptions"},
