@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 
-from .extension_names import COMPANIONS
+from .extension_names import COMPANIONS, NOISE, WEAK
 from .extensions import Extension
 
 __all__ = ["pair_planes", "referred_to"]
@@ -59,17 +59,20 @@ def pair_planes(
     left: dict[int, str] = {}
     taken = _follow_references(images, extensions, planes)
     stems = {item.label.stem for item in images}
-    for kind in KINDS:
+    present = {item.label.plane for item in extensions}
+    for kind in (kind for kind in KINDS if kind in present):
         free = [
             item
             for item in extensions
-            if item.label.kind == kind
+            if item.label.plane == kind
             and item.is_image
             and item.shape
             and item.index not in planes
             and item.index not in taken
         ]
         own = [e for e in free if e.label.is_plain or e.label.stem in stems]
+        if kind in NOISE and len(images) == len(free) == 1 and not own:
+            own = [e for e in free if _is_alone(e, images[0], extensions)]
         left |= {e.index: "belongs to none" for e in free if e not in own}
         lacking = [item for item in images if kind not in planes[item.index]]
         for image, plane in _pair(lacking, own, kind):
@@ -77,6 +80,21 @@ def pair_planes(
         used = {found.get(kind) for found in planes.values()}
         left |= {e.index: "belongs to none" for e in own if e.index not in used}
     return planes, left
+
+
+def _is_alone(plane: Extension, image: Extension, extensions) -> bool:
+    """Tell whether it is the one plane of noise of the shape of the one image."""
+    of_noise = [
+        item
+        for item in extensions
+        if item.label.plane in NOISE and item.is_image and item.shape == image.shape
+    ]
+    numbers = plane.label.numbers
+    # The noise of something else, as SKY_VAR and OBJ_VAR; a name as TESS has them.
+    begins = image.label.stem[: len(plane.label.stem)] == plane.label.stem
+    if WEAK.intersection(plane.label.stem) or not (begins or image.label.is_plain):
+        return False
+    return of_noise == [plane] and (not numbers or numbers == image.label.numbers)
 
 
 def referred_to(extensions: Sequence[Extension]) -> set[int]:
@@ -99,12 +117,16 @@ def referred_to(extensions: Sequence[Extension]) -> set[int]:
 def _follow_references(images, extensions, planes) -> set[int]:
     """Enter the planes that headers name; return their places."""
     taken: set[int] = set()
+    count = _numbers_hold(images, extensions)
     for image in images:
         own = (image.index, image.name or str(image.index))
         masks = [
             item.index
             for item in extensions
-            if item.owner == own and item.label.kind == "MASK" and item.is_image
+            if item.owner == own
+            and (image.name or count)
+            and item.label.kind == "MASK"
+            and item.is_image
         ]
         if len(masks) == 1:
             planes[image.index]["MASK"] = masks[0]
@@ -134,6 +156,29 @@ def _follow_references(images, extensions, planes) -> set[int]:
                 planes[image.index][kind] = plane.index
                 taken.add(plane.index)
     return taken
+
+
+def _numbers_hold(images, extensions) -> bool:
+    """Tell whether masks that name images by number alone may be believed.
+
+    Masks that this package adds to images without names have but a number.
+    """
+    masks = [
+        item
+        for item in extensions
+        if item.owner is not None
+        and item.owner[1] == str(item.owner[0])
+        and item.label.kind == "MASK"
+        and item.is_image
+    ]
+    unnamed = [item for item in images if not item.name]
+    places = {item.index for item in extensions if not item.name and item.is_image}
+    if {item.owner[0] for item in masks} <= places:
+        return True
+    # Extensions have been deleted or moved; their order may still say it.
+    if len(masks) == len(unnamed):
+        return False
+    raise ValueError(_unclear(unnamed, masks, "MASK"))
 
 
 def _refers(image: Extension, plane: Extension, keyword: str) -> bool:

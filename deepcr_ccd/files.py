@@ -136,7 +136,7 @@ class FitsFile:
             for index, reason in found.left.items()
         ]
         taken = {place for planes in found.planes.values() for place in planes.values()}
-        self._spare = spare_noise(hdus, known, taken | set(found.frames))
+        self._spare = spare_noise(hdus, known, taken | set(found.frames), found.left)
         # Masks that are added are named with a view to all images of the file.
         told = [(known[index].name, known[index].ver) for index in found.frames]
         names = mask_names(told, "MASK")
@@ -171,11 +171,8 @@ class FitsFile:
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
         noise = [known[place] for kind, place in planes.items() if kind not in FLAGS]
-        noise += [
-            other
-            for other in self._spare
-            if (other.ver, other.shape) == (item.ver, item.shape)
-        ]
+        spare = [e for e in self._spare if e.ver == item.ver and e.shape == item.shape]
+        noise += spare
         # It knows the source and not this object, which would keep both alive.
         opened = functools.partial(_open, self._source)
         return Image(
@@ -187,7 +184,9 @@ class FitsFile:
             header,
             index,
             flags=tuple(flags),
-            noise=noise_planes(hdus, noise, item.shape, header),
+            noise=noise_planes(
+                hdus, noise, item.shape, header, {other.index for other in spare}
+            ),
             blank=blank_value(hdu.header, self._layout[index].header),
         )
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from astropy import units as u
@@ -17,35 +16,24 @@ from astropy.nddata import (
     VarianceUncertainty,
 )
 
+from .extension_names import noise_words
 from .uncertainty import POWERS
 from .units import header_unit
 
 __all__ = ["NoisePlane", "noise_kind", "noise_planes", "spare_noise"]
 
-#: Kinds of noise by name of the extension, without digits and underscores.
-NAMES = {
-    **dict.fromkeys(
-        ("ERR", "ERRS", "ERROR", "ERRORS", "SIGMA", "RMS", "STD", "STDDEV", "STDEV"),
-        StdDevUncertainty,
-    ),
-    **dict.fromkeys(("NOISE", "UNC", "UNCERT", "UNCERTAINTY"), StdDevUncertainty),
-    **dict.fromkeys(("VAR", "VARIANCE"), VarianceUncertainty),
-    **dict.fromkeys(
-        ("IVAR", "IVARIANCE", "INVVAR", "INVVARIANCE", "INVERSEVARIANCE"),
-        InverseVariance,
-    ),
-    # An inverse variance, an exposure time or something else.
-    **dict.fromkeys(
-        ("WHT", "WGT", "WT", "WEIGHT", "WEIGHTS", "WEIGHTMAP"), UnknownUncertainty
-    ),
+#: Kinds of noise by what `noise_words` says.
+MEANS = {
+    "std": StdDevUncertainty,
+    "var": VarianceUncertainty,
+    "ivar": InverseVariance,
+    "unknown": UnknownUncertainty,
 }
-#: Words that end others, as in SCIERR; the longer ones first.
-ENDINGS = ("IVAR", "ERR", "VAR", "WHT")
-#: ESO's MUSE and its kin.
-WHOLE_NAMES = {"STAT": VarianceUncertainty}
 #: Words in names of planes that hold a part of the noise, or another noise.
 PARTS = {"BACK", "BACKGROUND", "BIAS", "BKG", "DARK", "FLAT", "POISSON", "READ"}
-PARTS |= {"RNOISE", "SKY", "STAT", "SYS"}
+PARTS |= {"RAND", "RANDOM", "RNOISE", "SKY", "STAT", "SYS", "SYST", "SYSTEMATIC"}
+#: Words for inverse variances, of which it is not clear what they hold.
+PIPELINE = {"IVM", "IVARMODEL", "IVARRAW"}
 #: Kinds of noise by UTYPE, which CCDData writes.
 UTYPES = {
     "stddevuncertainty": StdDevUncertainty,
@@ -91,16 +79,15 @@ def noise_kind(name: str, header) -> type | None:
 
 
 def _kind_by_name(name: str) -> type | None:
-    words = re.findall("[A-Z]+", name.upper())
-    whole = "".join(words)
-    if whole in NAMES or whole in WHOLE_NAMES:
-        return NAMES.get(whole) or WHOLE_NAMES[whole]
-    # GREEN_VAR, CHIP1.ERR, VAR_N1; the noise has its name last, or first.
-    known = [word for word in reversed(words) if word in NAMES]
-    known += [end for word in words for end in ENDINGS if word.endswith(end)]
-    if not known:
+    words, means = noise_words(name)
+    # ESO's MUSE and its kin.
+    if words == ["STAT"]:
+        return VarianceUncertainty
+    if PIPELINE.intersection(words):
+        return UnknownUncertainty
+    if not means:
         return None
-    return UnknownUncertainty if PARTS.intersection(words) else NAMES[known[0]]
+    return UnknownUncertainty if PARTS.intersection(words) else MEANS[means[0]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +143,7 @@ def noise_planes(
     places: Sequence,
     shape: tuple[int, ...],
     header: fits.Header,
+    spare: Collection[int] = (),
 ) -> tuple[NoisePlane, ...]:
     """Return the extensions that tell the noise of an image, and how.
 
@@ -169,6 +157,8 @@ def noise_planes(
         That of the image.
     header : `~astropy.io.fits.Header`
         That of the image, for its unit.
+    spare : collection of int
+        Places of those of which it is not clear whose they are.
 
     Returns
     -------
@@ -182,14 +172,20 @@ def noise_planes(
         if hdus[place.index].shape or own.get("PIXVALUE", 0) > 0:
             kind = noise_kind(place.name, own) or UnknownUncertainty
             plane = NoisePlane(place.index, place.title, kind)
-            planes.append(_scaled(plane, place.shape, own, shape, header))
+            plane = _scaled(plane, place.shape, own, shape, header)
+            if place.index in spare and not plane.problem:
+                problem = "it is not clear whether it is that of the image"
+                plane = dataclasses.replace(plane, problem=problem)
+            planes.append(plane)
     return tuple(sorted(planes, key=lambda plane: plane.rank))
 
 
-def spare_noise(hdus: fits.HDUList, known: Sequence, taken: set[int]) -> list:
+def spare_noise(
+    hdus: fits.HDUList, known: Sequence, taken: set[int], left: Collection[int]
+) -> list:
     """Return extensions that tell some noise and are known to be of no image.
 
-    Such are parts of the noise, as VAR_POISSON, and weights.
+    Such are parts of the noise, as VAR_POISSON, weights, and what could be any image's.
 
     Parameters
     ----------
@@ -199,14 +195,17 @@ def spare_noise(hdus: fits.HDUList, known: Sequence, taken: set[int]) -> list:
         All extensions of the file.
     taken : set of int
         Places of images, and of what belongs to one.
+    left : collection of int
+        Places of images that belong to none.
     """
-    return [
-        item
-        for item in known
-        if item.is_image
-        and item.index not in taken
-        and noise_kind(item.name, hdus[item.index].header) is UnknownUncertainty
-    ]
+    spare = []
+    for item in known:
+        if not item.is_image or not item.shape or item.index in taken:
+            continue
+        kind = noise_kind(item.name, hdus[item.index].header)
+        if kind is UnknownUncertainty or (kind is not None and item.index in left):
+            spare.append(item)
+    return spare
 
 
 def _scaled(plane: NoisePlane, own_shape, own_header, shape, header) -> NoisePlane:

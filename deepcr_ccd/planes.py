@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -39,19 +39,22 @@ def read_choice(ext) -> tuple[str, ...]:
     Parameters
     ----------
     ext : str, int, sequence of these, or None
-        Names, numbers or patterns; also ("SCI", 2) within a sequence.
+        Names, numbers or patterns; ("SCI", 2) is the extension of this name and EXTVER.
 
     Raises
     ------
     TypeError, ValueError
         If it is something else, or empty.
     """
-    if ext is None:
+    # An empty tuple is what this function returns for all images.
+    if ext is None or (isinstance(ext, tuple) and not ext):
         return ()
-    one = isinstance(ext, str) or not isinstance(ext, Iterable)
+    if isinstance(ext, bytes | bytearray | Mapping):
+        raise TypeError(f"ext={ext!r} must be a name, a number or a list of these")
+    one = isinstance(ext, str) or not isinstance(ext, Iterable) or _is_pair(ext)
     chosen = []
     for item in [ext] if one else ext:
-        if isinstance(item, tuple) and len(item) == 2:
+        if _is_pair(item):
             item = f"{item[0]},{item[1]}"  # noqa: PLW2901 - it is the same item
         if isinstance(item, bool) or not isinstance(item, str | int | np.integer):
             raise TypeError(f"ext={ext!r} must hold names, numbers or patterns")
@@ -61,7 +64,20 @@ def read_choice(ext) -> tuple[str, ...]:
                 f"ext={ext!r} must hold names, patterns, or numbers from 0"
             )
         chosen.append(text)
+    if not chosen:
+        raise ValueError(f"ext={ext!r} must hold at least one name, pattern or number")
     return tuple(chosen)
+
+
+def _is_pair(item) -> bool:
+    """Tell whether it is a name and EXTVER, as astropy has them."""
+    return (
+        isinstance(item, tuple)
+        and len(item) == 2
+        and isinstance(item[0], str)
+        and isinstance(item[1], int | np.integer)
+        and not isinstance(item[1], bool)
+    )
 
 
 def fits_into(plane: tuple[int, ...], image: tuple[int, ...]) -> bool:
@@ -170,6 +186,7 @@ def _default_images(
         images = [item for item in frames if kinds[item.index] == "unknown"]
         if not images:
             images = [item for item in frames if kinds[item.index] == "weak"]
+            images = [item for item in images if not item.label.plane] or images
         images = _without(images, _looks_narrow, "narrow", left)
         images = _without(images, _looks_like_flags, "looks like flags", left)
     found = [item.index for item in images]

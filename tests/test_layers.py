@@ -23,7 +23,14 @@ FLOORS = [
         "unpacking",
     },
     {"listing"},
-    {"spool", "uncertainty", "array_kinds", "notices", "keywords"},
+    {
+        "spool",
+        "uncertainty",
+        "array_kinds",
+        "notices",
+        "keywords",
+        "extension_names",
+    },
     {"rebuilding"},
     {
         "chunks",
@@ -46,7 +53,6 @@ FLOORS = [
         "segmentation",
         "together",
         "bit_planes",
-        "extension_names",
     },
     {"fits_checksum", "growth", "noise_planes", "windows"},
     {"stars", "rays", "own_units"},

@@ -84,6 +84,15 @@ def fill(path, sigma=SIGMA, **options):
         ("ERR", {"HDUCLAS2": "ERROR", "HDUCLAS3": "MSE"}, VarianceUncertainty),
         ("E1", {"HDUCLAS2": "ERROR", "HDUCLAS3": "INVMSE"}, InverseVariance),
         ("E1", {"HDUCLAS2": "ERROR", "HDUCLAS3": "INVRMSE"}, UnknownUncertainty),
+        ("STD", {}, StdDevUncertainty),
+        ("DERR", {}, StdDevUncertainty),
+        ("ERRORS", {}, StdDevUncertainty),
+        ("SIG_MAP", {}, StdDevUncertainty),
+        ("VARIMG", {}, VarianceUncertainty),
+        ("IVARIMG", {}, InverseVariance),
+        ("INVERSE_VARIANCE", {}, InverseVariance),
+        ("UNCERT_RAND", {}, UnknownUncertainty),
+        ("DET01-IVARRAW", {}, UnknownUncertainty),
         ("SCI", {}, None),
         ("DQ", {}, None),
         ("READNOISE", {}, None),
@@ -299,3 +308,22 @@ def test_noise_is_read_for_models_that_use_it(tmp_path, monkeypatch):
     run_job(Job(path, tmp_path / "n.fits"), Options(masks_only=True, model=str(other)))
     assert (asked[0].array == 10).all()
     assert asked[1] is None
+
+
+@pytest.mark.parametrize("name", ["N7_UNC", "UNCERT_RAND", "BKG_ERR", "N7.VARIMG"])
+def test_noise_of_which_it_is_not_clear_whose_it_is(tmp_path, name):
+    path = write_file(tmp_path / "a.fits", plane(name))
+    with pytest.warns(AstropyUserWarning, match=rf"{name},1\] stays as it is"):
+        out = fill(path)
+    assert (fits.getdata(out, name) == 10).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["STD", "ERRORS", "DERR", "VARIMG", "INVERSE_VARIANCE"]
+)
+def test_other_names_of_noise_follow(tmp_path, name):
+    out = fill(write_file(tmp_path / "a.fits", plane(name)))
+    power = POWERS[noise_kind(name, fits.Header())]
+    found = fits.getdata(out, name)
+    assert np.allclose(found[PLACES][:3], SIGMA[:3] ** power)
+    assert (found == 10).sum() >= found.size - 4

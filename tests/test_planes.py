@@ -350,3 +350,58 @@ def test_masks_of_this_package_name_their_image():
 )
 def test_shapes(plane, image, expected):
     assert fits_into(plane, image) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    "ERRORS VARIANCES UNCERTAINTIES WEIGHTS SIG SIGMAP ERRMAP ERRIMG VARIMG IVARIMG "
+    "NOISEMAP NOISE_MAP INVERSE_VARIANCE WEIGHT_MAP CONF CONFMAP STD STD_DEV".split(),
+)
+def test_noise_is_paired_by_any_of_its_names(name):
+    for first in ({"name": "PRIMARY", "shape": FRAME}, "SCI"):
+        found = find_images(extensions(first, name))
+        assert found.images == [0]
+        assert list(found.planes[0].values()) == [1]
+        assert found.left == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    "SKYMAP EXPTIME COVMAP FLAT CHI2 SNR QFLAG BPIX MASKS RESID".split(),
+)
+def test_other_planes_beside_a_primary_image_are_left(name):
+    found = find_images(extensions({"name": "PRIMARY", "shape": FRAME}, name))
+    assert (found.images, found.left) == ([0], {1: ""})
+
+
+def test_images_of_pypeit():
+    names = ["SCIIMG", "SCALEIMG", "SKYMODEL", "ARCIMG", "TILTS", "IVARRAW"]
+    assert images(*[f"DET01-{name}" for name in names])[0] == [1]
+
+
+def test_a_lone_plane_of_noise_is_that_of_the_lone_image():
+    names = ["CAMERA.CCD 1.1 cal", "CAMERA.CCD 1.1 uncert"]
+    assert pairs(*names) == {1: {"UNCERT": 2}}
+    assert pairs("SCI", "DERR") == {1: {"ERR": 2}}
+    assert pairs("SCI", "N7_UNC", "DERR") == {1: {}}
+    assert pairs("SCI", {"name": "DERR", "shape": (9, 9)}) == {1: {}}
+
+
+def test_numbers_of_images_without_names_that_are_no_longer_true():
+    masks = [{"name": "MASK", "owner": (n, str(n))} for n in (1, 2, 3)]
+    assert pairs("", "", "", *masks) == {n: {"MASK": n + 3} for n in (1, 2, 3)}
+    assert pairs("", "", "", masks[1]) == {1: {}, 2: {"MASK": 4}, 3: {}}
+    assert pairs("", "", *masks[1:]) == {1: {"MASK": 3}, 2: {"MASK": 4}}
+    for count in (1, 2):
+        with pytest.raises(ValueError, match="not clear which MASK belongs"):
+            pairs(*[""] * count, *masks[: count + 1])
+
+
+def test_a_name_and_version_as_astropy_has_them():
+    assert read_choice(("SCI", 2)) == ("SCI,2",)
+    assert read_choice(("A", "B")) == ("A", "B")
+    for wrong in (b"SCI", {"SCI": 1}):
+        with pytest.raises(TypeError, match="must be a name, a number or a list"):
+            read_choice(wrong)
+    with pytest.raises(ValueError, match=r"ext=\[\] must hold at least one"):
+        read_choice([])
