@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from astropy import units as u
@@ -50,6 +51,9 @@ PHRASES = {
     # A word alone in brackets.
     r"(?<![^/*.])\(([^\W\d_]+)\)": r"\1",
 }
+#: Longer text is no unit, nor is one with a longer number or with whole numbers after
+#: the first whose product is greater: as powers they would be worked out digit by digit.
+LONGEST, MOST_DIGITS, GREATEST_POWER = 80, 6, 100_000
 #: What says that there is no unit.
 NONE = {"none", "n/a", "unitless", "dimensionless"}
 
@@ -72,6 +76,9 @@ def parse_unit(text: str) -> u.UnitBase:
     if not isinstance(text, str):
         raise TypeError(f"unit={text!r} must be text, such as 'electron' or 'adu'")
     written = text.strip()
+    if not _is_bounded(written):
+        shown = f"{text[:LONGEST]!r}" + ("..." if len(text) > LONGEST else "")
+        raise ValueError(f"unit {shown} is too long, or has too great a number")
     # In capitals, S is the second and not the siemens; one letter may be what it is.
     attempts = [written, written.lower()]
     if written.isupper() and len(written) > 1:
@@ -81,7 +88,7 @@ def parse_unit(text: str) -> u.UnitBase:
             unit = u.Unit(_one_slash(_known_words(attempt)))
         except (ValueError, TypeError, ArithmeticError):
             continue
-        if isinstance(unit, u.UnitBase):
+        if isinstance(unit, u.UnitBase) and 0 < abs(unit.scale) < math.inf:
             return unit
     raise ValueError(f"unit {text!r} is unknown; use electron, adu or another unit")
 
@@ -111,7 +118,7 @@ def header_unit(header) -> tuple[u.UnitBase | None, str]:
     try:
         return parse_unit(text), text
     except ValueError:
-        return None, text
+        return None, text if len(text) <= LONGEST else text[:LONGEST] + "..."
 
 
 def choose_unit(header, asked: u.UnitBase | None) -> tuple[u.UnitBase, str]:
@@ -140,6 +147,17 @@ def choose_unit(header, asked: u.UnitBase | None) -> tuple[u.UnitBase, str]:
         odd = f"BUNIT={text!r} is no known unit; the image counts as one without"
         return u.dimensionless_unscaled, odd if text else ""
     return unit, ""
+
+
+def _is_bounded(text: str) -> bool:
+    """Tell whether text is short enough, and powers in it small enough, to be read."""
+    if len(text) > LONGEST:
+        return False
+    start = re.match(r"[+-]?\d*", text).end()
+    whole = re.findall(r"(?<![\d.])\d+", text[start:])
+    if max(map(len, [text[:start], *whole])) > MOST_DIGITS:
+        return False
+    return math.prod(max(int(number), 1) for number in whole) <= GREATEST_POWER
 
 
 def _known_words(text: str) -> str:

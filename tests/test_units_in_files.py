@@ -80,6 +80,41 @@ def test_cards(card, found):
     assert header_unit(fits.Header.fromstring(card.ljust(80))) == found
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10**99999999",
+        "10+9999999999 m",
+        "((10**99)**99)**99 m",
+        "1e999999 adu",
+        "1e999 adu",
+        "999999999 adu",
+        "(" * 300 + "m" + ")" * 300,
+        "m" * 20_000,
+    ],
+)
+def test_units_that_would_be_worked_out_for_ever_are_unknown(text):
+    with pytest.raises(ValueError, match=r"^unit .{,90} is (too long|unknown)"):
+        parse_unit(text)
+    shown = text if len(text) <= 80 else text[:80] + "..."
+    header = fits.Header({"BUNIT": text}) if len(text) < 1000 else {"BUNIT": text}
+    assert header_unit(header) == (None, shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("10^-17 erg/s/cm^2/angstrom", 1e-17 * u.erg / u.s / u.cm**2 / u.AA),
+        ("10**-17 erg s**-1 cm**-2 Angstrom**-1", 1e-17 * u.erg / u.s / u.cm**2 / u.AA),
+        ("1.380649e-23 J", 1.380649e-23 * u.J),
+        ("100000 s", 1e5 * u.s),
+        ("1e300 adu", 1e300 * u.adu),
+    ],
+)
+def test_numbers_in_units(text, unit):
+    assert (1 * parse_unit(text) / unit).to_value(u.one) == pytest.approx(1, rel=1e-12)
+
+
 #: Where cosmic rays are, by the seed of a frame.
 STRUCK = [np.s_[40, 30:36], np.s_[10, 70:75], np.s_[80, 8:13]]
 
