@@ -10,6 +10,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 __all__ = [
     "is_overwhelmed",
     "warn_if_overwhelmed",
+    "warn_of_bad",
     "warn_of_excluded",
     "warn_of_share",
 ]
@@ -18,6 +19,8 @@ __all__ = [
 SHARE = 0.1
 #: Fewer flagged pixels than this are one track on a small cutout.
 FEWEST = 100
+#: At least this share of bad pixels is rarely meant.
+MOST_BAD = 0.9
 #: So many blocks along each axis are looked at, of so many px.
 BLOCKS, SIZE = 8, 32
 #: Blocks with a greater share of bad pixels are left out.
@@ -50,6 +53,31 @@ def warn_of_share(flagged: int, examined: int) -> None:
         warnings.warn(
             f"{share:.0f} % of the examined pixels are flagged as cosmic rays: look at "
             "the frame and its mask before you use them",
+            AstropyUserWarning,
+            stacklevel=STACKLEVEL,
+        )
+
+
+def warn_of_bad(skipped: int, pixels: int, where: str) -> None:
+    """Warn if next to nothing of an image was examined.
+
+    Parameters
+    ----------
+    skipped, pixels : int
+        Numbers of pixels that were not examined, and of all.
+    where : str
+        The image.
+
+    Warns
+    -----
+    AstropyUserWarning
+        If it is 90 % of the pixels or more.
+    """
+    if skipped >= MOST_BAD * pixels > 0:
+        share = np.floor(1000 * skipped / pixels) / 10
+        warnings.warn(
+            f"{where}: {share:g} % of the pixels are bad on input and were not "
+            "examined; in a mask, pixels are good where it is 0",
             AstropyUserWarning,
             stacklevel=STACKLEVEL,
         )

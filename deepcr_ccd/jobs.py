@@ -18,6 +18,7 @@ from .cleaning import find, make_plan
 from .digest import file_digest
 from .files import FitsFile
 from .frame import read_frame
+from .guard import warn_of_bad
 from .images import Cleaned, Image
 from .mask_extensions import write_masks
 from .model import Model
@@ -289,6 +290,11 @@ def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cle
     ------
     TypeError, ValueError, ImportError
         If the image or the options are not what is allowed.
+
+    Warns
+    -----
+    AstropyUserWarning
+        If 90 % of the pixels or more are bad on input.
     """
     where = f"{path}[{image.title}]"
     ccd = image.read(noise="variance" in model.card.uses)
@@ -319,6 +325,7 @@ def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cle
         found = find(frame, plan, probability=options.probability)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+    warn_of_bad(found.skipped, found.crmask.size, where)
     struck = np.unravel_index(np.flatnonzero(found.crmask), found.crmask.shape)
     keywords, history = found.describe(plan)
     cards = [(key, *told) for key, told in keywords.items()]

@@ -52,7 +52,7 @@ PHRASES = {
     r"(?<![^/*.])\(([^\W\d_]+)\)": r"\1",
 }
 #: Longer text is no unit, nor is one with a longer number or with whole numbers after
-#: the first whose product is greater: as powers they would be worked out digit by digit.
+#: the first whose product is greater: powers would be worked out to the last digit.
 LONGEST, MOST_DIGITS, GREATEST_POWER = 80, 6, 100_000
 #: What says that there is no unit.
 NONE = {"none", "n/a", "unitless", "dimensionless"}

@@ -96,3 +96,24 @@ def test_a_satlevel_that_excludes_the_frame_is_said():
         with pytest.warns(AstropyUserWarning, match="pixels, which are not examined"):
             detect_cosmics(frame, satlevel=satlevel)
     cosmicray_deepcr(frame, satlevel=400, inpaint=None)
+
+
+@pytest.mark.parametrize(
+    ("good", "said"),
+    [(0, "100 %"), (130, "99.8 %"), (6553, "90 %"), (6554, ""), (65536, "")],
+)
+@pytest.mark.parametrize("how", ["MASK", "NaN"])
+def test_next_to_nothing_is_examined(good, said, how, tmp_path):
+    data = np.random.default_rng(5).normal(300, 18, SHAPE).astype("f4")
+    bad = np.arange(data.size).reshape(SHAPE) >= good
+    hdus = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(data, name="SCI")])
+    if how == "NaN":
+        data[bad] = np.nan
+    else:
+        hdus.append(fits.ImageHDU(bad.astype("u1"), name="MASK"))
+    hdus.writeto(tmp_path / "a.fits")
+    row = clean_files([tmp_path / "a.fits"], tmp_path / "out")[0]
+    assert row["status"] == "done"
+    assert ("were not examined" in row["message"]) == bool(said)
+    if said:
+        assert f"a.fits[SCI,1]: {said} of the pixels are bad on input" in row["message"]
