@@ -7,6 +7,8 @@ import dataclasses
 import numpy as np
 from astropy.io import fits
 
+from .header_values import value_of
+
 __all__ = ["DQ_BIT", "HST_BAD_BITS", "FlagPlane", "read_flag_plane"]
 
 #: DQ bits of HST cameras that make a pixel useless: fill, bad, hot, saturated.
@@ -131,7 +133,7 @@ def read_flag_plane(
         If one, and not zero, is good in it.
     """
     header = hdu.header
-    if str(header.get("HDUCLAS3", "")).strip().upper() == "MASKONE":
+    if str(value_of(header, "HDUCLAS3", "")).strip().upper() == "MASKONE":
         raise ValueError(
             f"{hdu.name} is one where pixels are good (HDUCLAS3); allowed "
             "are masks that are zero there"
@@ -156,11 +158,11 @@ def read_flag_plane(
 def _named_planes(header: fits.Header) -> dict[str, int]:
     """Return the numbers of the bits that a header names."""
     return {
-        key.upper().removeprefix(PREFIX): int(header[key])
+        key.upper().removeprefix(PREFIX): number
         for key in header
         if key.upper().startswith(PREFIX)
-        and type(header[key]) is int
-        and 0 <= header[key] < 63
+        and type(number := value_of(header, key)) is int
+        and 0 <= number < 63
     }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .card_fields import LATER, check_fields, short
+from .header_values import value_of
 from .hysteresis import Thresholds
 from .recalibration import check_points
 from .transforms import TRANSFORMS
@@ -153,9 +154,9 @@ class ModelCard:
             return True
         if not header or not self.domain:
             return False
-        if any(header.get(key) != value for key, value in self.domain.items()):
+        if any(value_of(header, key) != value for key, value in self.domain.items()):
             return False
-        filters = {header.get(key) for key in ("FILTER", "FILTER1", "FILTER2")}
+        filters = {value_of(header, key) for key in ("FILTER", "FILTER1", "FILTER2")}
         return not self.filters or not filters.isdisjoint(self.filters)
 
     def threshold_for(self, target_fpr: float) -> float:

@@ -7,6 +7,7 @@ import dataclasses
 from astropy.io import fits
 
 from .extension_names import Label, read_name
+from .header_values import value_of
 from .images import full_shape
 
 __all__ = ["Extension", "read_extension"]
@@ -82,23 +83,24 @@ def read_extension(hdu, index: int) -> Extension:
     scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
     bitpix = header.get("BITPIX", 0)
     whole = scale == 1 and isinstance(zero, int | float) and zero % 1 == 0
-    owner = header.get("CRHDU"), str(header.get("CREXT"))
-    has_ver = type(header.get("EXTVER")) is int
+    owner = value_of(header, "CRHDU"), str(value_of(header, "CREXT"))
+    version = value_of(header, "EXTVER")
+    has_ver = type(version) is int
     return Extension(
         index,
         hdu.name.strip(),
-        header["EXTVER"] if has_ver else 1,
+        version if has_ver else 1,
         has_ver=has_ver,
         shape=full_shape(hdu) if is_image else (),
         is_image=is_image,
         is_integer=is_image and bitpix > 0 and whole,
         is_byte=is_image and bitpix == 8 and whole,
         companions={
-            key: str(header[key]).strip()
+            key: str(value).strip()
             for key in ("SCIDATA", "ERRDATA", "QUALDATA")
-            if key in header
+            if (value := value_of(header, key)) is not None
         },
-        role=str(header.get("HDUCLAS2", "")).strip().upper(),
-        form=str(header.get("HDUCLAS3", "")).strip().upper(),
+        role=str(value_of(header, "HDUCLAS2", "")).strip().upper(),
+        form=str(value_of(header, "HDUCLAS3", "")).strip().upper(),
         owner=owner if type(owner[0]) is int else None,
     )

@@ -24,6 +24,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from .atomic import atomic_path
 from .bit_planes import FlagPlane, read_flag_plane
 from .extensions import Extension, read_extension
+from .header_values import value_of
 from .images import Cleaned, Image
 from .layout import open_fits, read_layout
 from .mask_extensions import mask_header, mask_names
@@ -219,7 +220,7 @@ class FitsFile:
             plane.index,
             kind,
             plane.shape,
-            is_hst=header.get("TELESCOP") == "HST",
+            is_hst=value_of(header, "TELESCOP") == "HST",
             bad_bits=self._bad_bits,
             dq_bit=self._dq_bit,
         )

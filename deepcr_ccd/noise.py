@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from astropy import units as u
 
+from .header_values import value_of
+
 __all__ = [
     "electron_factor",
     "known_level",
@@ -223,7 +225,7 @@ def known_level(satlevel, unit, header=None, gain: float | None = None) -> float
     if satlevel is not None and not (isinstance(satlevel, str) and satlevel == "auto"):
         level = resolve_satlevel(satlevel, unit, header, gain)
         return np.inf if level is None else level
-    told = [_number(header[key]) for key in SATURATION if header and key in header]
+    told = [_number(value_of(header, key)) for key in SATURATION] if header else []
     told = [level for level in told if 0 < level < np.inf]
     if not told:
         return None

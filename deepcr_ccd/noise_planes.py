@@ -17,6 +17,7 @@ from astropy.nddata import (
 )
 
 from .extension_names import noise_words
+from .header_values import value_of
 from .uncertainty import POWERS
 from .units import header_unit
 
@@ -69,12 +70,12 @@ def noise_kind(name: str, header) -> type | None:
         `~astropy.nddata.UnknownUncertainty` if it is one of noise or of weights and
         nobody says which; None if it is neither.
     """
-    said = str(header.get("UTYPE", "")).strip().lower()
+    said = str(value_of(header, "UTYPE", "")).strip().lower()
     if said in UTYPES:
         return UTYPES[said]
     kind = _kind_by_name(name)
-    if header.get("HDUCLAS2") == "ERROR":
-        return CLASSES.get(header.get("HDUCLAS3"), kind or UnknownUncertainty)
+    if value_of(header, "HDUCLAS2") == "ERROR":
+        return CLASSES.get(value_of(header, "HDUCLAS3"), kind or UnknownUncertainty)
     return UnknownUncertainty if said and kind is not None else kind
 
 

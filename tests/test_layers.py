@@ -16,6 +16,7 @@ FLOORS = [
         "caller_state",
         "card_fields",
         "compression",
+        "header_values",
         "headers",
         "network_checks",
         "processes",
