@@ -22,6 +22,8 @@ __all__ = ["run_jobs"]
 
 #: Times that files are done again after their worker was lost.
 RETRIES = 3
+#: Seconds that a client has to close which found no scheduler.
+CLOSING = 2
 #: Small files go to workers together, as each message to one costs some milliseconds:
 #: as many as these bytes hold, and no more than leave each thread as many parcels more.
 PARCEL = 32 * 2**20
@@ -69,7 +71,7 @@ def run_jobs(
         if isinstance(scheduler, Client):
             client = scheduler
         else:
-            client = stack.enter_context(Client(scheduler, set_as_default=False))
+            client = stack.enter_context(_connect(scheduler))
         model = None
         if isinstance(options.model, Model):
             model = client.scatter(options.model, broadcast=True)
@@ -112,6 +114,25 @@ def run_jobs(
                 if row["status"] == "skipped" and not resume:
                     row["status"] = "done"
                 yield row
+
+
+def _connect(address: str):
+    """Return a client of a scheduler.
+
+    A client that finds none is not closed by Dask: it would wait for itself for a
+    minute before the process ends.
+    """
+    from distributed import Client
+
+    client = Client.__new__(Client)
+    try:
+        client.__init__(address, set_as_default=False)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            client.close(timeout=CLOSING)
+        client.status = "closed"
+        raise
+    return client
 
 
 def _parcels(jobs: Sequence[Job], threads: int) -> Iterator[Sequence[Job]]:

@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -198,3 +200,16 @@ def test_files_of_a_lost_worker_are_done_again(tmp_path):
         assert killed[0] not in client.run(os.getpid).values()
     assert set(table["status"]) == {"done"}
     assert sorted(contents(tmp_path / "out")) == [path.name for path in night]
+
+
+def test_no_such_scheduler_is_an_error_and_the_end(night, tmp_path):
+    words = ["clean", night[0], "-o", tmp_path / "out", "--scheduler", "nope"]
+    done = subprocess.run(
+        [sys.executable, "-m", "deepcr_ccd", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 1
+    said = "deepcr-ccd: error: missing port number in address 'nope'\n"
+    assert done.stderr == said
