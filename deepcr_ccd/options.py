@@ -24,6 +24,9 @@ __all__ = ["Options"]
 #: How names of header keywords look.
 KEYWORD = re.compile(r"[A-Za-z_][\w-]*([ .][\w-]+)*", re.ASCII)
 
+#: All bits but the sign of the largest integers in FITS.
+MOST_BITS = 2**63 - 1
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -117,6 +120,10 @@ class Options:
             check_bit(self.dq_bit)
         if self.bad_bits is not None:
             _check_whole("bad_bits", self.bad_bits)
+            if not -MOST_BITS - 1 <= self.bad_bits <= MOST_BITS:
+                raise ValueError(
+                    f"bad_bits={self.bad_bits!r} must be from -2**63 to 2**63 - 1"
+                )
         if self.probability and not self.masks_only:
             raise ValueError("probability=True needs masks_only=True")
 
@@ -154,6 +161,8 @@ def check_bit(dq_bit: int) -> None:
     _check_whole("dq_bit", dq_bit)
     if dq_bit < 1 or dq_bit & (dq_bit - 1):
         raise ValueError(f"dq_bit={dq_bit!r} must be a power of two, such as 4096")
+    if dq_bit > MOST_BITS:
+        raise ValueError(f"dq_bit={dq_bit!r} must be 2**62 or less: FITS has no larger")
 
 
 def _check_whole(name: str, value: int) -> None:

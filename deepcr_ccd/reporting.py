@@ -37,7 +37,8 @@ def complain(kind: str, message) -> None:
     message : object
         What it says.
     """
-    _write(sys.stderr, f"deepcr-ccd: {kind}: {' '.join(str(message).split())}\n")
+    text = _on_one_line(" ".join(str(message).split()))
+    _write(sys.stderr, f"deepcr-ccd: {kind}: {text}\n")
 
 
 def finish() -> None:
@@ -125,7 +126,8 @@ class Reporter:
             say(json.dumps(row | {"message": self._reworded(row)}))
         elif not self.quiet and self.bar is None and row["status"] != "failed":
             say(
-                f"{row['output']}: {row['objects']} cosmic rays, {row['pixels']} px, "
+                f"{_on_one_line(row['output'])}: "
+                f"{row['objects']} cosmic rays, {row['pixels']} px, "
                 + _images_of(row)
                 + ("skipped" if row["status"] == "skipped" else f"{row['seconds']} s")
             )
@@ -146,11 +148,21 @@ class Reporter:
             self.bar.close()
 
 
+def _on_one_line(text) -> str:
+    """Return text with control characters, such as ends of lines, escaped."""
+    return re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u2028\u2029]",
+        lambda match: match.group().encode("unicode_escape").decode(),
+        str(text),
+    )
+
+
 def _images_of(row: dict) -> str:
     """Return how many images were cleaned, and which not, where there are several."""
     if row["images_total"] < 2:
         return ""
     left = row["images_left"].split("; ") if row["images_left"] else []
     names = "; ".join(left[:MOST_NAMES]) + ("; ..." if len(left) > MOST_NAMES else "")
+    names = _on_one_line(names)
     told = f"{row['images']} of {row['images_total']} images"
     return told + (f" (left: {names}), " if left else ", ")

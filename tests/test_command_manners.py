@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +101,8 @@ def test_messages_in_words_of_the_command(said, expected):
         ({"readnoise": -3}, "readnoise=-3"), ({"satlevel": "65,000"}, "satlevel="),
         ({"satlevel": np.nan}, "satlevel=nan"), ({"unit": "furlong"}, "'furlong'"),
         ({"dq_bit": 5}, "dq_bit=5"), ({"dq_bit": 4096.0}, "dq_bit=4096.0"),
+        ({"dq_bit": 2**63}, "2**62 or less"), ({"bad_bits": 2**63}, "to 2**63 - 1"),
+        ({"bad_bits": -(2**63) - 1}, "from -2**63 to"),
         ({"bad_bits": "7"}, "bad_bits='7'"), ({"tile_size": 0}, "tile_size=0"),
         ({"tile_size": 2.5}, "tile_size=2.5"), ({"device": "cuda:99"}, "cuda:99"),
         ({"precision": "int9"}, "int9"), ({"engine": "abacus"}, "abacus"),
@@ -192,6 +195,19 @@ def test_names_that_a_terminal_cannot_show(night, tmp_path, env):
     assert done.stderr.count(b"\n") == 2
     assert sorted(os.listdir("out")) == sorted(names)
     assert done.stdout.count(b"\n") == 3
+
+
+@POSIX
+def test_names_with_ends_of_lines(night, capsys):
+    night[0].rename("two\nlines.fits")
+    Path("bad\r\nfile.fits").write_text("no FITS")
+    assert main(["clean", "two\nlines.fits", "bad\r\nfile.fits", "-o", "out"]) == 1
+    out, err = capsys.readouterr()
+    (line,) = out.splitlines()
+    assert line.startswith("out/two\\nlines.fits: ")
+    assert err.splitlines()[0].startswith("deepcr-ccd: error: bad file.fits: ")
+    assert len(err.splitlines()) == 2
+    assert os.listdir("out") == ["two\nlines.fits"]
 
 
 @POSIX
