@@ -169,7 +169,7 @@ def test_another_filling_model_is_noticed(night, tmp_path, monkeypatch):
         model = load_fill(*arguments)
         changed = model.to("cpu")
         changed = type(model)(model.card, model.network, device="cpu")
-        changed.__dict__["fingerprint"] = "another"
+        changed._digest = "another"
         return changed
 
     monkeypatch.setattr("deepcr_ccd.options.load_fill", other)
