@@ -31,6 +31,8 @@ BELOW, ABOVE = 0.003, 0.1
 #: With more equal pixels than this, the noise is hidden by digits, or the rest is void.
 EQUAL = 0.3
 MAD_TO_SIGMA = 1.4826
+#: What differs by less than this share of a number is lost in either precision.
+SINGLE, DOUBLE = (float(np.finfo(kind).eps) for kind in (np.float32, np.float64))
 #: From the warning to who called a function of the package.
 STACKLEVEL = 5
 
@@ -119,13 +121,32 @@ def warn_if_overwhelmed(plane: np.ndarray, bad: np.ndarray | None) -> None:
     Warns
     -----
     AstropyUserWarning
-        If it is so.
+        If it is so; or if the noise is lost in the single precision that networks
+        compute in, beside a level that is huge.
     """
+    if plane.dtype.itemsize > 2 and plane.dtype != np.float32:
+        _warn_of_digits(plane, bad)
     if is_overwhelmed(plane, bad):
         warnings.warn(
             "what varies from pixel to pixel is not noise: if cosmic rays hit a large "
             "part of this frame, most of them are missed (give shorter exposures, or "
             "combine several)",
+            AstropyUserWarning,
+            stacklevel=STACKLEVEL,
+        )
+
+
+def _warn_of_digits(plane: np.ndarray, bad: np.ndarray | None) -> None:
+    values = _blocks(plane, bad)
+    if values is None:
+        return
+    sigma = np.median(_scatter(values))
+    level = np.abs(np.median(values))
+    # Less than what double precision holds is no noise either.
+    if DOUBLE * level < sigma < SINGLE * level:
+        warnings.warn(
+            f"the noise, {sigma:.3g}, is lost beside a level of {level:.3g} in single "
+            "precision, and cosmic rays are missed: subtract the level first",
             AstropyUserWarning,
             stacklevel=STACKLEVEL,
         )
@@ -145,8 +166,24 @@ def is_overwhelmed(plane: np.ndarray, bad: np.ndarray | None) -> bool:
     bad : `~numpy.ndarray` or None
         bool, ``(ny, nx)``, pixels that are not examined.
     """
-    if min(plane.shape) < SIZE:
+    values = _blocks(plane, bad)
+    if values is None:
         return False
+    sigma = _scatter(values)
+    middle = np.median(values, axis=(1, 2))
+    excess = values - middle[:, None, None]
+    if np.mean(excess == 0) > EQUAL:
+        return False
+    limit = sigma[:, None, None]
+    return bool(
+        np.mean(excess < -1.5 * limit) < BELOW and np.mean(excess > 2 * limit) > ABOVE
+    )
+
+
+def _blocks(plane: np.ndarray, bad: np.ndarray | None) -> np.ndarray | None:
+    """Return blocks of a plane, float64 ``(n, SIZE, SIZE)``; None if there are none."""
+    if min(plane.shape) < SIZE:
+        return None
     blocks = []
     for y in _starts(plane.shape[0]):
         for x in _starts(plane.shape[1]):
@@ -157,19 +194,13 @@ def is_overwhelmed(plane: np.ndarray, bad: np.ndarray | None) -> bool:
                     continue
                 block[bad[place]] = np.median(block[~bad[place]])
             blocks.append(block)
-    if not blocks:
-        return False
-    values = np.stack(blocks)
+    return np.stack(blocks) if blocks else None
+
+
+def _scatter(values: np.ndarray) -> np.ndarray:
+    """Return the scatter of neighbours in each block."""
     step = np.abs(values[:, :, :-2] - 2 * values[:, :, 1:-1] + values[:, :, 2:])
-    sigma = MAD_TO_SIGMA / np.sqrt(6) * np.median(step, axis=(1, 2))
-    middle = np.median(values, axis=(1, 2))
-    excess = values - middle[:, None, None]
-    if np.mean(excess == 0) > EQUAL:
-        return False
-    limit = sigma[:, None, None]
-    return bool(
-        np.mean(excess < -1.5 * limit) < BELOW and np.mean(excess > 2 * limit) > ABOVE
-    )
+    return MAD_TO_SIGMA / np.sqrt(6) * np.median(step, axis=(1, 2))
 
 
 def _starts(size: int) -> np.ndarray:

@@ -155,14 +155,19 @@ def test_all_functions_in_pools_and_data_loaders():
 
 THREADS = """
 stop = threading.Event()
+# Of a module that another thread is importing Python's own lock stays closed.
+ready = threading.Barrier(3)
 
 def work():
+    find(load("universal", None))
+    ready.wait()
     while not stop.is_set():
         find(load("universal", None))
 
 threads = [threading.Thread(target=work) for _ in range(2)]
 for thread in threads:
     thread.start()
+ready.wait()
 found = [
     child(lambda: find(load(name, None)).sum() > 100)
     for name in 3 * ("universal", "universal-fast")

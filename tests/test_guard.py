@@ -117,3 +117,11 @@ def test_next_to_nothing_is_examined(good, said, how, tmp_path):
     assert ("were not examined" in row["message"]) == bool(said)
     if said:
         assert f"a.fits[SCI,1]: {said} of the pixels are bad on input" in row["message"]
+
+
+def test_noise_that_single_precision_cannot_hold():
+    frame = np.random.default_rng(0).normal(300, 18, (100, 100))
+    for level, dtype in ((3e9, "u4"), (2.0**40, "i8"), (1e12, "f8")):
+        with pytest.warns(AstropyUserWarning, match="is lost beside a level of"):
+            cosmicray_deepcr((frame + level).astype(dtype), inpaint=None)
+    cosmicray_deepcr((frame + 1e7).astype("u4"), inpaint=None)
