@@ -124,9 +124,13 @@ def warn_if_overwhelmed(plane: np.ndarray, bad: np.ndarray | None) -> None:
         If it is so; or if the noise is lost in the single precision that networks
         compute in, beside a level that is huge.
     """
+    values = _blocks(plane, bad)
+    if values is None:
+        return
+    sigma = _scatter(values)
     if plane.dtype.itemsize > 2 and plane.dtype != np.float32:
-        _warn_of_digits(plane, bad)
-    if is_overwhelmed(plane, bad):
+        _warn_of_digits(values, sigma)
+    if _is_one_sided(values, sigma):
         warnings.warn(
             "what varies from pixel to pixel is not noise: if cosmic rays hit a large "
             "part of this frame, most of them are missed (give shorter exposures, or "
@@ -136,11 +140,8 @@ def warn_if_overwhelmed(plane: np.ndarray, bad: np.ndarray | None) -> None:
         )
 
 
-def _warn_of_digits(plane: np.ndarray, bad: np.ndarray | None) -> None:
-    values = _blocks(plane, bad)
-    if values is None:
-        return
-    sigma = np.median(_scatter(values))
+def _warn_of_digits(values: np.ndarray, scatter: np.ndarray) -> None:
+    sigma = np.median(scatter)
     level = np.abs(np.median(values))
     # Less than what double precision holds is no noise either.
     if DOUBLE * level < sigma < SINGLE * level:
@@ -167,9 +168,11 @@ def is_overwhelmed(plane: np.ndarray, bad: np.ndarray | None) -> bool:
         bool, ``(ny, nx)``, pixels that are not examined.
     """
     values = _blocks(plane, bad)
-    if values is None:
-        return False
-    sigma = _scatter(values)
+    return values is not None and _is_one_sided(values, _scatter(values))
+
+
+def _is_one_sided(values: np.ndarray, sigma: np.ndarray) -> bool:
+    """Tell whether blocks scatter upwards alone, given the scatter of neighbours."""
     middle = np.median(values, axis=(1, 2))
     excess = values - middle[:, None, None]
     if np.mean(excess == 0) > EQUAL:
