@@ -7,7 +7,7 @@ import time
 
 from attacks import row
 
-from deepcr_ccd.openvino_graph import has_openvino
+from deepcr_ccd.models.engines.openvino_engine import has_openvino
 
 ENGINES = ("torch", "openvino") if has_openvino() else ("torch",)
 #: What parents have done before they fork: the engine and model they used, if any.

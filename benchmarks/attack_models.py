@@ -15,9 +15,9 @@ import torch
 from attack_engines import script
 from attacks import row
 
-from deepcr_ccd.card import ModelCard
-from deepcr_ccd.model import Model
-from deepcr_ccd.networks import build_network
+from deepcr_ccd.models.card import ModelCard
+from deepcr_ccd.models.model import Model
+from deepcr_ccd.models.networks.build import build_network
 
 UNET = {"in_channels": 1, "width": 4, "levels": 2}
 #: Megabytes that a file may take, and bytes of address space that there are for it.

@@ -18,7 +18,7 @@ import numpy as np
 from astropy.io import fits
 from attack_files import as_bytes, fuzzed_files, good_files, neighbours, pixels
 
-from deepcr_ccd.layout import check_whole
+from deepcr_ccd.io.fits_layout import check_whole
 
 COLUMNS = ("attack", "tried", "right", "wrong", "seconds", "notes")
 CLEAN = (sys.executable, "-m", "deepcr_ccd", "clean")
@@ -202,7 +202,7 @@ def fuzz(options):
 
 CHANGING = """
 import os, sys
-import deepcr_ccd.jobs as jobs
+import deepcr_ccd.batch.job as jobs
 from deepcr_ccd.cli import main
 
 find, change = jobs.find, sys.argv.pop(1)

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from train_universal import REAL, cut_hrc, cut_stis
 
-from deepcr_ccd.training.tracks import read_lsst_darks, simulate_deposit
+from deepcr_ccd.simulation.cosmic_rays import read_lsst_darks, simulate_deposit
 
 FLOOR = 60.0
 

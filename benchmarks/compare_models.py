@@ -25,9 +25,9 @@ from scipy import ndimage
 from train_universal import SCORED, deposits, held_out_frames
 
 from deepcr_ccd import cosmicray_deepcr, detect_cosmics, load_model
+from deepcr_ccd.evaluation.baselines import CosmicConn
 from deepcr_ccd.evaluation.compare import compare
-from deepcr_ccd.evaluation.peers import CosmicConn
-from deepcr_ccd.training.dataset import Labels
+from deepcr_ccd.training.datasets import Labels
 
 
 def trials(model):

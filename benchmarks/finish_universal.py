@@ -40,9 +40,9 @@ from train_universal import (
 from two_thresholds import choose, recalibrated, validation_frames
 
 from deepcr_ccd.evaluation.scores import RocCurve
-from deepcr_ccd.model import Model
-from deepcr_ccd.training.ranges import measure_ranges
-from deepcr_ccd.zoo import load_model
+from deepcr_ccd.models.model import Model
+from deepcr_ccd.models.zoo import load_model
+from deepcr_ccd.training.quantization import measure_ranges
 
 DATA = Path(__file__).parents[1] / "deepcr_ccd" / "data"
 CREDITS = {

@@ -16,9 +16,9 @@ import numpy as np
 
 from deepcr_ccd import load_model
 from deepcr_ccd.demo import simulate
-from deepcr_ccd.files import FitsFile
-from deepcr_ccd.fills import Fill, fill_frame
-from deepcr_ccd.model import Model
+from deepcr_ccd.io.fits_file import FitsFile
+from deepcr_ccd.models.model import Model
+from deepcr_ccd.pipeline.fill import Fill, fill_frame
 
 DATA = Path(os.environ.get("DEEPCR_CCD_DATA", "../shared/data"))
 REAL = {

@@ -20,8 +20,8 @@ from astropy.table import Table, vstack
 from deepcr_ccd import cosmicray_deepcr, load_model
 from deepcr_ccd.evaluation.frames import simulate_frames
 from deepcr_ccd.evaluation.objects import ObjectScores, Reliability, star_harm
-from deepcr_ccd.training.scenes import KINDS
-from deepcr_ccd.training.tracks import add_deposits, simulate_deposit
+from deepcr_ccd.simulation.cosmic_rays import add_deposits, simulate_deposit
+from deepcr_ccd.simulation.scenes import KINDS
 
 SIZES = (1, 2, 3, 5, 9, 1e9)
 FWHMS = (1.4, 2.0, 3.5)

@@ -17,8 +17,8 @@ from scipy import ndimage
 from train_universal import deposits
 
 from deepcr_ccd import load_model
-from deepcr_ccd.training.dataset import Labels, label_charge
-from deepcr_ccd.training.tracks import add_deposits
+from deepcr_ccd.simulation.cosmic_rays import add_deposits
+from deepcr_ccd.training.datasets import Labels, label_charge
 
 SIZE = 512
 FINE = 4

@@ -9,9 +9,9 @@ import numpy as np
 from astropy.io import fits
 from scipy import ndimage
 
-from deepcr_ccd.sky import measure_noise
-from deepcr_ccd.training.dataset import Observation
-from deepcr_ccd.training.labels import label_exposures
+from deepcr_ccd.preprocess.background import measure_noise
+from deepcr_ccd.training.datasets import Observation
+from deepcr_ccd.training.exposures.labels import label_exposures
 
 STIS = {
     "train": ["o56502020", "o56502030", "o56502040"],

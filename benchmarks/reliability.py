@@ -45,7 +45,7 @@ from attacks import COLUMNS, bad_neighbours, fuzz
 
 from deepcr_ccd import clean_files, cosmicray_deepcr
 from deepcr_ccd.demo import simulate
-from deepcr_ccd.layout import check_whole
+from deepcr_ccd.io.fits_layout import check_whole
 
 ENVIRONMENT = {
     "OMP_NUM_THREADS": 1,

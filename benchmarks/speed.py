@@ -34,7 +34,7 @@ def frame(shape, scene="sparse"):
 
     tile = simulate((512, 512), n_stars=150, n_tracks=40, seed=7).data
     if scene == "crowded":
-        from deepcr_ccd.training.scenes import make_scene
+        from deepcr_ccd.simulation.scenes import make_scene
 
         rng = np.random.default_rng(7)
         tile = tile + rng.poisson(make_scene(rng, 512, "cluster"))

@@ -31,21 +31,21 @@ from real_frames import STIS, lowell_frames, stis_frames
 from scipy import ndimage
 
 from deepcr_ccd.evaluation.scores import RocCurve
-from deepcr_ccd.fills import Fill, fill_frame
-from deepcr_ccd.model import Model, ModelCard
-from deepcr_ccd.sky import measure_noise
-from deepcr_ccd.training.dataset import Labels, SimulatedFrames
-from deepcr_ccd.training.fill_frames import FillWindows
-from deepcr_ccd.training.fit import Recipe, train_model
-from deepcr_ccd.training.labelled import LabelledFrames, MixedFrames
-from deepcr_ccd.training.narrowing import narrow
-from deepcr_ccd.training.scenes import KINDS, make_scene, read_psf
-from deepcr_ccd.training.tracks import (
+from deepcr_ccd.models.model import Model, ModelCard
+from deepcr_ccd.models.zoo import load_model
+from deepcr_ccd.pipeline.fill import Fill, fill_frame
+from deepcr_ccd.preprocess.background import measure_noise
+from deepcr_ccd.simulation.cosmic_rays import (
     cut_deposits,
     read_lsst_darks,
     simulate_deposit,
 )
-from deepcr_ccd.zoo import load_model
+from deepcr_ccd.simulation.scenes import KINDS, make_scene, read_psf
+from deepcr_ccd.training.datasets import Labels, SimulatedFrames
+from deepcr_ccd.training.fit import Recipe, train_model
+from deepcr_ccd.training.inpaint_datasets import FillWindows
+from deepcr_ccd.training.labelled import LabelledFrames, MixedFrames
+from deepcr_ccd.training.pruning import narrow
 
 SIZE = 256
 BATCH = 8

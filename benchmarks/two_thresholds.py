@@ -28,14 +28,14 @@ from real_frames import hot_pixels, lowell_frames, stis_frames
 from train_universal import deposits, held_out_frames
 
 from deepcr_ccd import load_model
-from deepcr_ccd.detection import threshold_mask
 from deepcr_ccd.evaluation.frames import simulate_frames
 from deepcr_ccd.evaluation.objects import ObjectScores, Reliability
-from deepcr_ccd.hysteresis import Thresholds
-from deepcr_ccd.model import Model
-from deepcr_ccd.recalibration import cut_at, recalibrate
-from deepcr_ccd.training.scenes import KINDS
-from deepcr_ccd.weights import read_weights, write_weights
+from deepcr_ccd.models.model import Model
+from deepcr_ccd.models.recalibration import cut_at, recalibrate
+from deepcr_ccd.models.weights import read_weights, write_weights
+from deepcr_ccd.pipeline.detect import threshold_mask
+from deepcr_ccd.segmentation.hysteresis import Thresholds
+from deepcr_ccd.simulation.scenes import KINDS
 
 OWN = ("universal", "universal-fast", "universal-thorough")
 CARDS = Path(__file__).parents[1] / "deepcr_ccd" / "data"

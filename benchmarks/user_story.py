@@ -21,9 +21,9 @@ from scipy import ndimage
 
 from deepcr_ccd import load_model
 from deepcr_ccd.evaluation.scores import RocCurve
-from deepcr_ccd.training.dataset import Labels, label_charge
-from deepcr_ccd.training.scenes import make_scene
-from deepcr_ccd.training.tracks import add_deposits, simulate_deposit
+from deepcr_ccd.simulation.cosmic_rays import add_deposits, simulate_deposit
+from deepcr_ccd.simulation.scenes import make_scene
+from deepcr_ccd.training.datasets import Labels, label_charge
 
 GAIN, READNOISE, SKY = 1.7, 8.0, 90.0
 KINDS = ("extragalactic", "sparse", "cluster", "nebula")

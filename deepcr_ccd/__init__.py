@@ -2,13 +2,13 @@
 
 from importlib.metadata import version as _version
 
-from .batch import clean_files
-from .ccd import cosmicray_deepcr, cosmicray_probability
-from .inpainting import inpaint
+from .batch.files import clean_files
+from .compat.astroscrappy import detect_cosmics
+from .compat.deepcr import deepCR
+from .core import cosmicray_deepcr, cosmicray_probability
+from .core_inpaint import inpaint
+from .models.zoo import list_models, load_model
 from .notices import DeepCRWarning
-from .original import deepCR
-from .scrappy import detect_cosmics
-from .zoo import list_models, load_model
 
 __version__ = _version("deepcr_ccd")
 

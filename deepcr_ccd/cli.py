@@ -15,12 +15,12 @@ import warnings
 from collections.abc import Callable, Iterator
 
 from . import demo
-from .batch import clean_files
-from .listing import find_files
+from .batch.files import clean_files
+from .batch.listing import find_files
+from .console import Reporter, complain, finish, say
+from .models.zoo import list_models, load_model
 from .options import Options
 from .parser import build_parser, in_words_of_the_command
-from .reporting import Reporter, complain, finish, say
-from .zoo import list_models, load_model
 
 __all__ = ["main"]
 

@@ -12,10 +12,10 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import CCDData
 
-from .atomic import atomic_path
-from .ccd import cosmicray_deepcr
-from .spool import open_regular
-from .zoo import DEFAULT_MODEL, load_model
+from .core import cosmicray_deepcr
+from .io.atomic import atomic_path
+from .io.stream import open_regular
+from .models.zoo import DEFAULT_MODEL, load_model
 
 __all__ = ["example_frame", "run", "simulate"]
 

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 import numpy as np
 from astropy import units as u
 
-from .cleaning import check_grow
-from .execution import check_tile_size
-from .fills import METHODS, load_fill
-from .images import parse_unit
-from .model import Model
-from .noise import number_from, resolve_gain, resolve_readnoise
-from .planes import read_choice
-from .zoo import DEFAULT_MODEL, load_model
+from .io.extensions.planes import read_choice
+from .io.fits_image import parse_unit
+from .models.model import Model
+from .models.zoo import DEFAULT_MODEL, load_model
+from .nddata.gain import number_from, resolve_gain, resolve_readnoise
+from .pipeline.clean import check_grow
+from .pipeline.fill import METHODS, load_fill
+from .tiling.run import check_tile_size
 
 __all__ = ["Options"]
 

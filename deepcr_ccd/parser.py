@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from .devices import ALLOWED
-from .engines import ENGINES
-from .fills import METHODS
-from .keywords import version
-from .zoo import DEFAULT_MODEL
+from .models.engines.build import ENGINES
+from .models.engines.devices import ALLOWED
+from .models.zoo import DEFAULT_MODEL
+from .nddata.header import version
+from .pipeline.fill import METHODS
 
 __all__ = ["build_parser", "in_words_of_the_command"]
 

@@ -8,8 +8,8 @@ from hypothesis import settings
 
 from deepcr_ccd import load_model
 from deepcr_ccd.demo import simulate
-from deepcr_ccd.model import Model, ModelCard
-from deepcr_ccd.networks import build_network
+from deepcr_ccd.models.model import Model, ModelCard
+from deepcr_ccd.models.networks.build import build_network
 
 # On a server the same examples each time; elsewhere new ones.
 settings.register_profile("ci", derandomize=True)

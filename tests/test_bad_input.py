@@ -16,7 +16,7 @@ from deepcr_ccd import (
     detect_cosmics,
     inpaint,
 )
-from deepcr_ccd.original import deepCR
+from deepcr_ccd.compat.deepcr import deepCR
 
 SIDE = 24
 

@@ -22,9 +22,9 @@ from scipy import ndimage
 
 import deepcr_ccd
 from deepcr_ccd import inpaint
-from deepcr_ccd.ccd import KEYWORDS
-from deepcr_ccd.detection import count_objects
-from deepcr_ccd.filling import fill_pixels
+from deepcr_ccd.core import KEYWORDS
+from deepcr_ccd.inpainting.local import fill_pixels
+from deepcr_ccd.pipeline.detect import count_objects
 
 # A published model, which needs electrons, unless a test says otherwise.
 cosmicray_deepcr = partial(deepcr_ccd.cosmicray_deepcr, model="ACS-WFC")

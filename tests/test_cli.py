@@ -5,11 +5,11 @@ import sys
 import numpy as np
 import pytest
 from astropy.io import fits
-from test_files import hst_like
+from sample_files import hst_like
 
 from deepcr_ccd import cosmicray_deepcr
 from deepcr_ccd.cli import main
-from deepcr_ccd.files import FitsFile
+from deepcr_ccd.io.fits_file import FitsFile
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from astropy.wcs import WCS
 
 from deepcr_ccd import cosmicray_deepcr
 from deepcr_ccd.demo import simulate
-from deepcr_ccd.training.tracks import add_deposits, simulate_deposit
+from deepcr_ccd.simulation.cosmic_rays import add_deposits, simulate_deposit
 
 SHAPE = (160, 170)
 BIAS, GAIN, READNOISE = 500.0, 2.0, 6.0

@@ -9,94 +9,26 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 
-#: Modules by floor; each may import from floors below its own.
-FLOORS = [
-    {"forking"},
-    {
-        "caller_state",
-        "card_fields",
-        "compression",
-        "header_values",
-        "headers",
-        "network_checks",
-        "processes",
-        "recording",
-        "unpacking",
-    },
-    {"listing"},
-    {
-        "spool",
-        "uncertainty",
-        "array_kinds",
-        "notices",
-        "keywords",
-        "extension_names",
-    },
-    {"rebuilding"},
-    {
-        "chunks",
-        "devices",
-        "layout",
-        "noise",
-        "header_cards",
-        "number_format",
-        "tiling",
-        "units",
-        "atomic",
-        "bayer",
-        "frame",
-        "guard",
-        "pileup",
-        "reporting",
-        "recalibration",
-        "hysteresis",
-        "saturated_shapes",
-        "segmentation",
-        "together",
-        "bit_planes",
-    },
-    {"fits_checksum", "growth", "noise_planes", "windows"},
-    {"stars", "rays", "own_units"},
-    {"star_fits"},
-    {"descriptions"},
-    {"window_network"},
-    {"networks"},
-    {"filling", "execution", "fusing", "images", "openvino_graph", "rewriting"},
-    {"cells"},
-    {"dark_parts", "leaks", "sky_noise"},
-    {
-        "sky",
-        "plane",
-        "engines",
-        "extensions",
-        "mask_extensions",
-        "noise_updates",
-        "saturation",
-    },
-    {"known_noise"},
-    {"noise_check"},
-    {"transforms", "companions"},
-    {"card", "planes"},
-    {"weights"},
-    {"model"},
-    {"checkpoints"},
-    {"zoo", "files"},
-    {"detection", "fills"},
-    {"cleaning"},
-    {"chunked"},
-    {"ccd", "inpainting", "scrappy", "original", "plot"},
-    {"options", "outputs"},
-    {"digest"},
-    {"jobs"},
-    {"cluster"},
-    {"batch"},
-    {"demo", "training"},
-    {"evaluation"},
-    {"parser"},
-    {"cli"},
+#: Rooms, which are folders and modules, from the top; each may import from itself and
+#: from rows below its own.
+ROWS = [
     {"__init__", "__main__"},
+    {"cli"},
+    {"parser", "console", "evaluation"},
+    {"batch", "demo"},
+    {"core", "core_inpaint", "compat", "options", "plot"},
+    {"training"},
+    {"pipeline"},
+    {"models"},
+    {"preprocess"},
+    {"inpainting", "io", "simulation"},
+    {"nddata"},
+    {"notices", "segmentation"},
+    {"tiling"},
 ]
-FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
+HEIGHT = {room: -row for row, rooms in enumerate(ROWS) for room in rooms}
+#: No more modules in a folder, and no more lines in a module.
+MODULES, LINES = 12, 460
 OPTIONAL = {
     "dask",
     "distributed",
@@ -110,33 +42,96 @@ OPTIONAL = {
 
 
 def modules():
-    return sorted(PACKAGE.glob("*.py"))
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path):
+    """Name of a module in the package, such as ``io.fits_file``."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def room_of(name):
+    return name.split(".")[0]
 
 
 def imports(path, top_level_only=False):
+    """Names of what a module imports; those of the package begin with a dot."""
+    here = name_of(path).split(".")[:-1]
     tree = ast.parse(path.read_text())
     for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((0, alias.name) for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if node.level and not node.module:
-                yield from ((node.level, alias.name) for alias in node.names)
-            else:
-                yield node.level, node.module
+            if not node.level:
+                yield node.module
+                continue
+            above = here[: len(here) + 1 - node.level]
+            above += node.module.split(".") if node.module else []
+            for alias in node.names:
+                yield "." + ".".join([*above, alias.name])
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: p.stem)
+def is_module(name):
+    path = PACKAGE.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or path.is_dir()
+
+
+def imported_modules(path):
+    """Names of the modules of the package that a module imports."""
+    for name in imports(path):
+        if name.startswith("."):
+            name = name[1:]
+            yield name if is_module(name) else name.rpartition(".")[0]
+
+
+every_module = pytest.mark.parametrize("path", modules(), ids=name_of)
+
+
+@every_module
 def test_imports_go_down(path):
-    height = FLOOR[path.stem]
-    for level, name in imports(path):
-        if level:
-            assert FLOOR[name.split(".")[0]] < height, f"{path.stem} imports {name}"
+    here = room_of(name_of(path))
+    for name in imported_modules(path):
+        below = HEIGHT[room_of(name)] < HEIGHT[here]
+        assert below or room_of(name) == here, f"{name_of(path)} imports {name}"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: p.stem)
+def test_no_module_imports_itself_through_others():
+    graph = {name_of(path): set(imported_modules(path)) for path in modules()}
+    done = set()
+
+    def visit(name, trail):
+        assert name not in trail, " imports ".join([*trail, name])
+        if name not in done:
+            for other in graph.get(name, ()):
+                visit(other, (*trail, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+@every_module
 def test_optional_packages_are_imported_where_they_are_used(path):
-    names = {name.split(".")[0] for _, name in imports(path, top_level_only=True)}
+    names = {room_of(name) for name in imports(path, top_level_only=True)}
     assert not names & OPTIONAL
+
+
+@every_module
+def test_modules_are_short(path):
+    assert len(path.read_text().splitlines()) <= LINES
+
+
+def test_folders_hold_few_modules():
+    for folder in {path.parent for path in modules()}:
+        names = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+        assert len(names) <= MODULES, folder
+
+
+def test_tests_are_where_the_code_is():
+    folders = {path.parent.relative_to(PACKAGE) for path in modules()}
+    tests = Path(__file__).parent
+    for path in tests.rglob("test_*.py"):
+        assert path.parent.relative_to(tests) in folders, path
 
 
 def test_every_module_has_a_docstring():
@@ -154,14 +149,6 @@ def test_importing_loads_no_optional_package():
         loaded.append({name.split(".")[0] for name in run.stdout.split()})
     # Astropy 6 loads dask, and torch tqdm, where these are installed.
     assert not (loaded[1] - loaded[0]) & OPTIONAL
-
-
-def test_the_engine_does_not_know_training_and_evaluation():
-    """Only the command line, which starts a training, does."""
-    for path in modules():
-        for _, name in imports(path):
-            known = {"training", "evaluation"} & set(name.split("."))
-            assert not known or path.stem == "cli"
 
 
 def test_public_names():

@@ -11,8 +11,8 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 import deepcr_ccd
 from deepcr_ccd import DeepCRWarning, clean_files, cosmicray_deepcr
+from deepcr_ccd.compat.astroscrappy import IGNORED
 from deepcr_ccd.notices import INSTEAD
-from deepcr_ccd.scrappy import IGNORED
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_keywords_are_checked_before_the_work(data, monkeypatch):
     def fail(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr("deepcr_ccd.ccd.find", fail)
+    monkeypatch.setattr("deepcr_ccd.core.find", fail)
     ccd = CCDData(data, unit="adu", meta=fits.Header())
     with pytest.raises(TypeError, match="add_keyword=3.5 must be True, False, a str"):
         cosmicray_deepcr(ccd, add_keyword=3.5)

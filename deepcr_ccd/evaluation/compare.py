@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from astropy.table import Table
 
-from ..atomic import atomic_path
-from .peers import AstroscrappyGrid
+from ..io.atomic import atomic_path
+from .baselines import AstroscrappyGrid
 from .scores import RocCurve
 
-__all__ = ["FPRS", "Comparison", "compare"]
+__all__ = ["Comparison", "FPRS", "compare"]
 
 #: False positive rates at which true positive rates are read, by default.
 FPRS = (1e-4, 5e-4, 1e-3, 5e-3)
@@ -147,11 +147,11 @@ def compare(
     ----------
     frames : mapping
         By kind, iterables of objects with ``frame`` (electron), ``truth``, ``ignore``
-        and ``readnoise``, such as `~deepcr_ccd.training.dataset.Observation`.
+        and ``readnoise``, such as `~deepcr_ccd.training.datasets.Observation`.
     models : mapping
-        By name, a `~deepcr_ccd.model.Model` or any object whose ``probability(frame)``
-        returns a probability for each pixel, such as
-        `~deepcr_ccd.evaluation.peers.CosmicConn`. Frames are given to them as they
+        By name, a `~deepcr_ccd.models.model.Model` or any object whose
+        ``probability(frame)`` returns a probability for each pixel, such as
+        `~deepcr_ccd.evaluation.baselines.CosmicConn`. Frames are given to them as they
         are.
     astroscrappy : bool
         Whether to add L.A.Cosmic, tuned for each kind.

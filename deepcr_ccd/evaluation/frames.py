@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from astropy.io import fits
 
-from ..files import FitsFile, matching_images
-from ..noise import electron_factor, resolve_gain, resolve_readnoise
-from ..training.dataset import Labels, Observation, SimulatedFrames
-from ..training.labels import label_exposures
-from ..training.scenes import KINDS, make_scene, read_psf
-from ..training.tracks import simulate_deposit
+from ..io.fits_file import FitsFile, matching_images
+from ..nddata.gain import electron_factor, resolve_gain, resolve_readnoise
+from ..simulation.cosmic_rays import simulate_deposit
+from ..simulation.scenes import KINDS, make_scene, read_psf
+from ..training.datasets import Labels, Observation, SimulatedFrames
+from ..training.exposures.labels import label_exposures
 
 __all__ = ["read_frames", "simulate_frames"]
 
@@ -34,7 +34,7 @@ def simulate_frames(
     Parameters
     ----------
     kind : str
-        A key of ``deepcr_ccd.training.scenes.KINDS``.
+        A key of ``deepcr_ccd.simulation.scenes.KINDS``.
     number : int
         How many.
     size : int
@@ -43,7 +43,7 @@ def simulate_frames(
         Of the random numbers; those that ``universal`` was trained on have others.
     psf : str or path-like, optional
         FITS file with the point spread function of a camera, as its pixels see it; see
-        `~deepcr_ccd.training.scenes.read_psf`. By default each frame has one of its
+        `~deepcr_ccd.simulation.scenes.read_psf`. By default each frame has one of its
         own.
 
     Returns
@@ -87,7 +87,7 @@ def read_frames(
         FITS files. Either each has an extension TRUTH (nonzero where struck; and
         IGNORE, nonzero where not to count, if it likes) of the shape of its image; or
         they are two or more exposures of one pointing, whose cosmic rays
-        `~deepcr_ccd.training.labels.label_exposures` labels.
+        `~deepcr_ccd.training.exposures.labels.label_exposures` labels.
     unit : str, optional
         Unit of the images, whatever BUNIT says.
     gain : float, `~astropy.units.Quantity` or str, optional

@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..atomic import atomic_path
-from ..training.scenes import KINDS
-from ..zoo import DEFAULT_MODEL, list_models, load_model
+from ..io.atomic import atomic_path
+from ..models.zoo import DEFAULT_MODEL, list_models, load_model
+from ..simulation.scenes import KINDS
+from .baselines import CosmicConn
 from .compare import Comparison, compare
 from .frames import read_frames, simulate_frames
-from .peers import CosmicConn
 
 __all__ = ["evaluate", "load_methods"]
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from ..networks import UNet, build_network, restore_network
+from ..models.networks.build import build_network, restore_network
+from ..models.networks.unet import UNet
 
 __all__ = ["add_norm", "fold_norm"]
 

@@ -9,13 +9,13 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
-from ..files import FitsFile, matching_images
-from ..model import Model, ModelCard
+from ..io.fits_file import FitsFile, matching_images
+from ..models.model import Model, ModelCard
+from ..models.zoo import DEFAULT_MODEL, load_model
 from ..notices import suggestion
-from ..zoo import DEFAULT_MODEL, load_model
+from .exposures.labels import LabelledFrame, label_exposures
 from .fit import Recipe, train_model
 from .labelled import LabelledFrames
-from .labels import LabelledFrame, label_exposures
 
 __all__ = ["read_config", "train_from_config"]
 

@@ -14,14 +14,14 @@ import torch
 from astropy.table import Table
 from torch import nn
 
-from ..atomic import atomic_path
-from ..caller_state import training_state
-from ..devices import resolve_device
-from ..model import Model, ModelCard
-from ..networks import ARCHITECTURES, build_network
-from ..window_network import unlikeliness
+from ..io.atomic import atomic_path
+from ..models.engines.devices import resolve_device
+from ..models.model import Model, ModelCard
+from ..models.networks.build import ARCHITECTURES, build_network
+from ..models.networks.mixture import unlikeliness
+from ..tiling.torch_settings import training_state
 from .batch_norm import add_norm, fold_norm
-from .pictures import draw_items
+from .preview import draw_items
 
 __all__ = ["Recipe", "train_model"]
 
@@ -132,10 +132,11 @@ def train_model(
     Parameters
     ----------
     dataset : `torch.utils.data.Dataset`
-        Of dictionaries, such as `~deepcr_ccd.training.dataset.SimulatedFrames` for a
-        card of the task "mask", and `~deepcr_ccd.training.fill_frames.FillWindows` or
-        `~deepcr_ccd.training.fill_frames.FillFrames` for one of "inpaint"; at least
-        as long as steps times batch.
+        Of dictionaries, such as `~deepcr_ccd.training.datasets.SimulatedFrames` for a
+        card of the task "mask", and
+        `~deepcr_ccd.training.inpaint_datasets.FillWindows` or
+        `~deepcr_ccd.training.inpaint_datasets.FillFrames` for one of "inpaint"; at
+        least as long as steps times batch.
     card : ModelCard
         The card of the model to be; its arguments say what network to build.
     folder : path-like

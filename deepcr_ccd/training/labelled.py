@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..transforms import TRANSFORMS
+from ..preprocess.normalize import TRANSFORMS
 
 __all__ = ["LabelledFrames", "MixedFrames"]
 
@@ -18,7 +18,8 @@ class LabelledFrames(torch.utils.data.Dataset):
     Parameters
     ----------
     frames : sequence of (frame, truth, ignore)
-        Arrays of ``(ny, nx)``, such as `~deepcr_ccd.training.labels.LabelledFrame`.
+        Arrays of ``(ny, nx)``, such as
+        `~deepcr_ccd.training.exposures.labels.LabelledFrame`.
     length : int
         Number of items.
     size : int
@@ -26,7 +27,7 @@ class LabelledFrames(torch.utils.data.Dataset):
     seed : int
         Of the random numbers.
     transform : str
-        What is done to a crop, a key of ``deepcr_ccd.transforms.TRANSFORMS``.
+        What is done to a crop, a key of ``deepcr_ccd.preprocess.normalize.TRANSFORMS``.
 
     Raises
     ------

@@ -1,0 +1,1 @@
+"""Many files: clean each, survive the bad ones, on one machine or on a Dask cluster."""

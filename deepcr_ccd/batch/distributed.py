@@ -1,0 +1,186 @@
+"""Dask: files on the workers of a cluster."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from ..models.model import Model
+from ..notices import recorded_warnings
+from ..options import Options
+from ..tiling.workers import one_thread
+from .job import Job, blank_row, failure, file_size, run_job
+
+__all__ = ["run_jobs"]
+
+#: Times that files are done again after their worker was lost.
+RETRIES = 3
+#: Seconds that a client has to close which found no scheduler.
+CLOSING = 2
+#: Small files go to workers together, as each message to one costs some milliseconds:
+#: as many as these bytes hold, and no more than leave each thread as many parcels more.
+PARCEL = 32 * 2**20
+PARCELS = 4
+
+
+def run_jobs(
+    jobs: Sequence[Job], options: Options, scheduler, *, resume: bool, replace: bool
+) -> Iterator[dict]:
+    """Clean files on the workers of a Dask cluster; yield rows as they come.
+
+    Workers read and write the files themselves. The model is sent by name or path, and
+    each worker loads it once; a model object is sent to each worker as it is. Small
+    files are sent some at a time. Files of workers that are lost are done again by
+    others.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        The files, at paths that hold on the workers too.
+    options : Options
+        What to do with each.
+    scheduler : str or `distributed.Client`
+        Address of the scheduler, or a client of it.
+    resume, replace : bool
+        As for `~deepcr_ccd.batch.job.run_job`.
+
+    Yields
+    ------
+    dict
+        A row a file.
+
+    Raises
+    ------
+    ImportError
+        If ``distributed`` is not installed.
+    """
+    try:
+        from distributed import Client, as_completed
+    except ImportError as error:
+        raise ImportError(
+            'scheduler= needs distributed: pip install "deepcr_ccd[dask]"'
+        ) from error
+    with contextlib.ExitStack() as stack:
+        if isinstance(scheduler, Client):
+            client = scheduler
+        else:
+            client = stack.enter_context(_connect(scheduler))
+        model = None
+        if isinstance(options.model, Model):
+            model = client.scatter(options.model, broadcast=True)
+        threads = client.nthreads()
+        ranks = _ranks(threads)
+        sent = dataclasses.replace(options, model="") if model is not None else options
+
+        def submit(parcel: Sequence[Job]):
+            return client.submit(
+                _run_on_worker,
+                parcel,
+                sent,
+                model,
+                ranks,
+                # A worker that was lost may have finished its files before.
+                resume=True,
+                replace=replace,
+                pure=False,
+                retries=RETRIES,
+            )
+
+        parcels = _parcels(jobs, sum(threads.values()))
+        futures = {submit(parcel): parcel for parcel in parcels}
+        completed = as_completed(futures, loop=client.loop)
+        for future in completed:
+            parcel = futures.pop(future)
+            try:
+                rows = future.result()
+            except Exception as error:  # noqa: BLE001 - it is reported with the file
+                if len(parcel) == 1:
+                    rows = [blank_row(parcel[0]) | failure(error)]
+                else:
+                    # One of them may be more than a worker can bear.
+                    alone = {submit([job]): [job] for job in parcel}
+                    futures |= alone
+                    completed.update(alone)
+                    rows = []
+            future.release()
+            for row in rows:
+                if row["status"] == "skipped" and not resume:
+                    row["status"] = "done"
+                yield row
+
+
+def _connect(address: str):
+    """Return a client of a scheduler.
+
+    A client that finds none is not closed by Dask: it would wait for itself for a
+    minute before the process ends.
+    """
+    from distributed import Client
+
+    client = Client.__new__(Client)
+    try:
+        client.__init__(address, set_as_default=False)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            client.close(timeout=CLOSING)
+        client.status = "closed"
+        raise
+    return client
+
+
+def _parcels(jobs: Sequence[Job], threads: int) -> Iterator[Sequence[Job]]:
+    """Part jobs into those that are sent together; fewer towards the end."""
+    start = 0
+    while start < len(jobs):
+        most = (len(jobs) - start) // (PARCELS * max(threads, 1))
+        stop, room = start + 1, PARCEL - file_size(jobs[start].path)
+        while stop < start + most and (room := room - file_size(jobs[stop].path)) >= 0:
+            stop += 1
+        yield jobs[start:stop]
+        start = stop
+
+
+def _ranks(addresses: Iterable[str]) -> dict[str, int]:
+    """Give the workers of each machine numbers, by their addresses."""
+    numbers: collections.Counter = collections.Counter()
+    ranks = {}
+    for address in sorted(addresses):
+        host = address.rpartition(":")[0]
+        ranks[address] = numbers[host]
+        numbers[host] += 1
+    return ranks
+
+
+def _run_on_worker(
+    jobs: Sequence[Job],
+    options: Options,
+    model: Model | None,
+    ranks: dict[str, int],
+    **how,
+) -> list[dict]:
+    """Run jobs on one core, and one GPU if there are any.
+
+    A worker has as many threads as it shall use cores; those of a machine share its
+    GPUs out among them. While one file is written, the next is computed.
+    """
+    from distributed import get_worker
+
+    gpus = torch.cuda.device_count()
+    if model is None and options.device is None and gpus > 1:
+        rank = ranks.get(get_worker().address, os.getpid())
+        options = dataclasses.replace(options, device=f"cuda:{rank % gpus}")
+    turn, threads = threading.Lock(), torch.get_num_threads()
+
+    def run(job: Job) -> dict:
+        with one_thread(threads):
+            return run_job(job, options, model, turn=turn, **how)
+
+    with recorded_warnings(), ThreadPoolExecutor(2) as pool:
+        return list(pool.map(run, jobs))

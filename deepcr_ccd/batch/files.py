@@ -1,0 +1,210 @@
+"""Many files: clean them side by side, and survive the bad ones."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from pathlib import Path
+
+import torch
+from astropy.table import Table
+
+from ..io.atomic import remove_stale
+from ..models.model import Model
+from ..notices import recorded_warnings, refuse_arguments
+from ..options import Options
+from ..tiling.run import track
+from .distributed import run_jobs
+from .job import Job, file_size, run_job
+from .listing import find_files
+from .outputs import check_outputs, state_of
+
+__all__ = ["clean_files"]
+
+#: Bytes of files of which one more or less in memory does not matter.
+SMALL = 16 * 2**20
+COLUMNS = {
+    "file": "U",
+    "output": "U",
+    "status": "U",
+    "images": int,
+    "images_total": int,
+    "images_left": "U",
+    "pixels": int,
+    "objects": int,
+    "seconds": float,
+    "message": "U",
+}
+
+
+def clean_files(
+    files,
+    output: str | os.PathLike,
+    *,
+    recursive: bool = False,
+    overwrite: bool = False,
+    resume: bool = False,
+    workers: int | None = None,
+    scheduler=None,
+    progress: bool = False,
+    report: Callable[[dict], None] | None = None,
+    **options,
+) -> Table:
+    """Clean many FITS files; the bad ones do not keep the others from being cleaned.
+
+    Parameters
+    ----------
+    files : sequence of str or path-like, or `~ccdproc.ImageFileCollection`
+        Files, patterns, folders and lists, see `find_files`; or a collection, of
+        which all files are taken; or a mapping from files to their places in the
+        folder for results.
+    output : str or path-like
+        Folder for the results; it is made if it is not there. Where it lies in a folder
+        of inputs, what it holds is not taken for input.
+    recursive : bool
+        Whether to look into folders of folders.
+    overwrite : bool
+        Whether results may replace files; an input is never replaced.
+    resume : bool
+        Leave out results that are there and were made from the same input with the
+        same models, options and version; do others again. A file that is no result of
+        this package stays, and its row is "failed".
+    workers : int, optional
+        Files at work at a time; by default one more than torch has threads, or two
+        more if none has over 16 MB.
+    scheduler : str or `distributed.Client`, optional
+        Address of a Dask scheduler, or a client: its workers do the work, and see the
+        same file system. Needs the extra ``dask``.
+    progress : bool
+        Show a progress bar.
+    report : callable, optional
+        Takes the row of each file as a dictionary, as soon as it is done.
+    **options
+        Fields of `Options`: ``model``, ``gain``, ``inpaint`` and so on, as for
+        `~deepcr_ccd.cosmicray_deepcr`; ``unit``, ``bad_bits``, ``dq_bit``, ``ext``,
+        ``masks_only`` and ``probability``, as for the ``deepcr-ccd`` command.
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        A row a file, in order: ``file``, ``output``, ``status`` ("done", "skipped" or
+        "failed"), ``images`` that were cleaned of ``images_total``, ``images_left``
+        (names of the others), ``pixels`` and ``objects`` struck, ``seconds``, and
+        ``message``, which says what went wrong or what was warned of.
+
+    Raises
+    ------
+    TypeError, ValueError, FileNotFoundError, ImportError
+        If files, options or model are not what is allowed, or an output is an input:
+        before any work is done.
+    FileExistsError
+        If a result is there and must not be replaced: likewise.
+    """
+    known = [field.name for field in dataclasses.fields(Options)]
+    unknown = {name: options[name] for name in options if name not in known}
+    refuse_arguments("clean_files", unknown, known)
+    chosen = Options(**options)
+    if workers is not None:
+        number = isinstance(workers, int | float) and not isinstance(workers, bool)
+        if not number or workers % 1 != 0 or workers < 1:
+            raise ValueError(f"workers={workers!r} must be a number of at least 1")
+        workers = int(workers)
+    model = chosen.load_model()
+    chosen.check(model)
+    jobs = _plan(files, Path(output), recursive)
+    if not (overwrite or resume):
+        for job in jobs:
+            if job.standing is not None:
+                raise FileExistsError(
+                    f"{job.output} exists; overwrite=True replaces it"
+                )
+    for folder in dict.fromkeys((Path(output), *(job.output.parent for job in jobs))):
+        _make_folder(folder)
+    remove_stale(job.output for job in jobs)
+    how = {"resume": resume, "replace": overwrite}
+    if scheduler is not None:
+        rows = run_jobs(jobs, chosen, scheduler, **how)
+    else:
+        number = workers or max(1, min(_most_workers(jobs), len(jobs)))
+        rows = _run_here(jobs, chosen, model, number, how)
+    done = {}
+    with contextlib.closing(rows):
+        for row in track(rows, "clean_files", progress, len(jobs)):
+            done[row["file"]] = row
+            if report is not None:
+                report(row)
+    if scheduler is not None:
+        # What workers that were lost left behind.
+        remove_stale(job.output for job in jobs)
+    ordered = [done[str(job.path)] for job in jobs]
+    if not ordered:
+        return Table(names=list(COLUMNS), dtype=list(COLUMNS.values()))
+    return Table(
+        rows=[tuple(row[c] for c in COLUMNS) for row in ordered], names=list(COLUMNS)
+    )
+
+
+def _plan(files, output: Path, recursive: bool) -> list[Job]:
+    if hasattr(files, "files_filtered"):
+        files = list(files.files_filtered(include_path=True))
+    elif isinstance(files, str | os.PathLike):
+        files = [files]
+    if isinstance(files, Mapping):
+        pairs = [(Path(path), Path(place)) for path, place in files.items()]
+    else:
+        pairs = find_files(files, recursive=recursive, output=output)
+    pairs = [(path, output / place) for path, place in pairs]
+    check_outputs(pairs)
+    return [Job(path, place, state_of(place)) for path, place in pairs]
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"output={str(folder)!r} is a file, and no folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"output={str(folder)!r}: no right to write there")
+
+
+def _most_workers(jobs: Sequence[Job]) -> int:
+    """Return how many files to work on: more than compute, as some wait for disks."""
+    small = all(file_size(job.path) <= SMALL for job in jobs)
+    return torch.get_num_threads() + (2 if small else 1)
+
+
+def _run_here(
+    jobs: Sequence[Job], options: Options, model: Model, workers: int, how: dict
+) -> Iterator[dict]:
+    """Run jobs on threads of this process; yield rows as they come."""
+    before = torch.get_num_threads()
+    share = max(1, before // workers)
+    pool = ThreadPoolExecutor(
+        workers, initializer=torch.set_num_threads, initargs=(share,)
+    )
+    stop = threading.Event()
+    try:
+        with recorded_warnings(), pool, contextlib.ExitStack() as ending:
+            # Whatever ends it, nothing more is begun, nor written.
+            ending.callback(stop.set)
+            waiting = set()
+            left = iter(jobs)
+            while True:
+                # No more are handed out than are worked on, so that an interrupt
+                # takes effect at once.
+                for job in left:
+                    waiting.add(
+                        pool.submit(run_job, job, options, model, stop=stop, **how)
+                    )
+                    if len(waiting) >= workers:
+                        break
+                if not waiting:
+                    return
+                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield future.result()
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,332 @@
+"""One file: read it, clean it, write it, and say what happened."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import math
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+
+from ..io.extensions.mask_extensions import write_masks
+from ..io.fits_file import FitsFile
+from ..io.fits_image import Cleaned, Image
+from ..models.model import Model
+from ..nddata.frame import read_frame
+from ..notices import record
+from ..options import Options
+from ..pipeline.clean import find, make_plan
+from ..pipeline.guard import warn_of_bad
+from .digest import file_digest
+from .outputs import DIGEST, finished_headers, is_result, state_of
+
+__all__ = ["Interrupted", "Job", "blank_row", "failure", "file_size", "run_job"]
+
+logger = logging.getLogger(__name__)
+
+
+class Interrupted(Exception):
+    """The batch was ended while a file was worked on."""
+
+
+#: Errors whose messages can stand alone.
+PLAIN = (OSError, ValueError, TypeError, ImportError, MemoryError, Interrupted)
+#: Of what nobody has looked at yet.
+UNKNOWN = (-1, -1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A file to clean, and where the result goes.
+
+    ``standing`` is what `~deepcr_ccd.batch.outputs.state_of` told of the output
+    when the batch was planned; only that is replaced, and nothing which came there
+    later.
+    """
+
+    path: Path
+    output: Path
+    standing: tuple[int, int] | None = UNKNOWN
+
+
+def file_size(path: Path) -> float:
+    """Return the bytes of a file; infinite where it is not seen from here.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    """
+    try:
+        return path.stat().st_size
+    except OSError:
+        return math.inf
+
+
+def blank_row(job: Job) -> dict:
+    """Return the row of a job of which nothing is known yet.
+
+    Parameters
+    ----------
+    job : Job
+        The file.
+    """
+    return {
+        "file": str(job.path),
+        "output": str(job.output),
+        "images": 0,
+        "images_total": 0,
+        "images_left": "",
+        "pixels": 0,
+        "objects": 0,
+        "seconds": 0.0,
+    }
+
+
+def failure(error: Exception) -> dict:
+    """Return what the row of a job says that ended in an error.
+
+    Parameters
+    ----------
+    error : Exception
+        The error; its message goes on one line.
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, PLAIN):
+        text = text.removeprefix(type(error).__name__)
+        text = f"{type(error).__name__}{': ' if text else ''}{text}"
+    return {"status": "failed", "message": text}
+
+
+def run_job(
+    job: Job,
+    options: Options,
+    model: Model | None = None,
+    resume: bool = False,
+    replace: bool = False,
+    turn: contextlib.AbstractContextManager | None = None,
+    stop: threading.Event | None = None,
+) -> dict:
+    """Clean one file, and say what happened.
+
+    Parameters
+    ----------
+    job : Job
+        The file.
+    options : Options
+        What to do with it.
+    model : Model, optional
+        Loaded as the options say, if not given.
+    resume : bool
+        Whether to leave out results that are complete, and to replace others; not
+        files that are no results.
+    replace : bool
+        Whether to replace any file, but inputs.
+    turn : context manager, optional
+        Held while it computes, and not while it reads and writes: with a lock, of jobs
+        side by side one computes at a time.
+    stop : `threading.Event`, optional
+        Once it is set, nothing more is computed or written.
+
+    Returns
+    -------
+    dict
+        A row of `clean_files`. Errors are in it, and not raised.
+    """
+    start = time.perf_counter()
+    row = blank_row(job)
+    with record() as messages:
+        try:
+            if model is None:
+                model = options.load_model()
+            work = _Work(job, options, model, stop or threading.Event())
+            row["status"], told = work.run(
+                turn or contextlib.nullcontext(), resume, replace
+            )
+            row["message"] = "; ".join(messages)
+            row["images"] = len(told)
+            row["images_total"] = len(told) + len(work.file.left)
+            row["images_left"] = "; ".join(work.file.left)
+            row["pixels"] = sum(keywords["CRNPIX"] for keywords in told)
+            row["objects"] = sum(keywords["CRNOBJ"] for keywords in told)
+        except Exception as error:  # noqa: BLE001 - whatever a file does, others go on
+            logger.debug("%s failed", job.path, exc_info=True)
+            row |= failure(error)
+    row["seconds"] = round(time.perf_counter() - start, 3)
+    return row
+
+
+class _Work:
+    """The work on one file, and what it was like when that began."""
+
+    def __init__(self, job: Job, options: Options, model: Model, stop: threading.Event):
+        self.job, self.options, self.model, self.stop = job, options, model, stop
+        self.before = state_of(job.path, follow=True)
+        self.standing = job.standing
+        if job.standing == UNKNOWN:
+            self.standing = state_of(job.output)
+        self.digest = file_digest(job.path, options, model)
+
+    def run(
+        self, turn: contextlib.AbstractContextManager, resume: bool, replace: bool
+    ) -> tuple[str, list]:
+        """Clean the file, if need be; return a status, and keywords of each image."""
+        told = self.finished() if resume else []
+        if told:
+            return "skipped", told
+        self.check_place(resume, replace)
+        try:
+            return "done", self._run(turn)
+        except FileExistsError:
+            # Another run of the same kind may have been faster.
+            told = self.finished() if resume else []
+            if not told:
+                raise
+            return "skipped", told
+        except (OSError, ValueError) as error:
+            if state_of(self.job.path, follow=True) != self.before:
+                raise OSError(f"{self.job.path} changed while it was read") from error
+            raise
+
+    def finished(self) -> list:
+        """Return headers of the images of a result that is right already."""
+        return finished_headers(self.job.output, self.digest)
+
+    def check_place(self, resume: bool, replace: bool) -> None:
+        """Raise an error if there is a file that must not be replaced."""
+        output = self.job.output
+        self._check_input()
+        if self.standing is None or replace:
+            return
+        if not resume:
+            raise FileExistsError(f"{output} exists; overwrite=True replaces it")
+        if not is_result(output):
+            raise FileExistsError(
+                f"{output} exists and is no result of deepcr_ccd; overwrite=True "
+                "replaces it"
+            )
+
+    def _check_input(self) -> None:
+        path, output = self.job.path, self.job.output
+        if output.exists() and path.exists() and path.samefile(output):
+            raise ValueError(f"output {output} is the input, which is never replaced")
+
+    def check_again(self) -> None:
+        """Raise an error if the files are no longer what they were."""
+        if self.stop.is_set():
+            raise Interrupted
+        if state_of(self.job.path, follow=True) != self.before:
+            raise OSError(f"{self.job.path} changed while it was read")
+        self._check_input()
+        if state_of(self.job.output) != self.standing and not self.finished():
+            raise FileExistsError(
+                f"{self.job.output} came there, or changed, meanwhile"
+            )
+
+    @functools.cached_property
+    def file(self) -> FitsFile:
+        """The file, whose images are found."""
+        return FitsFile(
+            self.job.path,
+            unit=self.options.unit,
+            bad_bits=self.options.bad_bits,
+            dq_bit=self.options.dq_bit,
+            ext=self.options.ext,
+        )
+
+    def _run(self, turn: contextlib.AbstractContextManager) -> list[dict]:
+        job, options, file = self.job, self.options, self.file
+        if not options.masks_only:
+            file.check_flags()
+        units = file.count_units(options.masks_only, options.probability)
+        results, counts = [], []
+        for image in file.images:
+            with turn:
+                if self.stop.is_set():
+                    raise Interrupted
+                result = clean_image(image, options, self.model, file.path)
+            value = f"{self.digest}-{units}"
+            result.cards.append((DIGEST, value, "digest of input, model and options"))
+            counts.append({key: value for key, value, _ in result.cards})
+            results.append(result)
+        how = {"overwrite": self.standing is not None, "check": self.check_again}
+        if options.masks_only:
+            write_masks(job.output, file.images, results, like=job.path, **how)
+        else:
+            file.write(job.output, results, **how)
+        return counts
+
+
+def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cleaned:
+    """Clean one image of a file as the options say.
+
+    What is large is gone when it returns: so a mosaic is cleaned in the memory of one
+    chip.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    options : Options
+        What to do.
+    model : Model
+        For task "mask".
+    path : path
+        The file, for messages.
+
+    Returns
+    -------
+    Cleaned
+        What is new about it.
+
+    Raises
+    ------
+    TypeError, ValueError, ImportError
+        If the image or the options are not what is allowed.
+
+    Warns
+    -----
+    AstropyUserWarning
+        If 90 % of the pixels or more are bad on input.
+    """
+    where = f"{path}[{image.title}]"
+    ccd = image.read(noise="variance" in model.card.uses)
+    if ccd.unit == u.dimensionless_unscaled and model.card.unit is not None:
+        if options.gain is None:
+            raise ValueError(
+                f"{where} has no BUNIT that is a known unit, and model "
+                f"{model.card.name!r} works in {model.card.unit}: "
+                "give unit='electron', or unit='adu' and gain="
+            )
+        ccd.unit = u.adu
+    fill = None if options.masks_only else options.inpaint
+    try:
+        frame = read_frame(ccd)
+        plan = make_plan(
+            frame,
+            model,
+            gain=options.gain,
+            readnoise=options.readnoise,
+            threshold=options.threshold,
+            extend_threshold=options.extend_threshold,
+            target_fpr=options.target_fpr,
+            grow=options.grow,
+            inpaint=None if fill == "none" else fill,
+            satlevel=options.satlevel,
+            tile_size=options.tile_size,
+        )
+        found = find(frame, plan, probability=options.probability)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    warn_of_bad(found.skipped, found.crmask.size, where)
+    struck = np.unravel_index(np.flatnonzero(found.crmask), found.crmask.shape)
+    keywords, history = found.describe(plan)
+    cards = [(key, *told) for key, told in keywords.items()]
+    cards.append(("HISTORY", history, ""))
+    return Cleaned(struck, found.values, found.sigma, cards, found.probability)

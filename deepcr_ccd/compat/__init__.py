@@ -1,0 +1,1 @@
+"""Interfaces of other packages: astroscrappy's function, and deepCR's class."""

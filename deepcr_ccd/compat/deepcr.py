@@ -1,0 +1,233 @@
+"""Front door 3: the API of the original deepCR package."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from ..models.zoo import load_model
+from ..nddata.frame import as_mask, read_frame
+from ..pipeline import detect as detection
+from ..pipeline.fill import Fill, fill_frame
+from ..tiling.forking import set_threads
+
+__all__ = ["deepCR"]
+
+#: The original's default width, which here is read from the weights.
+HIDDEN = 32
+
+
+class _Probability(torch.nn.Module):
+    """A network that finds cosmic rays, with the last step of the original's."""
+
+    def __init__(self, network: torch.nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the probability of a cosmic ray in each pixel."""
+        return self.network(x).sigmoid()
+
+
+class deepCR:  # noqa: N801
+    """The original deepCR class, on this package's engine.
+
+    Code written for ``from deepCR import deepCR`` runs unchanged; in place of tiles
+    that end at their edges, tiles here overlap, so that ``segment`` and ``patch``
+    change memory and speed but not the result.
+
+    Parameters
+    ----------
+    mask : str
+        Name of a mask model, or path of a model file.
+    inpaint : str, optional
+        Name of an inpainting model, or path of one. Without it, the median of good
+        neighbours fills.
+    device : {"CPU", "GPU"}
+        Where to run.
+    hidden : int
+        Width of the network; it is read from the weights, and another value than
+        theirs raises an error.
+
+    Raises
+    ------
+    ValueError
+        If a model or the device is unknown or absent, or ``hidden`` does not fit.
+
+    Attributes
+    ----------
+    maskNet, inpaintNet : torch.nn.Module
+        The networks; the latter is None without an inpainting model.
+    scale, norm : float, bool
+        What an image is divided by, and whether it is standardised, before it goes into
+        ``maskNet``.
+
+    References
+    ----------
+    Zhang, K. & Bloom, J. S. 2020, ApJ 889, 24.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepcr_ccd import deepCR
+    >>> image = np.random.default_rng(1).normal(60, 8, (64, 64))
+    >>> image[20, 20:26] += 900
+    >>> mdl = deepCR(mask="ACS-WFC", device="CPU")
+    >>> mask = mdl.clean(image, threshold=0.5)
+    >>> int(mask[20, 20:26].sum())
+    6
+    """
+
+    def __init__(
+        self,
+        mask: str = "ACS-WFC",
+        inpaint: str | None = None,
+        device: str = "CPU",
+        hidden: int = HIDDEN,
+    ):
+        devices = {"CPU": "cpu", "GPU": "cuda"}
+        if device not in devices:
+            raise ValueError(f"device={device!r} is unknown; allowed are 'CPU', 'GPU'")
+        if device == "GPU" and not torch.cuda.is_available():
+            raise ValueError("device='GPU' is absent: no CUDA device was found")
+        # As the original does: its numbers are wanted here, not the fastest.
+        how = {"device": devices[device], "precision": "float32"}
+        self.mask_model = load_model(mask, task="mask", **how)
+        width = self.mask_model.card.arguments.get("width", hidden)
+        if hidden not in (HIDDEN, width):
+            raise ValueError(f"hidden={hidden!r} does not fit {mask!r}: it has {width}")
+        self.inpaint_model = None
+        if inpaint is not None:
+            self.inpaint_model = load_model(inpaint, task="inpaint", **how)
+        # What scripts read of the original; nothing here depends on it.
+        card = self.mask_model.card
+        self.maskNet = _Probability(self.mask_model.network).eval()
+        self.inpaintNet = self.inpaint_model and self.inpaint_model.network
+        self.scale = card.transform_arguments.get("scale", 1)
+        self.norm = card.transform == "standardized"
+        self.percentile = self.median = self.std = None
+
+    def clean(
+        self,
+        img0,
+        threshold: float = 0.5,
+        inpaint: bool = False,
+        binary: bool = True,
+        segment: bool = True,
+        patch: int = 1024,
+        n_jobs: int = 1,
+    ):
+        """Find cosmic rays in an image and, if asked for, fill them.
+
+        Parameters
+        ----------
+        img0 : array-like
+            ``(ny, nx)``, in the unit the model works in. Not modified. What it masks,
+            if it is a masked array, is not examined.
+        threshold : float
+            Probability in [0, 1] above which a pixel is a cosmic ray.
+        inpaint : bool
+            Whether to return the filled image as well.
+        binary : bool
+            Return a mask of zeros and ones; else the probability.
+        segment : bool
+            Work on tiles of ``patch`` px; else tiles of the default size.
+        patch : int
+            Width of a tile in px.
+        n_jobs : int
+            Number of threads, -1 for all processors; 1 leaves torch's own setting
+            in force, as the original does.
+
+        Returns
+        -------
+        mask : `~numpy.ndarray`
+            float32, ``(ny, nx)``; a probability is NaN where the image is masked or
+            not finite.
+        cleaned : `~numpy.ndarray`
+            float32, ``(ny, nx)``; only if filled.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not of an allowed kind or value.
+        """
+        image, own = _read_image(img0)
+        # One threshold, as the original has.
+        thresholds = self.mask_model.card.thresholds(threshold, 1)
+        tile_size = patch if segment else None
+        bad = detection.unexamined(image, own)
+        with _threads(n_jobs):
+            probability = detection.examine(
+                image, bad, self.mask_model, tile_size=tile_size
+            )
+            crmask = detection.threshold_mask(probability, thresholds)
+            mask = crmask.astype(np.float32) if binary else probability
+            if not inpaint:
+                return mask
+            return mask, self._fill(image, crmask, bad, tile_size)
+
+    def inpaint(self, img0, mask) -> np.ndarray:
+        """Fill an image under a mask.
+
+        Parameters
+        ----------
+        img0 : array-like
+            ``(ny, nx)``, in the unit the model works in. Not modified.
+        mask : array-like
+            ``(ny, nx)``, not zero where to fill.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            float32, ``(ny, nx)``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not of an allowed kind or shape.
+        """
+        image, own = _read_image(img0)
+        targets = as_mask(mask, image.shape, "mask", unknown=False)
+        bad = detection.unexamined(image, own)
+        return self._fill(image, targets, bad, None)
+
+    def _fill(
+        self,
+        image: np.ndarray,
+        targets: np.ndarray,
+        bad: np.ndarray | None,
+        tile_size: int | None,
+    ) -> np.ndarray:
+        fill = Fill("median")
+        if self.inpaint_model is not None:
+            fill = Fill("network", self.inpaint_model)
+        cleaned = image.astype(np.float32, order="C")
+        values, _ = fill_frame(image, targets, bad, fill, tile_size=tile_size)
+        cleaned[targets] = values
+        return cleaned
+
+
+def _read_image(img0) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return an image, and the mask that it has of its own."""
+    frame = read_frame(img0, "img0")
+    if frame.data.ndim != 2:
+        raise ValueError(f"img0 has shape {frame.data.shape}; allowed is (ny, nx)")
+    return frame.data, frame.mask
+
+
+@contextlib.contextmanager
+def _threads(n_jobs: int) -> Iterator[None]:
+    """Let torch use a number of threads for a while."""
+    if n_jobs == 0 or n_jobs < -1 or int(n_jobs) != n_jobs:
+        raise ValueError(f"n_jobs={n_jobs!r} must be a number of threads, or -1")
+    before = torch.get_num_threads()
+    if n_jobs != 1:
+        set_threads(os.cpu_count() or 1 if n_jobs == -1 else int(n_jobs))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

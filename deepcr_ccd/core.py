@@ -1,0 +1,298 @@
+"""Front door 1: CCDData (or an array) in, the same kind of thing out."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+
+from .models.zoo import DEFAULT_MODEL, load_model
+from .nddata.frame import Frame, is_chunked, read_frame, read_frames
+from .nddata.header import KEYWORDS, read_keywords, record
+from .notices import refuse_arguments
+from .pipeline import dask_clean as chunked
+from .pipeline.clean import Plan, examine, find, make_plan
+from .preprocess.known_noise import uncertainty_facts
+
+__all__ = ["KEYWORDS", "cosmicray_deepcr", "cosmicray_probability"]
+
+
+def cosmicray_deepcr(
+    ccd,
+    *,
+    model=DEFAULT_MODEL,
+    gain=None,
+    readnoise=None,
+    threshold: float | None = None,
+    extend_threshold: float | None = None,
+    target_fpr: float | None = None,
+    grow: float = 0,
+    inpaint: str | None = "auto",
+    satlevel=None,
+    device=None,
+    precision: str | None = None,
+    tile_size: int | None = None,
+    add_keyword=True,
+    progress: bool = False,
+    **others,
+):
+    """Find the cosmic rays of a single frame, mask them, and fill them in.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.CCDData`, other NDData, Quantity or array-like
+        Frame of shape ``(ny, nx)``, or a stack ``(n, ny, nx)`` that is cleaned
+        plane by plane; or a list of CCDData, which are cleaned one by one. A list of
+        arrays is a stack. It is not modified. Masks of `numpy.ma.MaskedArray`, of
+        `~astropy.utils.masked.Masked` and of Dask's masked arrays are heeded. Dask
+        arrays are worked on lazily, in their chunks. To models that need a unit, a
+        plain array is in the one they work in, or in adu if ``gain`` is given. Of a
+        raw colour frame, as a Bayer pattern in the header (BAYERPAT and the like)
+        tells, each colour is cleaned by itself.
+    model : str, path-like or Model
+        A name of `list_models`, the path of a model file, or a model.
+    gain : float, `~astropy.units.Quantity` or str, optional
+        In electron/adu, or the header keyword that holds it. Needed by models that
+        work in a unit which is not the frame's; the default takes any.
+    readnoise : float, `~astropy.units.Quantity` or str, optional
+        In electron, or the header keyword that holds it; for models that work in
+        units of the noise.
+    threshold : float, optional
+        Probability in [0, 1] above which a pixel is a cosmic ray. By default what
+        the model's card says.
+    extend_threshold : float, optional
+        Lower probability, down to which cosmic rays are followed: a pixel above it is a
+        cosmic ray's too if it hangs together (at corners too, at most 32 steps away)
+        with one above ``threshold`` that is sure, above 0.85. By default what the
+        model's card says, or ``threshold`` if that is lower; 1 follows none.
+    target_fpr : float, optional
+        In place of thresholds: the share of clean pixels that may be flagged, such
+        as 1e-4, for models whose card has a calibration. Then there is one threshold,
+        with which the most is found at a given share.
+    grow : float
+        Radius in px by which to grow the mask.
+    inpaint : {"auto", "median", "mean", "idw", "interpolate", "network"} or None
+        How to fill struck pixels, see `inpaint`. With None they keep their values.
+    satlevel : float, `~astropy.units.Quantity` or str, optional
+        Saturation level in the frame's unit (or a Quantity that converts to it, or
+        a header keyword). Saturated stars with their bleeding are not examined: what
+        is at or above this level and extended, and by default ("auto") what shows in
+        the frame itself, as values pile up there, or is above a level that the header
+        tells (SATURATE, SATLEVEL, MAXLIN and the like). A cosmic ray above the level
+        is still found. With `numpy.inf` all pixels are examined.
+    device : str or torch.device, optional
+        Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
+    precision : {"auto", "float32", "bfloat16", "int8"}, optional
+        What the network computes in. "auto", which is the default, is bfloat16 where
+        the processor computes in it, and float32 elsewhere; see `load_model`.
+    tile_size : int, optional
+        Width in px of the tiles in which the frame is worked on. It changes memory
+        and speed, not the result (in bfloat16, not beyond its rounding).
+    add_keyword : bool, str, `ccdproc.Keyword` or dict
+        Record what was done in the header: CRMODEL, CRVERS, CRTHRESH, CREXTEND, CRNPIX,
+        CRNOBJ, CRNSKIP, CRFILL and a HISTORY line. Or what to record in their place, as
+        in ccdproc: keywords with their values, a Keyword, or one without a value.
+    progress : bool
+        Show a progress bar.
+    **others
+        None; arguments of L.A.Cosmic get a TypeError that says what to do instead.
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData` or other NDData
+        If ``ccd`` is one: the same type, in the same unit, with struck pixels
+        filled, the mask (old mask OR cosmic rays) set, and the uncertainty of
+        filled pixels set to the spread of their neighbours. Pixels that were
+        masked, not finite or saturated on input were not examined and keep their
+        data.
+    list of `~astropy.nddata.CCDData`
+        If ``ccd`` is a list of them: each as if it had been given alone.
+    cleaned, crmask : `~numpy.ndarray`
+        Otherwise: the cleaned frame, of the kind that came in, and the bool mask
+        of cosmic rays. Of a masked class, the cleaned frame has the mask set (old mask
+        OR cosmic rays). Arrays are C-contiguous.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of an allowed kind or value, or the frame's unit
+        cannot be taken to the model's.
+    ImportError
+        If the model is a published checkpoint and deepCR is not installed.
+
+    Warns
+    -----
+    DeepCRWarning
+        If ``gain`` or ``readnoise`` was given and has no use.
+    AstropyUserWarning
+        If the uncertainty cannot be true and so is not used; if it is of a kind that is
+        not known, and stays as it was at filled pixels; if more than 10 % of the
+        examined pixels are flagged; if so much of a frame is struck that its noise
+        cannot be measured, and most is missed.
+
+    Notes
+    -----
+    The uncertainty of a CCDData (a standard deviation, a variance or an inverse
+    variance) tells models that work in units of the noise where there is more of it
+    than the frame shows, as where sky lines were subtracted. How large it is, the
+    scatter of the frame says; if the two differ by more than a factor of three, the
+    uncertainty is not used. Where it is zero or not finite, the noise is measured.
+
+    The method is deepCR's [1]_: a U-Net gives each pixel the probability that it
+    was struck. float64 data stay float64; everything else becomes float32.
+
+    References
+    ----------
+    .. [1] Zhang, K. & Bloom, J. S. 2020, ApJ 889, 24.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> from deepcr_ccd import cosmicray_deepcr
+    >>> rng = np.random.default_rng(1)
+    >>> ccd = CCDData(rng.normal(60, 8, (64, 64)), unit="electron")
+    >>> ccd.data[20, 20:26] += 900
+    >>> cleaned = cosmicray_deepcr(ccd, model="ACS-WFC", device="cpu")
+    >>> bool(cleaned.mask[20, 20:26].all())
+    True
+    >>> cleaned.header["CRNOBJ"]
+    1
+    """
+    refuse_arguments("cosmicray_deepcr", others, OPTIONS)
+    frames = read_frames(ccd, chunked=True)
+    model = load_model(model, device=device, task="mask", precision=precision)
+    options = {
+        "gain": gain,
+        "readnoise": readnoise,
+        "threshold": threshold,
+        "extend_threshold": extend_threshold,
+        "target_fpr": target_fpr,
+        "grow": grow,
+        "inpaint": inpaint,
+        "satlevel": satlevel,
+        "tile_size": tile_size,
+    }
+    several = frames or [read_frame(ccd, chunked=True)]
+    logged = read_keywords(add_keyword, [frame.header for frame in several])
+    plans = []
+    for frame in several:
+        plans.append(make_plan(frame, model, **options))
+        if is_chunked(frame.data):
+            plans[-1] = chunked.check_fill(plans[-1], inpaint)
+    results = []
+    for frame, plan in zip(several, plans, strict=True):
+        results.append(_clean(frame, plan, logged, progress))
+    return results if frames else results[0]
+
+
+def _clean(frame: Frame, plan: Plan, logged: bool | dict, progress: bool):
+    """Return what a user gets for one frame."""
+    if is_chunked(frame.data):
+        cleaned, crmask, sigma = chunked.clean(frame, plan)
+        # What takes the whole frame to count is left out.
+        keywords = record(plan.model.card.name, plan.thresholds, plan.fill.method)
+        history = "deepcr_ccd: cosmic rays found lazily, and not counted"
+    else:
+        found = find(frame, plan, progress=progress)
+        crmask, sigma = found.crmask, found.sigma
+        # Copied last, when all that is large and not returned is gone.
+        cleaned = frame.copy_data()
+        if found.values is not None:
+            cleaned[crmask] = found.values
+    if frame.header is None:
+        return frame.wrap(cleaned, frame.combine_mask(crmask)), crmask
+    if not is_chunked(frame.data):
+        keywords, history = found.describe(plan)
+    if logged is not True:
+        keywords, history = logged or None, ""
+    return frame.rebuild(
+        cleaned, sigma, crmask=crmask, keywords=keywords, history=history
+    )
+
+
+#: What `cosmicray_deepcr` can be given.
+OPTIONS = [
+    name for name in inspect.signature(cosmicray_deepcr).parameters if name != "others"
+]
+
+
+def cosmicray_probability(
+    ccd,
+    *,
+    model=DEFAULT_MODEL,
+    gain=None,
+    readnoise=None,
+    satlevel=None,
+    device=None,
+    precision: str | None = None,
+    tile_size: int | None = None,
+    progress: bool = False,
+) -> np.ndarray:
+    """Return the probability that each pixel of a frame was struck.
+
+    Parameters
+    ----------
+    ccd, model, gain, readnoise, satlevel, device, precision, tile_size, progress
+        As for `cosmicray_deepcr`.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        float32, of the shape of the frame, in [0, 1]; NaN where a pixel was masked,
+        not finite or saturated, and so not examined. A list of CCDData gives a list of
+        arrays.
+
+    Raises
+    ------
+    TypeError, ValueError, ImportError
+        As `cosmicray_deepcr`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepcr_ccd import cosmicray_probability
+    >>> frame = np.random.default_rng(1).normal(60, 8, (64, 64))
+    >>> frame[20, 20:26] += 900
+    >>> p = cosmicray_probability(frame, model="ACS-WFC", device="cpu")
+    >>> bool(p[20, 22] > 0.9), bool(p[50, 50] < 0.1)
+    (True, True)
+    """
+    frames = read_frames(ccd, chunked=True)
+    model = load_model(model, device=device, task="mask", precision=precision)
+    several = frames or [read_frame(ccd, chunked=True)]
+    plans = []
+    for frame in several:
+        plans.append(
+            make_plan(
+                frame,
+                model,
+                gain=gain,
+                readnoise=readnoise,
+                inpaint=None,
+                satlevel=satlevel,
+                tile_size=tile_size,
+            )
+        )
+    results = [
+        _examine(frame, plan, progress)
+        for frame, plan in zip(several, plans, strict=True)
+    ]
+    return results if frames else results[0]
+
+
+def _examine(frame: Frame, plan: Plan, progress: bool) -> np.ndarray:
+    """Return the probability of a cosmic ray in each pixel of one frame."""
+    options = {"factor": plan.examination.factor, "tile_size": plan.tile_size}
+    options |= plan.examination.facts
+    known = uncertainty_facts(frame, plan.model.card.uses, plan.examination.factor)
+    planes = []
+    for (plane, mask), facts in zip(frame.planes(), known, strict=True):
+        if is_chunked(plane):
+            how = options | facts
+            examined = chunked.examine(plane, mask, plan.satlevel, plan.model, **how)
+            planes.append(examined[0])
+        else:
+            own = plan.with_facts(facts)
+            planes.append(examine(plane, mask, own, progress=progress))
+    return frame.stack(planes)

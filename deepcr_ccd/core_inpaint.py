@@ -1,0 +1,136 @@
+"""Fill the masked pixels of a frame: ``inpaint``."""
+
+from __future__ import annotations
+
+import numpy as np
+from astropy import units as u
+
+from .models.zoo import DEFAULT_MODEL, load_model
+from .nddata.bayer import colours_of, is_bayer
+from .nddata.frame import Frame, as_mask, read_frame, read_frames
+from .nddata.gain import resolve_gain
+from .pipeline import detect as detection
+from .pipeline.fill import Fill, choose_fill, fill_frame
+
+__all__ = ["inpaint"]
+
+
+def inpaint(
+    data, mask, *, method="auto", model=None, gain=None, struck=False, device=None
+):
+    """Fill masked pixels of a frame from what surrounds them.
+
+    Parameters
+    ----------
+    data : `~astropy.nddata.CCDData`, other NDData, Quantity or array-like
+        Frame of shape ``(ny, nx)``, or a stack ``(n, ny, nx)``, or a list of CCDData.
+        It is not modified. Pixels that its own mask marks bad, and pixels that are not
+        finite, are not used; genuine zeros are data.
+    mask : array-like
+        bool, of the same shape, True where to fill. For a list of CCDData, one mask
+        for all or a list of masks.
+    method : {"auto", "median", "mean", "idw", "interpolate", "network"}
+        ``"median"`` and ``"mean"`` of the good pixels in a window of 5x5 px, which
+        grows until it holds 8 of them; ``"idw"``, their mean weighted by one over
+        the distance; ``"interpolate"``, a plane fitted to them with Gaussian
+        weights; ``"network"``, the inpainting network of ``model``; ``"auto"``,
+        the network if ``model`` has one and was trained on frames like this, as
+        the header tells, and the median elsewhere.
+    model : str, path-like or Model, optional
+        An inpainting model, or a mask model that names one. By default the default
+        model, whose network takes any frame.
+    gain : float, `~astropy.units.Quantity` or str, optional
+        In electron/adu, or the header keyword that holds it; for the network.
+    struck : bool
+        Whether masked pixels hold what was there and more, as where a cosmic ray
+        struck. Then a network's fill does not rise above that by more than the noise.
+    device : str or torch.device, optional
+        Where the network shall run.
+
+    Returns
+    -------
+    `~astropy.nddata.CCDData` or other NDData
+        If ``data`` is one: the same type, with its uncertainty, if any, set to the
+        spread of the fill at filled pixels. The mask stays as it was. A list gives a
+        list.
+    filled, sigma : `~numpy.ndarray` or `~astropy.units.Quantity`
+        Otherwise: the filled frame, and the one-sigma of each filled pixel, 0
+        where nothing was filled.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of an allowed kind or value, or the mask leaves no
+        good pixel to fill from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deepcr_ccd import inpaint
+    >>> frame = np.full((20, 20), 5.0)
+    >>> frame[8, 8:11] = 1000
+    >>> filled, sigma = inpaint(frame, frame > 100, method="median")
+    >>> float(filled.max())
+    5.0
+    """
+    if method in (None, False):
+        raise ValueError(f"method={method!r} is unknown; use 'auto' or see the docs")
+    frames = read_frames(data, "data")
+    several = frames or [read_frame(data, "data")]
+    if model is None and method in ("auto", "network"):
+        model = DEFAULT_MODEL
+    if model is not None:
+        model = load_model(model, device=device)
+    targets = _read_targets(mask, several, bool(frames))
+    fills = []
+    for frame in several:
+        electrons = resolve_gain(gain, frame.header)
+        fills.append(choose_fill(method, model, frame, electrons, "method"))
+    results = []
+    for frame, where, fill in zip(several, targets, fills, strict=True):
+        results.append(_fill(frame, where, fill, struck))
+    return results if frames else results[0]
+
+
+def _read_targets(mask, frames: list[Frame], listed: bool) -> list[np.ndarray]:
+    """Return which pixels of each frame are to be filled."""
+    shapes = [frame.data.shape for frame in frames]
+    each = [mask] * len(frames)
+    if listed and (isinstance(mask, list | tuple) or np.ndim(mask) > len(shapes[0])):
+        if len(mask) != len(frames):
+            raise ValueError(f"mask has {len(mask)} masks for {len(frames)} frames")
+        each = list(mask)
+    names = [f"mask[{place}]" if listed else "mask" for place in range(len(frames))]
+    return [
+        as_mask(one, shape, name, unknown=False)
+        for one, shape, name in zip(each, shapes, names, strict=True)
+    ]
+
+
+def _fill(frame: Frame, targets: np.ndarray, fill: Fill, struck: bool):
+    """Return what a user gets for one frame that is filled."""
+    filled = frame.copy_data()
+    spread = np.zeros_like(filled)
+    shape = (-1, *filled.shape[-2:])
+    for (plane, own), target, out, sigma in zip(
+        frame.planes(),
+        targets.reshape(shape),
+        filled.reshape(shape),
+        spread.reshape(shape),
+        strict=True,
+    ):
+        hidden = detection.unexamined(plane, own)
+        for part in colours_of(plane) if is_bayer(frame.data, frame.header) else [...]:
+            here = target[part]
+            bad = None if hidden is None else hidden[part]
+            if here.any() and (here if bad is None else here | bad).all():
+                raise ValueError("mask leaves no good pixel to fill from")
+            told = here if struck else None
+            found = fill_frame(plane[part], here, bad, fill, struck=told)
+            out[part][here], sigma[part][here] = found
+    if frame.header is not None:
+        return frame.rebuild(filled, spread[targets], filled=targets)
+    if frame.unit is not None:
+        spread = u.Quantity(spread, frame.unit, copy=False)
+    own = np.zeros(filled.shape, bool) if frame.mask is None else frame.mask.copy()
+    return frame.wrap(filled, own), spread

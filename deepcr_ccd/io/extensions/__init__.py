@@ -1,0 +1,1 @@
+"""What the extensions of a FITS file are: images, masks, flags, noise."""

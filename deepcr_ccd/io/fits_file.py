@@ -1,0 +1,368 @@
+"""FITS files: find the science images, and write results without touching the rest.
+
+A file is taken apart into its header and data units. Those that do not change are
+copied byte for byte; of an image that changes, only the struck pixels are written
+anew, in the number format of the file. Images are read one at a time, as they are asked
+for, so that a mosaic of many chips needs the memory of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
+
+from ..nddata.header_values import value_of
+from ..nddata.units import choose_unit, parse_unit
+from .atomic import atomic_path
+from .extensions.bit_planes import FlagPlane, read_flag_plane
+from .extensions.extension import Extension, read_extension
+from .extensions.mask_extensions import mask_header, mask_names
+from .extensions.noise_planes import noise_planes, spare_noise
+from .extensions.noise_updates import noise_changes, stale_noise
+from .extensions.planes import find_images, fits_into, read_choice
+from .fits_image import Cleaned, Image
+from .fits_layout import open_fits, read_layout
+from .fits_rewrite import Change, rewrite
+from .number_format import blank_value
+from .stream import Source
+
+__all__ = ["FitsFile", "matching_images"]
+
+#: Planes of flags, in the order in which cosmic rays go into them.
+FLAGS = ("DQ", "MASK", "BPM")
+#: Images of no more bytes are read into memory; larger ones are copied, and mapped.
+READ_WHOLE = 1 << 30
+
+
+class FitsFile:
+    """A FITS file whose science images can be read, and written back cleaned.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file; it may be gzipped, and its images tile-compressed.
+    unit : str, optional
+        Unit of its images, whatever BUNIT says.
+    bad_bits : int, optional
+        Bits of pixels that are not examined, in DQ, MASK or BPM. By default those that
+        make a pixel useless for HST; those whose planes are named BAD, SAT, INTRP,
+        NO_DATA or EDGE where the header names planes (LSST); all pixels that are not
+        zero in a MASK; and all bits but the cosmic-ray bit elsewhere.
+    dq_bit : int, optional
+        The cosmic-ray bit, a power of two. By default 4096 in DQ, the one that is named
+        CR where the header names planes, 8 in BPM and 1 in MASK.
+    ext : str, int or sequence of these, optional
+        Which images to take: extensions by name ("SCI" or "SCI,2"), by number, or by a
+        pattern of names ("N*"). By default all that are named SCI; if none is, all
+        whose name is not known to be that of something else.
+
+    Raises
+    ------
+    FileNotFoundError, OSError
+        If there is no such file, or it is not a whole FITS file.
+    ValueError
+        If there is no image in it, or none that ``ext`` says; if an image has neither
+        two nor three dimensions; if it is not clear which flags or errors belong to an
+        image, or flags have another shape; or if ``unit`` is unknown.
+
+    Warns
+    -----
+    AstropyUserWarning
+        If BUNIT is unknown, or is not what ``unit`` says.
+
+    Attributes
+    ----------
+    images : list of Image
+        What is cleaned.
+    left : list of str
+        Titles of other images of two or three dimensions, which stay as they are and
+        belong to none of those; with the reason, where it is not the name.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        *,
+        unit: str | None = None,
+        bad_bits: int | None = None,
+        dq_bit: int | None = None,
+        ext: str | int | Sequence[str | int] | None = None,
+    ):
+        self.path = Path(path)
+        if dq_bit is not None and (dq_bit < 1 or dq_bit & (dq_bit - 1)):
+            raise ValueError(f"dq_bit={dq_bit!r} must be a power of two, such as 4096")
+        self._dq_bit = dq_bit
+        self._chosen = read_choice(ext)
+        self._source = Source(self.path)
+        self._unit = None if unit is None else parse_unit(unit)
+        self._bad_bits = bad_bits
+        self._odd_units: dict[str, list[str]] = {}
+        try:
+            with (
+                self._source.open() as stream,
+                open_fits(stream, disable_image_compression=True) as hdus,
+            ):
+                self._layout = read_layout(stream, hdus)
+                largest = max(s.end - s.data for s in self._layout)
+                packed = any(segment.compressed for segment in self._layout)
+                if not packed:
+                    self.images = self._find_images(hdus)
+        except OSError as error:
+            raise OSError(f"{self.path}: {error}") from error
+        if largest > READ_WHOLE:
+            self._source.make_private()
+        if packed:
+            with _open(self._source) as hdus:
+                self.images = self._find_images(hdus)
+        self._warn_of_units()
+
+    def _find_images(self, hdus: fits.HDUList) -> list[Image]:
+        known = [read_extension(hdu, index) for index, hdu in enumerate(hdus)]
+        try:
+            found = find_images(known, self._chosen)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from None
+        self.left = [
+            known[index].title + (f" ({reason})" if reason else "")
+            for index, reason in found.left.items()
+        ]
+        taken = {place for planes in found.planes.values() for place in planes.values()}
+        self._spare = spare_noise(hdus, known, taken | set(found.frames), found.left)
+        # Masks that are added are named with a view to all images of the file.
+        told = [(known[index].name, known[index].ver) for index in found.frames]
+        names = mask_names(told, "MASK")
+        self._mask_names = dict(zip(found.frames, names, strict=True))
+        return [
+            self._describe(hdus, known, index, found.planes[index])
+            for index in found.images
+        ]
+
+    def _describe(
+        self,
+        hdus: fits.HDUList,
+        known: list[Extension],
+        index: int,
+        planes: dict[str, int],
+    ) -> Image:
+        hdu, item = hdus[index], known[index]
+        header = hdu.header.copy(strip=True)
+        # By a set: Header.extend would look for each keyword anew.
+        keywords = {"", "COMMENT", "HISTORY", *header}
+        general = hdus[0].header.copy(strip=True).cards
+        header.extend(
+            [card for card in general if card.keyword not in keywords], end=True
+        )
+        where = f"{self.path.name}[{item.title}]"
+        try:
+            flags = [
+                self._flag_plane(hdus, known[planes[kind]], kind, item.shape, header)
+                for kind in FLAGS
+                if kind in planes
+            ]
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        noise = [known[place] for kind, place in planes.items() if kind not in FLAGS]
+        spare = [e for e in self._spare if e.ver == item.ver and e.shape == item.shape]
+        noise += spare
+        # It knows the source and not this object, which would keep both alive.
+        opened = functools.partial(_open, self._source)
+        return Image(
+            opened,
+            item.name,
+            item.ver,
+            item.shape,
+            self._unit_of(header, item.title),
+            header,
+            index,
+            flags=tuple(flags),
+            noise=noise_planes(
+                hdus, noise, item.shape, header, {other.index for other in spare}
+            ),
+            blank=blank_value(hdu.header, self._layout[index].header),
+        )
+
+    def count_units(self, masks_only: bool = False, probability: bool = False) -> int:
+        """Return how many header and data units a result has.
+
+        Parameters
+        ----------
+        masks_only, probability : bool
+            Whether it holds masks only, and whether probabilities with them.
+        """
+        if masks_only:
+            return 1 + len(self.images) * (2 if probability else 1)
+        return len(self._layout) + sum(not image.flags for image in self.images)
+
+    def _flag_plane(
+        self,
+        hdus: fits.HDUList,
+        plane: Extension,
+        kind: str,
+        shape: tuple[int, ...],
+        header: fits.Header,
+    ) -> FlagPlane:
+        if not fits_into(plane.shape, shape):
+            raise ValueError(
+                f"{plane.title} has shape {plane.shape}, and the image {shape}"
+            )
+        return read_flag_plane(
+            hdus[plane.index],
+            plane.index,
+            kind,
+            plane.shape,
+            is_hst=value_of(header, "TELESCOP") == "HST",
+            bad_bits=self._bad_bits,
+            dq_bit=self._dq_bit,
+        )
+
+    def _unit_of(self, header: fits.Header, title: str) -> u.UnitBase:
+        unit, odd = choose_unit(header, self._unit)
+        if odd:
+            self._odd_units.setdefault(odd, []).append(title)
+        return unit
+
+    def _warn_of_units(self) -> None:
+        for odd, titles in self._odd_units.items():
+            _warn(f"{self.path.name}[{_shortened(titles)}]: {odd}")
+
+    def check_flags(self) -> None:
+        """Raise an error if the cosmic-ray bit cannot be set in some plane of flags.
+
+        Raises
+        ------
+        ValueError
+            If a header names all bits and none for cosmic rays, or the number format
+            has no room for the bit.
+        """
+        for image in self.images:
+            for plane in image.flags[:1]:
+                try:
+                    plane.check_bit()
+                except ValueError as error:
+                    raise ValueError(
+                        f"{self.path.name}[{image.title}]: {error}"
+                    ) from None
+
+    def write(
+        self,
+        path: str | os.PathLike,
+        results: list[Cleaned],
+        *,
+        overwrite: bool = False,
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        """Write the file with cleaned images, whole or not at all.
+
+        Values of flagged pixels are replaced, and what is said of their noise (ERR,
+        VAR, IVAR, UNCERT and the like); the cosmic-ray bit is set in DQ, MASK or BPM,
+        whichever is there first; where there is none, a MASK extension is added. The
+        keywords are put into the image's header. All else stays as it is, byte for
+        byte.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to; gzipped if the name ends in ``.gz``.
+        results : list of Cleaned
+            One an image.
+        overwrite : bool
+            Replace a file that is there.
+        check : callable, optional
+            Called before it is replaced; an error that it raises keeps it.
+
+        Raises
+        ------
+        FileExistsError
+            If the file is there and must not be replaced.
+        ValueError
+            As `check_flags`.
+
+        Warns
+        -----
+        AstropyUserWarning
+            If an extension that tells the noise does not follow.
+        """
+        self.check_flags()
+        changes: dict[int, Change] = {}
+        added = []
+        for image, result in zip(self.images, results, strict=True):
+            struck = result.struck
+            changes[image.index] = Change(struck, result.values, keywords=result.cards)
+            changes |= noise_changes(image, result)
+            if image.flags:
+                plane = image.flags[0]
+                where = _places_in(plane.shape, struck, image.shape)
+                changes[plane.index] = Change(where, bit=plane.bit)
+            else:
+                header = mask_header(image, *self._mask_names[image.index])
+                added.append((header, Change(struck, bit=1)))
+        target = atomic_path(
+            Path(path), overwrite=overwrite, like=self.path, check=check
+        )
+        with target as partial:
+            rewrite(self._source.open, partial, self._layout, changes, added)
+        for problem, titles in stale_noise(self.images, results).items():
+            _warn(
+                f"{self.path.name}[{_shortened(titles)}] stays as it is where pixels "
+                f"were filled: {problem}"
+            )
+
+
+@contextlib.contextmanager
+def _open(source: Source) -> Iterator[fits.HDUList]:
+    """Open a file, to be read; data that were read stay readable afterwards."""
+    # A file that is mapped, and cut short, would end the process.
+    with open_fits(source.path or source.open(), memmap=source.private) as hdus:
+        yield hdus
+
+
+def _places_in(
+    plane: tuple[int, ...], struck: tuple[np.ndarray, ...], shape: tuple[int, ...]
+) -> tuple[np.ndarray, ...]:
+    """Return where pixels of an image are in its plane of flags, in order."""
+    if plane == shape:
+        return struck
+    flat = np.ravel_multi_index(struck, shape)
+    if math.prod(plane) < math.prod(shape):
+        # It serves all planes of a stack.
+        flat = np.unique(flat % math.prod(plane))
+    return np.unravel_index(flat, plane)
+
+
+def _shortened(titles: list[str]) -> str:
+    more = len(titles) - 1
+    return f"{titles[0]} and {more} more" if more else titles[0]
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, AstropyUserWarning, stacklevel=3)
+
+
+def matching_images(files: Sequence[FitsFile]) -> list[tuple[Image, ...]]:
+    """Return the images of repeated exposures, those of one chip together.
+
+    Parameters
+    ----------
+    files : sequence of FitsFile
+        The exposures.
+
+    Raises
+    ------
+    ValueError
+        If they have not as many images each.
+    """
+    numbers = [len(file.images) for file in files]
+    if len(set(numbers)) > 1:
+        told = ", ".join(f"{f.path.name}: {len(f.images)}" for f in files)
+        raise ValueError(f"exposures must have as many images each, not {told}")
+    return list(zip(*(file.images for file in files), strict=True))

@@ -1,0 +1,321 @@
+"""Rewrite a FITS file: change pixels of some images, copy all else byte for byte."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from astropy.io import fits
+
+from .fits_checksum import renew_sums
+from .fits_layout import Segment, open_fits
+from .header_cards import edit_header, has_card
+from .number_format import NumberFormat
+from .stream import new_stream, read_image
+
+__all__ = ["Change", "PIECE", "add_image", "rewrite"]
+
+#: FITS files consist of blocks of this many bytes.
+BLOCK = 2880
+#: Bytes of a file that are worked on at a time: what stays near the processor.
+PIECE = 1 << 18
+#: Cards of checksums, until these are known.
+SUMS = {"CHECKSUM": ("0", "HDU checksum"), "DATASUM": ("0", "data unit checksum")}
+
+
+@dataclasses.dataclass
+class Change:
+    """What becomes of one image: keywords, and values or a bit at some pixels.
+
+    Parameters
+    ----------
+    where : tuple of `~numpy.ndarray`
+        Places of the pixels that change, an index array an axis; in the order in which
+        they are stored.
+    values : `~numpy.ndarray` or None
+        Their new physical values; or None, and
+    bit : int
+        the bit to set in them; or 0, and they stay.
+    noise : bool
+        Whether values are of the noise: then pixels stay of which nothing is known,
+        those that hold 0 or no number, and others do not become 0 by rounding.
+    keywords : list of (str, value, str)
+        Keywords to set, with value and comment; HISTORY is added.
+    """
+
+    where: tuple[np.ndarray, ...]
+    values: np.ndarray | None = None
+    bit: int = 0
+    noise: bool = False
+    keywords: list[tuple] = dataclasses.field(default_factory=list)
+
+    def apply_header(self, header: fits.Header) -> fits.Header:
+        """Return a copy of a header with the keywords set.
+
+        Parameters
+        ----------
+        header : `~astropy.io.fits.Header`
+            The image's header.
+        """
+        header = header.copy()
+        for key, value, comment in self.keywords:
+            if key == "HISTORY":
+                header.add_history(value)
+            else:
+                header[key] = (value, comment)
+        return header
+
+    def parts(self, header: fits.Header, dtype: np.dtype, size: int) -> Iterator[tuple]:
+        """Part the change as the image is parted that is stored.
+
+        Parameters
+        ----------
+        header : `~astropy.io.fits.Header`
+            The image's header.
+        dtype : `~numpy.dtype`
+            Of the stored numbers.
+        size : int
+            Bytes of a part.
+
+        Yields
+        ------
+        length : int
+            Bytes of the image that come next.
+        change : Change
+            What becomes of these, as an array of one axis.
+        """
+        shape = tuple(header[f"NAXIS{i}"] for i in range(header["NAXIS"], 0, -1))
+        flat = np.ravel_multi_index(self.where, shape)
+        step, count = size // dtype.itemsize, math.prod(shape)
+        for start in range(0, count, step):
+            stop = min(start + step, count)
+            part = slice(*np.searchsorted(flat, [start, stop]))
+            values = None if self.values is None else self.values[part]
+            yield (
+                (stop - start) * dtype.itemsize,
+                Change((flat[part] - start,), values, self.bit, self.noise),
+            )
+
+    def apply_data(self, data: np.ndarray, header: fits.Header) -> None:
+        """Change stored numbers in place.
+
+        Parameters
+        ----------
+        data : `~numpy.ndarray`
+            The image as stored, unscaled.
+        header : `~astropy.io.fits.Header`
+            Its header, for BSCALE and BZERO.
+
+        Raises
+        ------
+        ValueError
+            If the bit does not fit into the image's number format.
+        """
+        if not self.where[0].size:
+            return
+        form, stored = NumberFormat.of(header, data.dtype), data[self.where]
+        if self.bit:
+            data[self.where] = form.set_bit(stored, self.bit)
+        if self.values is None:
+            return
+        known = np.ones(len(stored), dtype=bool)
+        if data.dtype.kind != "f":
+            known &= np.isfinite(self.values)
+        if self.noise:
+            before = form.read(stored)
+            known &= (before > 0) & np.isfinite(before)
+        stored[known] = form.store(self.values[known], zero_allowed=not self.noise)
+        data[self.where] = stored
+
+
+def rewrite(
+    open_source: Callable[[], BinaryIO],
+    target: Path,
+    layout: list[Segment],
+    changes: dict[int, Change],
+    added: list[tuple[fits.Header, Change]],
+) -> None:
+    """Write a changed copy of a FITS file.
+
+    Parameters
+    ----------
+    open_source : callable
+        Returns a new binary stream of the file, not gzipped.
+    target : path
+        Where to.
+    layout : list of Segment
+        From `deepcr_ccd.io.fits_layout.read_layout`.
+    changes : dict
+        What becomes of images, by their place in the file.
+    added : list of (`~astropy.io.fits.Header`, Change)
+        Image extensions to add at the end: of zeros, with these changes.
+
+    Raises
+    ------
+    ValueError
+        If a bit does not fit into an image.
+    OSError
+        If the file cannot be written.
+    """
+    summed = []
+    kinds = {key for key in SUMS if any(key in segment.header for segment in layout)}
+    if "CHECKSUM" in kinds:
+        kinds.add("DATASUM")
+    with open_source() as source, open(target, "w+b") as file:
+        for index, segment in enumerate(layout):
+            if index not in changes:
+                _copy_bytes(source, file, segment.start, segment.end)
+                continue
+            change = changes[index]
+            if segment.compressed:
+                _recompress(open_source(), index, segment.header, change, file)
+                continue
+            header = segment.header
+            if segment.data == segment.end:
+                _fill_constant(change.apply_header(header), change, file)
+                continue
+            keywords = list(change.keywords)
+            source.seek(segment.start)
+            raw = source.read(segment.data - segment.start)
+            if has_card(raw, "CHECKSUM") and not has_card(raw, "DATASUM"):
+                keywords.append(("DATASUM", *SUMS["DATASUM"]))
+            start = file.tell()
+            file.write(edit_header(raw, keywords, extend=bool(added) and index == 0))
+            data = file.tell()
+            _write_changed(file, header, change, source)
+            _copy_bytes(source, file, source.tell(), segment.end)
+            if any(has_card(raw, key) for key in SUMS):
+                summed.append((start, data, file.tell()))
+        for plain, change in added:
+            header = plain.copy()
+            header.update({key: card for key, card in SUMS.items() if key in kinds})
+            start = file.tell()
+            data = add_image(file, header, change)
+            if kinds:
+                summed.append((start, data, file.tell()))
+        for places in summed:
+            renew_sums(file, *places)
+    with open_source() as source, open(target, "ab") as file:
+        # What is behind the last HDU, and is none.
+        _copy_bytes(source, file, layout[-1].end, None)
+
+
+def _copy_bytes(source: BinaryIO, target: BinaryIO, start: int, end: int | None):
+    source.seek(start)
+    if end is None:
+        shutil.copyfileobj(source, target)
+        return
+    left = end - start
+    while left:
+        # Some writers leave out the padding of the last block.
+        block = source.read(min(left, PIECE)) or bytes(min(left, BLOCK))
+        target.write(block)
+        left -= len(block)
+
+
+def _write_changed(
+    file: BinaryIO,
+    header: fits.Header,
+    change: Change,
+    source: BinaryIO | None = None,
+) -> None:
+    """Write the pixels of an image with some changed; zeros if there is no source."""
+    dtype = np.dtype(fits.BITPIX2DTYPE[header["BITPIX"]]).newbyteorder(">")
+    for length, part in change.parts(header, dtype, PIECE):
+        stored = bytearray(length)
+        if source is not None and source.readinto(stored) != length:
+            raise OSError("the file ends within an image")
+        if part.where[0].size:
+            part.apply_data(np.frombuffer(stored, dtype=dtype), header)
+        file.write(stored)
+
+
+def add_image(file: BinaryIO, header: fits.Header, change: Change) -> int:
+    """Write an image of zeros with changes, where a file ends.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading and writing, at its end.
+    header : `~astropy.io.fits.Header`
+        Of the image, as it shall be.
+    change : Change
+        The pixels that are not zero.
+
+    Returns
+    -------
+    int
+        The byte where its data begin.
+    """
+    file.write(header.tostring().encode("ascii"))
+    start = file.tell()
+    _write_changed(file, header, change)
+    file.write(bytes((start - file.tell()) % BLOCK))
+    return start
+
+
+def _fill_constant(header: fits.Header, change: Change, target: BinaryIO) -> None:
+    """Write one of HST's constant arrays, made explicit and changed.
+
+    Such an extension stores no pixels: NPIX1, NPIX2 and PIXVALUE stand for them.
+    """
+    shape = (header["NPIX2"], header["NPIX1"])
+    dtype = np.int16 if change.values is None else np.float32
+    data = np.full(shape, header.get("PIXVALUE", 0), dtype=dtype)
+    for key in ("NPIX1", "NPIX2", "PIXVALUE"):
+        header.remove(key, ignore_missing=True)
+    change.apply_data(data, header)
+    _write_extension(fits.ImageHDU(data, header), target, header)
+
+
+def _recompress(
+    source: BinaryIO, index: int, table: fits.Header, change: Change, target: BinaryIO
+) -> None:
+    """Write a tile-compressed image with pixels changed.
+
+    Nothing but these pixels changes: integers are compressed as they were. Floats
+    that were quantised would all move if quantised again, and are kept as they read
+    by gzip without quantisation.
+    """
+    with open_fits(source, do_not_scale_image_data=True) as hdus:
+        data = np.require(read_image(hdus[index], scaled=False), requirements="W")
+        header = change.apply_header(hdus[index].header)
+    if "ZBLANK" in table and data.dtype.kind != "f":
+        header.setdefault("BLANK", table["ZBLANK"])
+    change.apply_data(data, header)
+    # These are those of the image that was compressed, whose header is not known.
+    header.remove("CHECKSUM", ignore_missing=True)
+    if "DATASUM" in header:
+        plain = fits.ImageHDU(data)
+        plain.add_datasum()
+        header["DATASUM"] = plain.header["DATASUM"]
+    options = {"compression_type": table["ZCMPTYPE"]}
+    if data.dtype.kind == "f":
+        options = {"compression_type": "GZIP_2", "quantize_level": 0.0}
+    hdu = fits.CompImageHDU(
+        data,
+        header,
+        tile_shape=tuple(table[f"ZTILE{i}"] for i in range(data.ndim, 0, -1)),
+        do_not_scale_image_data=True,
+        **options,
+    )
+    # The constructor takes the numbers as physical and drops their scaling.
+    for key in ("BSCALE", "BZERO", "BLANK"):
+        if key in header:
+            hdu.header[key] = header[key]
+    _write_extension(hdu, target, table)
+
+
+def _write_extension(hdu, target: BinaryIO, before: fits.Header) -> None:
+    """Write an extension as it stands in a file, with checksums if it had some."""
+    checksum = "CHECKSUM" in before or ("datasum" if "DATASUM" in before else False)
+    with new_stream(hdu.data.nbytes) as stream:
+        fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(stream, checksum=checksum)
+        # An empty primary HDU is one block.
+        stream.seek(BLOCK)
+        shutil.copyfileobj(stream, target, PIECE)

@@ -1,0 +1,1 @@
+"""Networks with their cards: read, written, listed and run."""

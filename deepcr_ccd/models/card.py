@@ -1,0 +1,281 @@
+"""The card of a model: what its network needs to be used rightly."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..nddata.header_values import value_of
+from ..preprocess.normalize import TRANSFORMS
+from ..segmentation.hysteresis import Thresholds
+from .card_fields import LATER, check_fields, short
+from .recalibration import check_points
+
+__all__ = ["ModelCard"]
+
+TASKS = ("mask", "inpaint")
+UNITS = ("electron", "adu", None)
+TURNS = (1, 2, 4)
+#: Longest card, in characters.
+LONGEST = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What a network needs to be used rightly.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model.
+    task : {"mask", "inpaint"}
+        Whether it gives the probability of a cosmic ray or fills struck pixels.
+    architecture : str
+        A key of ``deepcr_ccd.models.networks.build.ARCHITECTURES``.
+    arguments : dict
+        Arguments of the architecture.
+    unit : {"electron", "adu"} or None
+        Unit of the input; None if it takes any.
+    transform : str
+        A key of ``deepcr_ccd.preprocess.normalize.TRANSFORMS``.
+    transform_arguments : dict
+        Arguments of the transform, such as ``{"scale": 100}``.
+    turns : {1, 2, 4}
+        How many quarter turns of a frame the network looks at; what it finds is the
+        mean. For the task "mask".
+    threshold : float
+        Probability above which a pixel is a cosmic ray by default.
+    extend_threshold : float or None
+        Lower probability above which a pixel is a cosmic ray by default if it hangs
+        together with one that surely is; None to follow none.
+    calibration : dict
+        Thresholds, by the share of clean pixels that are flagged at them.
+    recalibration : sequence of (float, float)
+        Points of a curve from what the network says to how often pixels of which it
+        says so are struck, which is the model's probability; without any, what it says.
+        See ``deepcr_ccd.models.recalibration``.
+    ranges : list of (float, float)
+        Lowest and highest numbers that go into each inner layer of the network, for
+        int8; see ``deepcr_ccd.training.quantization``.
+    fill : str
+        Name of the inpainting model that belongs to this one, if any.
+    instrument : str
+        Cameras it was trained on, in words; "any" if it is made for all.
+    filters : list of str
+        Filters it was trained on.
+    domain : dict
+        Header keywords and their values in the frames it was trained on.
+    training_data, citation, license, description : str
+        Where it comes from.
+    scores : dict
+        Measured scores, by name.
+    """
+
+    name: str
+    task: str
+    architecture: str
+    arguments: dict = dataclasses.field(default_factory=dict)
+    unit: str | None = "electron"
+    transform: str = "scaled"
+    transform_arguments: dict = dataclasses.field(default_factory=dict)
+    turns: int = 1
+    threshold: float = 0.5
+    extend_threshold: float | None = None
+    calibration: dict = dataclasses.field(default_factory=dict)
+    recalibration: tuple = ()
+    ranges: list = dataclasses.field(default_factory=list)
+    fill: str = ""
+    instrument: str = ""
+    filters: list = dataclasses.field(default_factory=list)
+    domain: dict = dataclasses.field(default_factory=dict)
+    training_data: str = ""
+    scores: dict = dataclasses.field(default_factory=dict)
+    citation: str = ""
+    license: str = ""
+    description: str = ""
+
+    def __post_init__(self):
+        for field, allowed in (
+            ("task", TASKS),
+            ("unit", UNITS),
+            ("transform", tuple(TRANSFORMS)),
+            ("turns", TURNS if self.task == "mask" else TURNS[:1]),
+        ):
+            value = getattr(self, field)
+            # Lists are equal to nothing that is allowed, and True is equal to 1.
+            if isinstance(value, bool) or value not in allowed:
+                raise ValueError(
+                    f"card of {short(self.name)}: {field}={short(value)}; "
+                    f"allowed are {allowed}{LATER}"
+                )
+        check_fields(vars(self))
+        try:
+            points = check_points(self.recalibration)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"card of {self.name!r}: {error}") from error
+        object.__setattr__(self, "recalibration", points)
+        extend = self.extend_threshold
+        if extend is not None and not 0 <= extend <= self.threshold:
+            raise ValueError(
+                f"card of {self.name!r}: extend_threshold={extend!r} is not in [0, "
+                f"{self.threshold}], up to its threshold"
+            )
+
+    def __repr__(self) -> str:
+        shown = ["name", "task", "unit"]
+        if self.task == "mask":
+            shown.append("threshold")
+        fields = ", ".join(f"{field}={getattr(self, field)!r}" for field in shown)
+        return f"{type(self).__name__}({fields}, ...)"
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """Facts about the noise that the transform makes use of."""
+        return TRANSFORMS[self.transform].uses
+
+    @property
+    def scale_free(self) -> bool:
+        """Whether a frame times any number is the same to the network."""
+        return TRANSFORMS[self.transform].scale_free
+
+    def covers(self, header: Mapping | None) -> bool:
+        """Tell whether a frame with this header is of the kind trained on.
+
+        Parameters
+        ----------
+        header : mapping or None
+            The frame's header; without one the answer is no, unless the card's
+            instrument is "any".
+        """
+        if self.instrument == "any":
+            return True
+        if not header or not self.domain:
+            return False
+        if any(value_of(header, key) != value for key, value in self.domain.items()):
+            return False
+        filters = {value_of(header, key) for key in ("FILTER", "FILTER1", "FILTER2")}
+        return not self.filters or not filters.isdisjoint(self.filters)
+
+    def threshold_for(self, target_fpr: float) -> float:
+        """Return the threshold at which a share of clean pixels is flagged.
+
+        Parameters
+        ----------
+        target_fpr : float
+            The share, such as 1e-3; interpolated in its logarithm.
+
+        Raises
+        ------
+        ValueError
+            If the card has no calibration, or the share is out of its range.
+        """
+        known = sorted((float(rate), value) for rate, value in self.calibration.items())
+        if not known:
+            raise ValueError(
+                f"target_fpr={target_fpr!r}: the card of {self.name!r} has no "
+                "calibration; give threshold="
+            )
+        rates = [rate for rate, _ in known]
+        if not isinstance(target_fpr, int | float | np.floating) or not (
+            rates[0] <= target_fpr <= rates[-1]
+        ):
+            raise ValueError(
+                f"target_fpr={target_fpr!r}: {self.name!r} is calibrated from "
+                f"{rates[0]:g} to {rates[-1]:g}"
+            )
+        thresholds = [value for _, value in known]
+        return float(np.interp(np.log(target_fpr), np.log(rates), thresholds))
+
+    def thresholds(
+        self,
+        threshold: float | None = None,
+        extend_threshold: float | None = None,
+        target_fpr: float | None = None,
+    ) -> Thresholds:
+        """Return the thresholds to use, the card's where nothing is asked for.
+
+        Parameters
+        ----------
+        threshold : float or None
+            A probability, above which a pixel is a cosmic ray's by itself.
+        extend_threshold : float or None
+            A probability, down to which cosmic rays are followed: not above the
+            threshold; or 1, to follow none. By default the card's, or the threshold if
+            that is lower.
+        target_fpr : float or None
+            As for `threshold_for`, in place of both. It is of one threshold, with which
+            the most is found at a given share.
+
+        Raises
+        ------
+        ValueError
+            If a threshold is not in [0, 1], the lower one is above the other, the share
+            is given with a threshold, or is out of the range of the calibration.
+        """
+        if target_fpr is not None:
+            given = {"threshold": threshold, "extend_threshold": extend_threshold}
+            for name, value in given.items():
+                if value is not None:
+                    raise ValueError(f"give {name}= or target_fpr=, not both")
+            seed = self.threshold_for(target_fpr)
+            return Thresholds(seed, seed)
+        seed = self.threshold
+        if threshold is not None:
+            seed = _probability(threshold, "threshold")
+        if extend_threshold is None:
+            extend = seed if self.extend_threshold is None else self.extend_threshold
+            return Thresholds(seed, min(extend, seed))
+        extend = _probability(extend_threshold, "extend_threshold")
+        if seed < extend < 1:
+            raise ValueError(
+                f"extend_threshold={extend_threshold!r} must not be above the "
+                f"threshold, {seed:g}; 1 follows none"
+            )
+        return Thresholds(seed, min(extend, seed))
+
+    def to_json(self) -> str:
+        """Return the card as JSON."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        """Read a card from JSON.
+
+        Parameters
+        ----------
+        text : str
+            What `to_json` wrote; unknown fields are ignored, so that cards of
+            later versions can be read.
+
+        Raises
+        ------
+        ValueError
+            If it is not a card.
+        """
+        if len(text) > LONGEST:
+            raise ValueError(f"not a model card: {len(text)} characters are too many")
+        try:
+            fields = json.loads(text)
+            if not isinstance(fields, dict):
+                raise TypeError(f"it holds a {type(fields).__name__}, not an object")
+            known = {field.name for field in dataclasses.fields(cls)}
+            return cls(**{key: fields[key] for key in fields if key in known})
+        except RecursionError:
+            raise ValueError(
+                "not a model card: brackets within too many others"
+            ) from None
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"not a model card: {error}") from error
+
+
+def _probability(value: float, name: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name}={value!r} must be a probability in [0, 1]")
+    return number

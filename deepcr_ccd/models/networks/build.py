@@ -1,0 +1,113 @@
+"""Networks that a card can name: planned, built, and restored from weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from ..card_fields import LATER, check_arguments
+from ..network_checks import check_shapes, check_weights
+from .cutout_network import WindowNetwork
+from .unet import UNet
+
+__all__ = [
+    "ARCHITECTURES",
+    "LARGEST_STRIDE",
+    "build_network",
+    "plan_network",
+    "restore_network",
+]
+
+#: Largest stride of a network in px; frames are padded to its multiples.
+LARGEST_STRIDE = 256
+#: Networks a model card can name.
+ARCHITECTURES: dict[str, type[nn.Module]] = {"unet": UNet, "window": WindowNetwork}
+
+
+def build_network(architecture: str, arguments: dict) -> nn.Module:
+    """Build the network that a card names, with untrained weights.
+
+    Parameters
+    ----------
+    architecture : str
+        A key of `ARCHITECTURES`.
+    arguments : dict
+        Keyword arguments of its constructor.
+
+    Returns
+    -------
+    torch.nn.Module
+        A network with the attributes ``radius``, ``stride``, ``windowed`` and ``ends``,
+        and ``halo`` if it works on tiles.
+
+    Raises
+    ------
+    ValueError
+        If the architecture is unknown or the arguments do not fit it.
+    """
+    network = plan_network(architecture, arguments).to_empty(device="cpu")
+    for layer in network.modules():
+        if hasattr(layer, "reset_parameters"):
+            layer.reset_parameters()
+    return network
+
+
+def plan_network(architecture: str, arguments: dict) -> nn.Module:
+    """Build a network that takes no memory, on PyTorch's device "meta", in float32.
+
+    Parameters
+    ----------
+    architecture, arguments
+        As for `build_network`.
+
+    Raises
+    ------
+    ValueError
+        Likewise.
+    """
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise ValueError(
+            f"architecture {architecture!r} is unknown; known: {known}{LATER}"
+        )
+    check_arguments(architecture, arguments)
+    try:
+        with torch.device("meta"):
+            network = ARCHITECTURES[architecture](**arguments).float()
+    except TypeError as error:
+        raise ValueError(
+            f"arguments {arguments!r} do not fit architecture {architecture!r}: {error}"
+        ) from error
+    if network.stride > LARGEST_STRIDE:
+        raise ValueError(
+            f"arguments {arguments!r}: a stride of {network.stride} px is more than "
+            f"{LARGEST_STRIDE} px"
+        )
+    return network
+
+
+def restore_network(
+    architecture: str, arguments: dict, state: Mapping[str, torch.Tensor]
+) -> nn.Module:
+    """Build a network with weights that are there, and leave random numbers alone.
+
+    Parameters
+    ----------
+    architecture, arguments
+        As for `build_network`.
+    state : mapping
+        Tensors by name, as of ``state_dict``.
+
+    Raises
+    ------
+    ValueError
+        If the tensors do not fit, or are not what a network can have for weights.
+    """
+    network = plan_network(architecture, arguments)
+    check_shapes(network, {key: value.shape for key, value in state.items()})
+    for key, value in state.items():
+        check_weights(key, value)
+    network.to_empty(device="cpu").load_state_dict(state)
+    return network

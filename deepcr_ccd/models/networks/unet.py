@@ -1,0 +1,151 @@
+"""Networks: torch modules that know what they see, and their stride."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+__all__ = [
+    "UNet",
+]
+
+
+class Convolutions(nn.Sequential):
+    """3x3 convolutions, each followed by a ReLU; in training, by BatchNorm too."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, number: int, norm: bool = False
+    ):
+        layers: list[nn.Module] = []
+        for n_in in (in_channels, *[out_channels] * (number - 1)):
+            layers.append(nn.Conv2d(n_in, out_channels, 3, padding=1, bias=not norm))
+            if norm:
+                layers.append(nn.BatchNorm2d(out_channels))
+            layers.append(nn.ReLU(inplace=True))
+        super().__init__(*layers)
+
+
+class UNet(nn.Module):
+    """The U-Net of deepCR, and a faster one that works on blocks of pixels.
+
+    Each level has two 3x3 convolutions; levels are joined by 2x2 max-pooling on
+    the way down and by 2x2 transposed convolutions on the way up, where the two
+    branches are concatenated (Zhang & Bloom 2020, ApJ 889, 24; after Ronneberger,
+    Fischer & Brox 2015). With a stem, blocks of pixels become channels before the
+    first level and pixels again after the last (Shi et al. 2016), so that most work is
+    done at lower resolution.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Planes that go in and come out.
+    width : int or list of int
+        Channels of each level; of a number, each level has twice those above.
+    levels : int
+        Number of resolutions.
+    stem : int
+        Width of the blocks in px; 1 for none.
+    merge : int
+        Convolutions of a level on the way up; on the way down there are two.
+    skip : {"concatenate", "add"}
+        How the two branches are joined. Adding moves half as much memory.
+    norm : bool
+        Whether convolutions are followed by BatchNorm, for training; see
+        ``deepcr_ccd.training.batch_norm``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        width: int | list[int] = 32,
+        levels: int = 2,
+        stem: int = 1,
+        merge: int = 2,
+        skip: str = "concatenate",
+        norm: bool = False,
+    ):
+        super().__init__()
+        if isinstance(width, int):
+            width = [width << level for level in range(levels)]
+        if len(width) != levels:
+            raise TypeError(f"width={width!r} must have an entry for each of {levels}")
+        if skip not in ("concatenate", "add"):
+            raise TypeError(f"skip={skip!r} must be 'concatenate' or 'add'")
+        self.adds = skip == "add"
+        self.in_channels = in_channels
+        self.levels = levels
+        self.convolutions = (2, merge)
+        self.stem = stem
+        entries = [in_channels * stem**2, *width]
+        self.down = nn.ModuleList(
+            Convolutions(n_in, n_out, 2, norm)
+            for n_in, n_out in zip(entries, width, strict=False)
+        )
+        steps = list(zip(width, width[1:], strict=False))
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(below, here, 2, stride=2) for here, below in steps
+        )
+        self.merge = nn.ModuleList(
+            Convolutions(here if self.adds else 2 * here, here, merge, norm)
+            for here, _ in steps
+        )
+        self.out = nn.Conv2d(width[0], out_channels * stem**2, 1)
+
+    #: Whether it takes windows around pixels, rather than tiles of the frame.
+    windowed = False
+    #: Names of its first and its last layer.
+    ends = ("down.0.0", "out")
+
+    @property
+    def stride(self) -> int:
+        """Pixels between equivalent positions; tiles start on its multiples."""
+        return self.stem << (self.levels - 1)
+
+    @property
+    def radius(self) -> int:
+        """Receptive radius: the farthest pixel, in px, that can change an output."""
+        # A convolution reaches 1 px of its own level, on the way down and on the way
+        # up (the lowest level is passed once); pooling blocks misalign by up to
+        # stride - 1.
+        both = sum(self.convolutions)
+        convolutions = sum(both << level for level in range(self.levels - 1))
+        return self.stem * convolutions + 2 * self.stride + self.stride - 1
+
+    @property
+    def halo(self) -> int:
+        """What a tile needs around it in px, if it begins and ends on the stride."""
+        down, up = self.convolutions
+        # How far before the tile, in pixels of a level, what is needed there begins;
+        # half a pixel of the next level is a whole one.
+        reach = 0
+        for _ in range(self.levels - 1):
+            reach = (reach + up + 1) // 2
+        for _ in range(self.levels - 1):
+            reach = 2 * (reach + down)
+        return self.stem * (reach + down)
+
+    def inner_layers(self) -> list[nn.Module]:
+        """Return convolutions but the first and the last, in the order they run in."""
+        layers = [layer for block in self.down for layer in block][1:]
+        for level in reversed(range(self.levels - 1)):
+            layers += [self.up[level], *self.merge[level]]
+        return [n for n in layers if isinstance(n, nn.Conv2d | nn.ConvTranspose2d)]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map ``(n, in_channels, ny, nx)`` to ``(n, out_channels, ny, nx)``."""
+        if self.stem > 1:
+            x = nn.functional.pixel_unshuffle(x, self.stem)
+        skips = []
+        for level, block in enumerate(self.down):
+            if level:
+                x = nn.functional.max_pool2d(x, 2)
+            x = block(x)
+            skips.append(x)
+        skips.pop()
+        for level in reversed(range(self.levels - 1)):
+            above, below = skips.pop(), self.up[level](x)
+            joined = below.add_(above) if self.adds else torch.cat([above, below], 1)
+            x = self.merge[level](joined)
+        x = self.out(x)
+        return nn.functional.pixel_shuffle(x, self.stem) if self.stem > 1 else x

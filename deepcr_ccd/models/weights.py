@@ -1,0 +1,128 @@
+"""Files of weights: safetensors, with the card in the metadata."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+
+from ..io.atomic import atomic_path
+from .card import ModelCard
+from .network_checks import check_shapes
+from .networks.build import plan_network
+
+__all__ = ["read_card", "read_weights", "write_weights"]
+
+#: Longest header that is read, in bytes; those that ship have 6,000.
+LONGEST_HEADER = 2_000_000
+
+
+def write_weights(
+    path: str | os.PathLike, state: Mapping[str, torch.Tensor], card: ModelCard
+) -> None:
+    """Write tensors and a card to one file, which appears whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Where to; it is replaced if it is there.
+    state : mapping
+        Tensors by name.
+    card : ModelCard
+        The card.
+    """
+    tensors = {key: value.contiguous().cpu() for key, value in state.items()}
+    content = safetensors.torch.save(tensors, {"card": card.to_json()})
+    with atomic_path(Path(path), overwrite=True) as partial:
+        partial.write_bytes(content)
+
+
+def read_weights(path: str | os.PathLike) -> tuple[ModelCard, dict[str, torch.Tensor]]:
+    """Read what `write_weights` wrote.
+
+    The card, and the shapes of the tensors, are checked before these take memory.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A safetensors file with a card.
+
+    Returns
+    -------
+    card, tensors
+        The card, and tensors by name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is truncated, has no card or a wrong one, or its tensors are not
+        those of the network that the card names.
+    """
+    path = Path(path)
+    card = read_card(path)
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+            shapes = {key: found.get_shape() for key, found in slices.items()}
+            check_shapes(plan_network(card.architecture, card.arguments), shapes)
+            tensors = {key: file.get_tensor(key) for key in shapes}
+    except safetensors.SafetensorError as error:
+        raise ValueError(
+            f"model file {str(path)!r} is not a whole safetensors file: {error}"
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"model file {str(path)!r}: its tensors do not fit its card: {error}"
+        ) from error
+    return card, tensors
+
+
+def read_card(path: str | os.PathLike) -> ModelCard:
+    """Read the card of a safetensors file, and no tensors.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no safetensors file, or has no card or a wrong one.
+    """
+    path = Path(path)
+    what = f"model file {str(path)!r}"
+    if not path.exists():
+        raise FileNotFoundError(f"{what} does not exist")
+    if not path.is_file():
+        raise ValueError(f"{what} is not a regular file")
+    with path.open("rb") as file:
+        # Eight bytes say how long the description of the tensors is, which is JSON.
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= LONGEST_HEADER:
+            raise ValueError(
+                f"{what} is not a whole safetensors file, or its header of {length} "
+                f"bytes is longer than {LONGEST_HEADER}"
+            )
+        content = file.read(length)
+    try:
+        header = json.loads(content)
+        card = header.get("__metadata__", {}).get("card")
+    except (ValueError, RecursionError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{what} is not a whole safetensors file: {reason}") from error
+    if not isinstance(card, str):
+        raise ValueError(f"{what} has no model card in it")
+    try:
+        return ModelCard.from_json(card)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error

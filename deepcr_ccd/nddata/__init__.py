@@ -1,0 +1,1 @@
+"""Users' objects: taken apart into plain arrays, and put together again."""

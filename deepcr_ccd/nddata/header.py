@@ -1,0 +1,133 @@
+"""Header keywords that say what was done to a frame."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+from collections.abc import Iterable
+from typing import Any
+
+from astropy.io import fits
+
+__all__ = ["HISTORY_LENGTH", "KEYWORDS", "read_keywords", "record", "version"]
+
+#: Header keywords of a cleaned frame, with their comments.
+COMMENTS = {
+    "CRMODEL": "model that found the cosmic rays",
+    "CRVERS": "version of deepcr_ccd",
+    "CRTHRESH": "probability above which a pixel is struck",
+    "CREXTEND": "probability down to which it is followed",
+    "CRNPIX": "pixels struck by cosmic rays",
+    "CRNOBJ": "cosmic rays (groups of touching pixels)",
+    "CRNSKIP": "pixels bad on input and not examined",
+    "CRFILL": "how struck pixels were filled",
+}
+KEYWORDS = tuple(COMMENTS)
+#: How long a value and a line of history may be, in characters.
+VALUE_LENGTH = 68
+HISTORY_LENGTH = 72
+
+
+@functools.cache
+def version() -> str:
+    """Return the version of deepcr_ccd, which is looked up once."""
+    return importlib.metadata.version("deepcr_ccd")
+
+
+def read_keywords(add_keyword, headers: Iterable = ()) -> bool | dict:
+    """Return what is to be recorded, as ccdproc has it.
+
+    Parameters
+    ----------
+    add_keyword : bool, None, str, Keyword or dict
+        Whether to record what was done; or what to record in its place: a keyword
+        without a value, an object with ``name`` and ``value`` as `ccdproc.Keyword`, or
+        keywords with their values.
+    headers : iterable of mapping or None
+        Those that shall hold it.
+
+    Returns
+    -------
+    bool or dict
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none of these, or a header cannot hold it.
+    """
+    if add_keyword is None or add_keyword in (True, False):
+        return bool(add_keyword)
+    if isinstance(add_keyword, str):
+        items = {add_keyword: None}
+    elif hasattr(add_keyword, "items"):
+        items = dict(add_keyword.items())
+    elif hasattr(add_keyword, "name") and hasattr(add_keyword, "value"):
+        items = {add_keyword.name: add_keyword.value}
+    else:
+        raise TypeError(
+            f"add_keyword={add_keyword!r} must be True, False, a str, a Keyword with "
+            "name and value, or a dict"
+        )
+    if not any(isinstance(header, fits.Header) for header in headers):
+        return items
+    try:
+        for key, value in items.items():
+            fits.Header()[header_key(key)] = value
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"add_keyword={add_keyword!r}: {error}") from error
+    return items
+
+
+def header_key(key: str) -> str:
+    """Return a keyword as a FITS header takes it; long ones are HIERARCH's."""
+    plain = len(key) <= 8 or key.upper().startswith("HIERARCH ")
+    return key if plain else f"HIERARCH {key}"
+
+
+def record(
+    model: str, thresholds: tuple[float, float], fill: str, **counts: int
+) -> dict:
+    """Return values of `KEYWORDS`, each with its comment.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    thresholds : `~deepcr_ccd.segmentation.hysteresis.Thresholds`
+        Probabilities above which a pixel is struck, and hangs together with one.
+    fill : str
+        How struck pixels were filled.
+    **counts : int
+        CRNPIX, CRNOBJ and CRNSKIP, where they are known.
+    """
+    values = {
+        "CRMODEL": model[:VALUE_LENGTH],
+        "CRVERS": version(),
+        "CRTHRESH": thresholds[0],
+        "CREXTEND": thresholds[1],
+        **counts,
+        "CRFILL": fill,
+    }
+    return {key: (values[key], COMMENTS[key]) for key in KEYWORDS if key in values}
+
+
+def add_keywords(meta, keywords: dict[str, tuple[Any, str]], history: str) -> None:
+    header = isinstance(meta, fits.Header)
+    for key, value in keywords.items():
+        if not history:
+            # The user's own.
+            meta[header_key(key) if header else key] = value
+        else:
+            meta[key] = value if header else value[0]
+    if not history:
+        return
+    if header:
+        meta.add_history(history)
+        return
+    before = meta.get("HISTORY")
+    if before is None or before == "":
+        meta["HISTORY"] = history
+    elif isinstance(before, list | tuple):
+        meta["HISTORY"] = [*before, history]
+    else:
+        meta["HISTORY"] = f"{before}; {history}"

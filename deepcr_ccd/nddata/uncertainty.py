@@ -1,0 +1,209 @@
+"""Uncertainties of frames: what kind they are, and what they hold at filled pixels."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import (
+    InverseVariance,
+    NDUncertainty,
+    StdDevUncertainty,
+    VarianceUncertainty,
+)
+from astropy.utils.exceptions import AstropyUserWarning
+
+__all__ = [
+    "POWERS",
+    "check_shape",
+    "power_of",
+    "sigma_scale",
+    "spread_values",
+    "warn_stale",
+    "with_array",
+    "with_sigma",
+]
+
+#: How a one-sigma becomes the array of each kind of uncertainty: its power.
+POWERS = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
+
+
+def power_of(uncertainty) -> int | None:
+    """Return the power of a one-sigma that an uncertainty holds.
+
+    Parameters
+    ----------
+    uncertainty : object
+        An uncertainty of any kind, or None.
+
+    Returns
+    -------
+    int or None
+        1, 2 or -2 for standard deviations, variances and inverse variances and for
+        classes derived from these; None for others, and for those without an array.
+    """
+    if getattr(uncertainty, "array", None) is None:
+        return None
+    for kind, power in POWERS.items():
+        if isinstance(uncertainty, kind):
+            return power
+    return None
+
+
+def check_shape(uncertainty, shape: tuple[int, ...], name: str) -> None:
+    """Raise a ValueError if an uncertainty cannot be that of a frame.
+
+    Parameters
+    ----------
+    uncertainty : object
+        An uncertainty of any kind, or None.
+    shape : tuple of int
+        Shape of the frame; an array that broadcasts to it will do.
+    name : str
+        Name of the frame's argument, for messages.
+    """
+    if power_of(uncertainty) is None:
+        return
+    own = np.shape(uncertainty.array)
+    try:
+        fits = np.broadcast_shapes(own, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"uncertainty of {name} has shape {own}; the frame has {shape}"
+        )
+
+
+def with_sigma(
+    uncertainty: NDUncertainty,
+    filled: np.ndarray,
+    sigma: np.ndarray,
+    unit: u.UnitBase | None,
+) -> NDUncertainty:
+    """Return an uncertainty with the spread of the fills at filled pixels.
+
+    Parameters
+    ----------
+    uncertainty : `~astropy.nddata.NDUncertainty`
+        Of a kind in `POWERS`; one number for all pixels becomes an array.
+    filled : `~numpy.ndarray`
+        bool, of the shape of the frame.
+    sigma : `~numpy.ndarray`
+        One-sigma of the fills, in the order of ``data[filled]``.
+    unit : `~astropy.units.UnitBase` or None
+        Of ``sigma``.
+    """
+    before = np.asanyarray(uncertainty.array)
+    wide = before.dtype.kind == "f" and before.dtype.itemsize >= 4
+    array = np.array(
+        np.broadcast_to(before, filled.shape, subok=True),
+        dtype=before.dtype.newbyteorder("=") if wide else np.float32,
+        order="C",
+        subok=True,
+    )
+    array[filled] = spread_values(uncertainty, array[filled], sigma, unit)
+    return with_array(uncertainty, array)
+
+
+def with_array(uncertainty: NDUncertainty, array) -> NDUncertainty:
+    """Return an uncertainty of the same class, with another array and no frame.
+
+    Parameters
+    ----------
+    uncertainty : `~astropy.nddata.NDUncertainty`
+        Any.
+    array : array-like
+        What it shall hold; it is not copied.
+    """
+    try:
+        result = type(uncertainty)(array, unit=uncertainty.unit, copy=False)
+    except TypeError:
+        # A class whose arguments are others.
+        result = object.__new__(type(uncertainty))
+        result.__dict__.update(vars(uncertainty), _parent_nddata=None)
+        result.array = array
+    own = {"_array", "_unit", "_parent_nddata"}
+    for key in vars(uncertainty).keys() - own:
+        result.__dict__[key] = copy.deepcopy(vars(uncertainty)[key])
+    return result
+
+
+def spread_values(
+    uncertainty: NDUncertainty,
+    before: np.ndarray,
+    sigma: np.ndarray,
+    unit: u.UnitBase | None,
+) -> np.ndarray:
+    """Return what an uncertainty's array holds at filled pixels.
+
+    Parameters
+    ----------
+    uncertainty : `~astropy.nddata.NDUncertainty`
+        Of a kind in `POWERS`.
+    before : `~numpy.ndarray`
+        ``(n,)``, what it held there.
+    sigma : `~numpy.ndarray`
+        ``(n,)``, one-sigma of the fills.
+    unit : `~astropy.units.Unit` or None
+        Of ``sigma``.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        Of a floating type.
+    """
+    power = power_of(uncertainty)
+    sigma = sigma.astype(np.float64) * sigma_scale(uncertainty, unit)
+    # Neighbours that are all equal say nothing of the noise: what was known stays. So
+    # does what stands for a pixel without weight, in files too.
+    known = (sigma > 0) & np.isfinite(before) & (before > 0)
+    values = before.astype(np.result_type(before, np.float32))
+    # In units whose numbers are tiny or huge, a float32 may not hold the power.
+    with np.errstate(over="ignore", under="ignore"):
+        values[known] = sigma[known] ** power
+    return values
+
+
+def sigma_scale(uncertainty: NDUncertainty, unit: u.UnitBase | None) -> float:
+    """Return what takes a one-sigma to the unit that an uncertainty has.
+
+    Parameters
+    ----------
+    uncertainty : `~astropy.nddata.NDUncertainty`
+        Of a kind in `POWERS`.
+    unit : `~astropy.units.Unit` or None
+        Of the one-sigma.
+    """
+    if unit is None or uncertainty.unit is None:
+        return 1.0
+    power = power_of(uncertainty)
+    return float((unit**power).to(uncertainty.unit)) ** (1 / power)
+
+
+def warn_stale(uncertainty) -> None:
+    """Warn that an uncertainty is of a kind that cannot follow the fills.
+
+    Parameters
+    ----------
+    uncertainty : object
+        Of a kind not in `POWERS`.
+    """
+    warnings.warn(
+        f"the uncertainty is of type {type(uncertainty).__name__}, which is not "
+        "renewed: at filled pixels it is that of the data before",
+        AstropyUserWarning,
+        stacklevel=5,
+    )
+
+
+def with_lazy_sigma(uncertainty: NDUncertainty, sigma, unit) -> NDUncertainty:
+    """Return an uncertainty with the spread of the fills where there is one, lazily."""
+    import dask.array as da
+
+    power = power_of(uncertainty)
+    values = da.where(sigma > 0, sigma * sigma_scale(uncertainty, unit), 1) ** power
+    array = da.where(sigma > 0, values, da.asarray(uncertainty.array))
+    return with_array(uncertainty, array)

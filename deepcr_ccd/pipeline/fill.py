@@ -1,0 +1,201 @@
+"""Fill struck pixels: how, as the user, the model and the frame have it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..inpainting.cutouts import good_pixels
+from ..inpainting.local import FILLS, fill_pixels, keep_below, keep_within_reach
+from ..models.model import Model
+from ..models.zoo import load_model
+from ..nddata.frame import Frame
+from ..nddata.gain import unit_factor
+from ..preprocess.network_input import Plane
+from ..preprocess.own_units import ScaledFrame, own_factor, to_frame
+
+__all__ = ["Fill", "METHODS", "choose_fill", "fill_frame", "load_fill"]
+
+#: What a user may ask for.
+METHODS = ("auto", *FILLS, "network")
+
+
+class Fill(NamedTuple):
+    """How to fill: a method, and for ``"network"`` the model and its unit factor."""
+
+    method: str
+    network: Model | None = None
+    factor: float = 1.0
+
+
+def choose_fill(
+    method,
+    model: Model | None,
+    frame: Frame,
+    gain: float | None = None,
+    parameter: str = "inpaint",
+) -> Fill:
+    """Decide how to fill, before any work is done.
+
+    Parameters
+    ----------
+    method : str, None or False
+        What the user asked for; None and False mean not to fill.
+    model : Model or None
+        An inpainting model, or a mask model whose card may name one.
+    frame : Frame
+        Its header decides ``"auto"``: the network if it was trained on such frames.
+    gain : float or None
+        In electron/adu.
+    parameter : str
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    Fill
+        With the method "none", one of `FILLS`, or "network".
+
+    Raises
+    ------
+    ValueError
+        If the method is unknown, there is no network for it, or the frame's unit
+        cannot be taken to the network's.
+    """
+    if method is None or method is False:
+        return Fill("none")
+    if not isinstance(method, str) or method not in METHODS:
+        raise ValueError(
+            f"{parameter}={method!r} is unknown; allowed are "
+            f"{', '.join(METHODS)}, or None for no filling"
+        )
+    if method not in ("auto", "network"):
+        return Fill(method)
+    network = None
+    if model is not None and model.card.task == "inpaint":
+        network = model
+    elif model is not None:
+        network = load_fill(model, method, parameter)
+    if method == "auto" and (network is None or not network.card.covers(frame.header)):
+        return Fill("median")
+    if network is None:
+        raise ValueError(
+            f"{parameter}='network' needs an inpainting network, and there is no model"
+        )
+    factor, _ = unit_factor(frame.unit, network.card.unit, gain, network.card.name)
+    return Fill("network", network, factor)
+
+
+def load_fill(model: Model, method: str, parameter: str = "inpaint") -> Model | None:
+    """Load the inpainting network that a mask model names.
+
+    Parameters
+    ----------
+    model : Model
+        For task "mask".
+    method : {"auto", "network"}
+        With "auto", None is returned where there is none.
+    parameter : str
+        Name of the argument, for messages.
+
+    Raises
+    ------
+    ValueError
+        If the model names none.
+    ImportError
+        If it needs a package that is not installed.
+    """
+    if not model.card.fill:
+        if method == "auto":
+            return None
+        raise ValueError(
+            f"{parameter}='network' needs an inpainting network, and {model!r} names "
+            "none"
+        )
+    try:
+        return load_model(
+            model.card.fill,
+            device=model.device,
+            task="inpaint",
+            precision=None if model.precision == "int8" else model.precision,
+        )
+    except ImportError:
+        if method == "network":
+            raise
+        return None
+
+
+def fill_frame(
+    plane: np.ndarray,
+    targets: np.ndarray,
+    bad: np.ndarray | None,
+    fill: Fill,
+    *,
+    struck: np.ndarray | None = None,
+    origin: tuple[int, int] = (0, 0),
+    tile_size: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute fills for struck pixels.
+
+    Parameters
+    ----------
+    plane : `~numpy.ndarray`
+        ``(ny, nx)``, any real dtype.
+    targets : `~numpy.ndarray`
+        bool, ``(ny, nx)``, the pixels to fill.
+    bad : `~numpy.ndarray` or None
+        Pixels whose data must not be used.
+    fill : Fill
+        From `choose_fill`.
+    struck : `~numpy.ndarray`, optional
+        bool, ``(ny, nx)``, True where the plane holds what was there and more, as
+        where a cosmic ray struck: there a network's fill is kept below that, and the
+        network may be told.
+    origin : tuple of int, optional
+        If the plane is a piece of a frame: where in it the piece begins. It holds
+        whole the blocks of `~deepcr_ccd.inpainting.network.BLOCK` px where targets are.
+    tile_size : int, optional
+        Core of a tile, in px.
+
+    Returns
+    -------
+    value, sigma : `~numpy.ndarray`
+        One a target, in the order of ``plane[targets]``, in the plane's unit. If
+        there is no good pixel to fill from, the old value, and a sigma of 0.
+    """
+    if not good_pixels(targets, bad).any():
+        return plane[targets].astype(np.float64), np.zeros(targets.sum())
+    own = own_factor(plane, targets, bad)
+    scaled = plane if own == 1 else ScaledFrame(plane, own)
+    if fill.method == "network":
+        filled = _fill_by_network(
+            plane, scaled, own, targets, bad, fill, struck, origin, tile_size
+        )
+    else:
+        filled = fill_pixels(scaled, targets, bad, fill.method)
+    return tuple(to_frame(part, own, plane.dtype) for part in filled)
+
+
+def _fill_by_network(
+    plane: np.ndarray,
+    scaled: np.ndarray | ScaledFrame,
+    own: float,
+    targets: np.ndarray,
+    bad: np.ndarray | None,
+    fill: Fill,
+    struck: np.ndarray | None,
+    origin: tuple[int, int],
+    tile_size: int | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the fills of a network, in the units of the scaled plane."""
+    free = fill.network.card.scale_free
+    seen = Plane(plane, fill.factor * own if free else fill.factor, finite=False)
+    values, least = fill.network.fill(
+        seen, targets, bad=bad, struck=struck, origin=origin, tile_size=tile_size
+    )
+    values, least = values / fill.factor, least / fill.factor
+    if own != 1 and not free:
+        values, least = values.astype(np.float64) * own, least.astype(np.float64) * own
+    if struck is not None:
+        values = keep_below(scaled, targets, bad, values, struck)
+    return keep_within_reach(scaled, targets, bad, values, least)

@@ -1,0 +1,1 @@
+"""From pixels to what a network sees: background, noise, normalization."""

@@ -1,0 +1,221 @@
+"""Sky and noise of a frame, from the frame itself.
+
+Both are measured in square cells, robustly, and interpolated between them. The sky is
+a mode estimated from clipped median and mean (as SExtractor does: Bertin & Arnouts
+1996, A&AS 117, 393). The noise is the scatter of second differences between neighbours,
+in which smooth structure cancels, along the axis where it is smallest. Where parts of a
+cell are dark (vignetting, a field stop, an overscan), the sky goes down there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from ..tiling.tiles import Tile, reflect_indices
+from ..tiling.workers import tile_threads
+from .cells import (
+    LARGEST,
+    MAD_TO_SIGMA,
+    all_of,
+    complete,
+    interpolate,
+    median,
+    sample,
+    scatter,
+)
+from .dark_parts import ENOUGH, measure_dark_noise, measure_dip, measure_parts
+
+__all__ = ["NoiseMap", "measure_noise"]
+
+#: A noise that float32 holds, and parts of it as well.
+SMALLEST = 1e4 * float(np.finfo(np.float32).tiny)
+#: Width of a cell in px.
+CELL = 64
+#: Good samples of a cell that will do where no cell has enough.
+FEW = 20
+#: Samples that are worked on at a time.
+BAND = 300_000
+
+
+class NoiseMap(NamedTuple):
+    """Sky and one-sigma noise at the centres of cells.
+
+    ``sky`` and ``sigma`` are ``(n, m)``, in the frame's unit; ``shape`` is that of the
+    frame. ``dip`` is ``(PARTS * n, PARTS * m)``: what is to be added to the sky in
+    parts of cells, zero or less; or None if there is nothing. ``dark`` is the noise in
+    these parts, infinite where it is that of the cells; or None.
+    """
+
+    sky: np.ndarray
+    sigma: np.ndarray
+    shape: tuple[int, int]
+    dip: np.ndarray | None = None
+    dark: np.ndarray | None = None
+
+    def at(self, tile: Tile | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Interpolate to the pixels of a tile, or of the frame.
+
+        Parameters
+        ----------
+        tile : Tile, optional
+            From `~deepcr_ccd.tiling.tiles.plan_tiles` for the frame.
+
+        Returns
+        -------
+        sky, sigma : `~numpy.ndarray`
+            float32, of the shape of the tile's read.
+        """
+        sky, sigma = interpolate((self.sky, self.sigma), self.shape, tile)
+        if self.dip is not None:
+            sky += interpolate((self.dip,), self.shape, tile)[0]
+        if self.dark is not None:
+            # Not interpolated: beyond the edge of a dark part there is more noise.
+            read = tile.read if tile else tuple((0, size) for size in self.shape)
+            rows, columns = (
+                reflect_indices(*span, size) * parts // size
+                for span, size, parts in zip(
+                    read, self.shape, self.dark.shape, strict=True
+                )
+            )
+            np.minimum(sigma, self.dark[rows][:, columns], out=sigma)
+        return sky, sigma
+
+
+def measure_noise(
+    frame: np.ndarray,
+    bad: np.ndarray | None = None,
+    *,
+    cell: int = CELL,
+    unit: np.ndarray | None = None,
+) -> NoiseMap:
+    """Measure sky and noise of a frame.
+
+    Parameters
+    ----------
+    frame : `~numpy.ndarray`
+        ``(ny, nx)``, finite, in any unit.
+    bad : `~numpy.ndarray`, optional
+        bool, pixels to leave out.
+    cell : int
+        Width of a cell in px, about.
+    unit : `~numpy.ndarray`, optional
+        ``(ny, nx)``, the one-sigma that pixels shall have, NaN where unknown: the noise
+        is that of the frame in units of it.
+
+    Returns
+    -------
+    NoiseMap
+        Its sigma is positive everywhere.
+    """
+    counts = [max(1, round(size / cell)) for size in frame.shape]
+    rows, columns = (
+        sample(size, count) for size, count in zip(frame.shape, counts, strict=True)
+    )
+    # A band of cells at a time, which bounds memory.
+    step = max(1, BAND // (counts[1] * rows.shape[1] * columns.shape[1]))
+    bands = [rows[start : start + step] for start in range(0, counts[0], step)]
+
+    enough = ENOUGH
+
+    def measure(band: np.ndarray) -> tuple[np.ndarray, ...]:
+        return _measure_cells(frame, bad, band, columns, unit, enough)
+
+    in_turn = any(getattr(part, "in_turn", False) for part in (frame, bad, unit))
+    samples = 0 if in_turn else rows.size * columns.size
+    with tile_threads(torch.device("cpu"), samples, len(bands)) as mapped:
+        measured = list(mapped(measure, bands))
+        if bad is not None and np.isnan(np.concatenate([m[1] for m in measured])).all():
+            # Where no cell has as many good pixels as it should, a few will do.
+            enough = FEW / (rows.shape[1] * columns.shape[1])
+            measured = list(mapped(measure, bands))
+    sky, sigma, parts = (np.concatenate(part) for part in zip(*measured, strict=True))
+    # A frame of equal numbers has no noise; any positive scale will do.
+    if np.isfinite(sky).any():
+        level = np.nanmedian(sky)
+    else:
+        level = float(np.median(frame[rows[:1].T, columns[:1]]))
+    sky = complete(sky, level)
+    sigma = complete(sigma, np.nan if unit is not None else max(abs(level), 1) * 1e-3)
+    # Cells that a bright star spoils follow their neighbours.
+    size = [min(3, count) for count in counts]
+    sky = ndimage.median_filter(sky, size).astype(np.float32)
+    sigma = np.maximum(ndimage.median_filter(sigma, size), SMALLEST).astype(np.float32)
+    dip = measure_dip(sky, sigma, parts, frame.shape)
+    dark = None
+    if dip is not None and unit is None:
+        dip, dark = measure_dark_noise(frame, bad, sky, sigma, dip)
+    return NoiseMap(sky, sigma, frame.shape, dip, dark)
+
+
+def _measure_cells(
+    frame: np.ndarray,
+    bad: np.ndarray | None,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    unit: np.ndarray | None = None,
+    enough: float = ENOUGH,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Measure sky and noise of cells, given the places of their samples.
+
+    Both are NaN where a cell has too few good pixels, the noise where it is zero too.
+    The third are the medians of the parts of the cells.
+    """
+    ny, nx = frame.shape
+
+    def pick(part: np.ndarray, dy: int, dx: int) -> np.ndarray:
+        """Return the samples' neighbours in a frame, ``(ncells, mcells, samples)``."""
+        # Whole rows first: they lie together in memory.
+        lines = part[np.clip(rows.ravel() + dy, 0, ny - 1)]
+        picked = lines.take(np.clip(columns.ravel() + dx, 0, nx - 1), axis=1)
+        cells = picked.reshape(*rows.shape, *columns.shape).swapaxes(1, 2)
+        return cells.reshape(len(rows), len(columns), -1)
+
+    def take(dy: int, dx: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the samples' neighbours, and which of them are good: None for all."""
+        values = np.clip(pick(frame, dy, dx), -LARGEST, LARGEST)
+        return values, None if bad is None else ~pick(bad, dy, dx)
+
+    def in_units(
+        difference: np.ndarray, good: np.ndarray | None, dy: int, dx: int
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return second differences in the units that they shall have, if any."""
+        if unit is None:
+            return difference, good
+        own, *beside = (pick(unit, *s) for s in ((0, 0), (-dy, -dx), (dy, dx)))
+        size = np.hypot(np.hypot(2 * own, beside[0]), beside[1])
+        known = np.isfinite(size)
+        size = np.where(known, size, 1) / np.float32(np.sqrt(6))
+        return difference / size, all_of(known, good)
+
+    values, good = take(0, 0)
+    middle = median(values, good)
+    distance = np.abs(values - middle[..., None])
+    spread = MAD_TO_SIGMA * median(distance, good)
+    # One clip, and from the median a step towards the mode, as stars skew it.
+    kept = all_of(distance <= 3 * spread[..., None], good)
+    number = kept.sum(axis=-1)
+    mean = np.where(kept, values, 0).sum(axis=-1, dtype=np.float64) / np.maximum(
+        number, 1
+    )
+    sky = 2.5 * median(values, kept) - 1.5 * mean
+    sky = np.clip(sky, middle - spread, middle + spread)
+    noises = []
+    for dy, dx in ((0, 1), (1, 0)):
+        before, good_before = take(-dy, -dx)
+        after, good_after = take(dy, dx)
+        difference = np.abs(before - 2 * values + after)
+        every = all_of(good, good_before, good_after)
+        noises.append(scatter(*in_units(difference, every, dy, dx)))
+    # Along a spectrum or a bad column the scatter is that of the noise.
+    sigma = np.fmin(*[np.where(n > 0, n / np.sqrt(6), np.nan) for n in noises])
+    sigma = np.where(sigma > 0, sigma, np.nan if unit is not None else spread)
+    if good is not None:
+        poor = good.mean(axis=-1) < enough
+        sky[poor] = sigma[poor] = np.nan
+    sigma[~(sigma > 0)] = np.nan
+    samples = rows.shape[1], columns.shape[1]
+    return sky, sigma, measure_parts(values, good, samples)

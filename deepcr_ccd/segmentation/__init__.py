@@ -1,0 +1,1 @@
+"""Pixels that hang together: labels, sizes, growth, hysteresis."""

@@ -1,0 +1,1 @@
+"""Frames whose truth is known: scenes, cosmic rays, defects, camera."""

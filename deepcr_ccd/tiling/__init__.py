@@ -1,0 +1,1 @@
+"""Tiles of a frame: planned, and worked on in parallel."""

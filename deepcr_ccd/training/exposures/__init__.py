@@ -1,0 +1,1 @@
+"""Truth from repeated exposures of the same field."""

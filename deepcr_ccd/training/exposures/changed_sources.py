@@ -1,0 +1,227 @@
+"""Sources that move or change from one exposure to the next, known by their shape.
+
+An asteroid, a star that flares, and what a change of seeing leaves of a star are seen
+through the same optics as the stars of the frame: as wide, or trailed. Cosmic rays are
+sharper, or of no regular shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from ...segmentation.labels import EIGHT
+from .comparison import Comparison
+from .registration import moved_image
+from .star_shapes import (
+    REACH,
+    SHARP,
+    WIDE,
+    cutouts_around,
+    normalised,
+    star_places,
+    star_shapes,
+    unlike_stars,
+)
+
+__all__ = ["changed_sources"]
+
+#: Of a single pixel the shape of a star leaves some of the squares of a cutout
+#: unexplained. What is a star leaves this share of that, and so much at most. If it is
+#: less than the last of a single pixel, nothing can be told of single exposures.
+SHARE = 0.25
+LARGEST = 0.15
+UNDERSAMPLED = 0.12
+#: Where its shape alone does not tell a source from a cosmic ray: how far it moves
+#: between exposures in px, and by how much its flux differs at most.
+FAR = 10.0
+AS_BRIGHT = 0.2
+#: The correlation of its cutouts is this or more.
+ALIKE = 0.75
+#: A source that is seen to move a little covers so many pixels: single ones meet by
+#: chance.
+SMALLEST = 3
+
+
+class _Groups(NamedTuple):
+    """Groups of pixels that differ in an exposure, ``n``.
+
+    ``places`` are their peaks, ``(n, 2)``; ``flux`` is the excess in a cutout around
+    these; ``shape`` that as a vector; ``unlike`` the share of its squares that no star
+    explains, of the typical peak of a group. ``stars`` is bool, ``(ny, nx)``: True
+    around single peaks that are like stars.
+    """
+
+    places: np.ndarray
+    flux: np.ndarray
+    shape: np.ndarray
+    unlike: np.ndarray
+    stars: np.ndarray
+
+
+def _measure_groups(
+    groups: np.ndarray, number: int, one: Comparison, stars: np.ndarray, limit: float
+) -> _Groups:
+    """Measure numbered groups of pixels."""
+    inside = groups > 0
+    noise = np.where(one.unknown, 0, one.variance)
+    unlike, like = [], np.zeros(groups.shape, dtype=bool)
+    # The exposure itself, and the excess: a source that moves by less than its width
+    # hides most of its own excess.
+    for image in (one.light, one.excess):
+        known = np.where(one.unknown, 0, image)
+        within = np.where(inside, known, -np.inf)
+        peaks = inside & (within == ndimage.maximum_filter(within, 5))
+        places = np.argwhere(peaks)
+        height = np.sqrt(np.maximum(known[peaks], 0))
+        cutouts = cutouts_around(known, places, REACH)
+        error = cutouts_around(noise, places, REACH).sum(axis=(1, 2))
+        share = unlike_stars(cutouts, error, stars)
+        unlike.append(_typical(share, height, groups[peaks], number))
+        like[tuple(places[share < limit].T)] = True
+    order = np.argsort(height)
+    highest = np.zeros(number, dtype=int)
+    highest[groups[peaks][order] - 1] = order
+    cutouts = cutouts[highest]
+    flux = cutouts.sum(axis=(1, 2))
+    # What stands in the shade of another group has no peak of its own.
+    flux[np.bincount(groups[peaks], minlength=number + 1)[1:] == 0] = np.nan
+    like = ndimage.binary_dilation(like, EIGHT, iterations=REACH) & inside
+    shape = normalised(cutouts)
+    return _Groups(places[highest], flux, shape, np.minimum(*unlike), like)
+
+
+def _typical(
+    values: np.ndarray, weights: np.ndarray, groups: np.ndarray, number: int
+) -> np.ndarray:
+    """Return the weighted median of the values of each group; 1 where there is none."""
+    order = np.lexsort((values, groups))
+    values, weights, groups = values[order], weights[order], groups[order]
+    sums = np.cumsum(weights)
+    total = np.bincount(groups, weights, minlength=number + 1)
+    before = np.cumsum(total) - total
+    middle = (sums - before[groups] >= 0.5 * total[groups]) & (total[groups] > 0)
+    typical = np.ones(number + 1)
+    # The first that is in the middle, or beyond, last.
+    typical[groups[middle][::-1]] = values[middle][::-1]
+    return typical[1:]
+
+
+def changed_sources(
+    comparisons: Sequence[Comparison],
+    truths: Sequence[np.ndarray],
+    shifts: Sequence[tuple[float, float]],
+    core: float,
+) -> list[np.ndarray]:
+    """Return which groups of labelled pixels are sources that moved or changed.
+
+    Parameters
+    ----------
+    comparisons : sequence of Comparison
+        One an exposure.
+    truths : sequence of `~numpy.ndarray`
+        bool, ``(ny, nx)``, pixels that differ from the other exposures.
+    shifts : sequence of (dy, dx)
+        How far exposures are shifted against the first, in px.
+    core : float
+        Sigma that an excess has at its peak.
+
+    Returns
+    -------
+    list of `~numpy.ndarray`
+        int, ``(ny, nx)``, one an exposure: the number of the source, or 0.
+
+    Notes
+    -----
+    A group is such a source if its excess, or the exposure itself around its peak, has
+    the shape of a star of these exposures, trailed or not. If it has so roughly, or
+    stars are so sharp that a single pixel looks like one, or there are no stars to
+    compare with, it must come again in the exposures before and after.
+    """
+    cutouts = [
+        cutouts_around(
+            one.light,
+            star_places(one.light, one.reference, one.variance, one.unknown),
+            WIDE,
+        )
+        for one in comparisons
+    ]
+    # Two stars, in each exposure.
+    stars = star_shapes(np.concatenate(cutouts), 2 * len(comparisons))
+    # What stars leave unexplained of single pixels.
+    sharpest = 1 - np.max(stars @ SHARP[0], initial=0) ** 2
+    # Whether the shape alone tells.
+    told = len(stars) > 0 and sharpest > UNDERSAMPLED
+    limit = np.clip(SHARE * sharpest, SHARE * UNDERSAMPLED, LARGEST)
+    numbered = [ndimage.label(truth, EIGHT) for truth in truths]
+    measured = [
+        _measure_groups(*groups, one, stars, limit)
+        for groups, one in zip(numbered, comparisons, strict=True)
+    ]
+    changed = []
+    for number, one in enumerate(measured):
+        again = _comes_again(number, measured, shifts)
+        near = _stays_near(number, numbered, comparisons, shifts, core)
+        if told:
+            here = (one.unlike < limit) | ((near | again) & (one.unlike < 2 * limit))
+        else:
+            here = again & (one.unlike < limit if len(stars) else True)
+            here |= near
+        whole = np.concatenate([[False], here])[numbered[number][0]]
+        # And what a cosmic ray touches.
+        if told:
+            whole |= one.stars
+        changed.append(ndimage.label(whole, EIGHT)[0])
+    return changed
+
+
+def _comes_again(number: int, groups: list, shifts: Sequence) -> np.ndarray:
+    """Return which groups come again before and after, nearby, alike and as bright."""
+    one = groups[number]
+    again = np.ones(len(one.places), dtype=bool)
+    for other in _neighbours(number, groups):
+        there = groups[other]
+        places = there.places + np.subtract(shifts[number], shifts[other])
+        pairs = cKDTree(one.places).sparse_distance_matrix(
+            cKDTree(places), FAR, output_type="ndarray"
+        )
+        here, match = pairs["i"], pairs["j"]
+        flux = one.flux[here]
+        differ = np.abs(there.flux[match] - flux) / np.maximum(np.abs(flux), 1e-30)
+        alike = (one.shape[here] * there.shape[match]).sum(axis=1) > ALIKE
+        found = here[(differ < AS_BRIGHT) & alike]
+        again &= np.isin(np.arange(len(again)), found)
+    return again
+
+
+def _stays_near(
+    number: int,
+    numbered: list,
+    comparisons: Sequence[Comparison],
+    shifts: Sequence,
+    core: float,
+) -> np.ndarray:
+    """Return which groups have an excess next to them before and after.
+
+    Of a source that moves by less than its width, little more is seen.
+    """
+    groups, count = numbered[number]
+    near = np.ones(groups.shape, dtype=bool)
+    for other in _neighbours(number, numbered):
+        move = np.subtract(shifts[number], shifts[other])
+        bright = (comparisons[other].strength > core).astype(np.float32)
+        near &= ndimage.maximum_filter(moved_image(bright, move, 0.0) > 0.5, 7)
+    hits, sizes = (
+        np.bincount(groups[where], minlength=count + 1)[1:]
+        for where in (near, groups > 0)
+    )
+    return (hits > 0) & (sizes >= SMALLEST) & (len(numbered) > 2)
+
+
+def _neighbours(number: int, series: Sequence) -> list[int]:
+    """Return which exposures are before and after one, as far as there are any."""
+    return [other for other in (number - 1, number + 1) if 0 <= other < len(series)]

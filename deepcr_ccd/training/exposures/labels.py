@@ -1,0 +1,312 @@
+"""Truth from repeated exposures: what is in one of them only, and did not move."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import NDData
+from astropy.utils.exceptions import AstropyUserWarning
+from scipy import ndimage
+
+from ...nddata.frame import read_frame
+from ...nddata.gain import COUNTS, electron_factor, resolve_gain, resolve_satlevel
+from ...pipeline.detect import unexamined
+from ...preprocess.network_input import Plane
+from ...segmentation.labels import EIGHT, group_peaks
+from .changed_sources import changed_sources
+from .comparison import Comparison, compare_exposure
+from .registration import FEWEST, measure_shift, moved_image
+
+__all__ = ["LabelledFrame", "label_exposures"]
+
+#: Pixels of a track are linked where they are above this many sigma.
+LINK = 2.5
+#: How far from the saturated pixels of a star nothing is labelled, in px: its charge
+#: spills over, now one pixel further and now one less.
+SPILL = 2
+#: No track is as long as this, in px: one that passes through a quarter of a millimetre
+#: of silicon at ten degrees leaves 95 px of 15 micrometres. What scatters about a line
+#: by more than so many px is no line.
+LONGEST = 100
+STRAIGHT = 8.0
+#: A change of seeing that is worth a word, as a share of the relief of a star.
+NOTABLE = 0.05
+#: The share of cosmic rays that look like stars by chance.
+CHANCE = 0.03
+
+logger = logging.getLogger(__name__)
+
+
+class LabelledFrame(NamedTuple):
+    """A frame, which of its pixels are struck, and which nobody can say of.
+
+    ``frame`` is float32, ``(ny, nx)``, in electron (in the exposure's own unit if that
+    is neither electron nor counts); ``truth`` and ``ignore`` are bool, and no pixel is
+    in both.
+    """
+
+    frame: np.ndarray
+    truth: np.ndarray
+    ignore: np.ndarray
+
+
+def label_exposures(
+    exposures: Sequence,
+    *,
+    gain=None,
+    satlevel=None,
+    core: float = 5.0,
+    grow: float = 2.0,
+    register: bool = True,
+) -> list[LabelledFrame]:
+    """Label the cosmic rays of repeated exposures of one field.
+
+    Parameters
+    ----------
+    exposures : sequence of `~astropy.nddata.CCDData` or array-like
+        Two or more, ``(ny, nx)``, of one pointing and exposure time. Drifts are
+        measured. The more there are, the surer the labels.
+    gain : float, `~astropy.units.Quantity` or str, optional
+        In electron/adu, or the header keyword that holds it, for frames in counts.
+    satlevel : float, `~astropy.units.Quantity` or str, optional
+        Saturation level, in the frames' unit; such pixels are ignored, and what is
+        close to those that saturate in more than one exposure, as stars do.
+    core, grow : float
+        A cosmic ray has a pixel above ``core`` sigma, goes on over pixels above 2.5
+        sigma (or ``grow``, if that is more), and takes in the pixels above ``grow``
+        sigma that touch these. Other pixels that touch a cosmic ray are ignored.
+    register : bool
+        Whether to measure and take out drifts.
+
+    Returns
+    -------
+    list of LabelledFrame
+        One an exposure. Ignored are pixels that are bad on input, that another
+        exposure does not cover or has struck, whose excess is faint, or for the slopes
+        and the seeing of stars to explain; those of sources that saturate; of what has
+        the shape of a star, as objects that moved and variable stars do; and those on
+        lines longer than a track, which satellites leave.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are fewer than two exposures, they differ in shape, or in unit where
+        no gain takes both to electron.
+
+    Warns
+    -----
+    AstropyUserWarning
+        If an exposure has sources, and next to none where the first has them; and, in
+        one warning, if more groups of pixels are ignored for their shape than cosmic
+        rays have it by chance (3 %; else their number is logged), or the seeing is
+        another.
+
+    Notes
+    -----
+    Each exposure is compared with the median of the others (the one other of a pair,
+    the lower of two), shifted to it. The noise is that of both, and a share of the
+    local slope, for what shifts leave of stars; where the seeing changed, also a share
+    of the range in 5x5 px, as large as the stars ask for.
+
+    What moved or faded is known by its shape, that of the stars of these exposures,
+    trailed or not, which a cosmic ray rarely has. In undersampled exposures single
+    pixels look like stars, and without stars there is nothing to compare with: there it
+    must come again in the exposures before and after, nearby and as bright.
+    """
+    _check(exposures, core, grow)
+    frames, bads, full, units = [], [], [], {}
+    for number, exposure in enumerate(exposures):
+        name = f"exposures[{number}]"
+        plane, bad, saturated, unit = _read(exposure, name, gain, satlevel)
+        if unit is not None:
+            units.setdefault(unit, name)
+        if len(units) > 1:
+            first = next(iter(units))
+            raise ValueError(
+                f"{name} is in {unit}, {units[first]} in {first}: convert them, or "
+                "give gain= for those in counts"
+            )
+        if frames and plane.shape != frames[0].shape:
+            raise ValueError(
+                f"exposures[{number}] has shape {plane.shape}; the first has "
+                f"{frames[0].shape}"
+            )
+        frames.append(plane)
+        bads.append(bad)
+        full.append(saturated)
+    shifts = _shifts(frames) if register else [(0.0, 0.0)] * len(frames)
+    compared = [
+        compare_exposure(number, frames, bads, shifts) for number in range(len(frames))
+    ]
+    marked = [_label(one, core, grow) for one in compared]
+    streaks = [_streaks(one.strength, one.unknown) for one in compared]
+    truths = [
+        truth & ~streak for (truth, _), streak in zip(marked, streaks, strict=True)
+    ]
+    changed = changed_sources(compared, truths, shifts, core)
+    _report_changed(changed, truths, [one.seeing for one in compared])
+    labelled = []
+    for number, one in enumerate(compared):
+        truth, undecided = truths[number], marked[number][1]
+        ignore = (
+            one.unknown | undecided | streaks[number] | _spilt(number, full, shifts)
+        )
+        ignore |= ndimage.binary_dilation(changed[number] > 0, EIGHT, iterations=2)
+        labelled.append(LabelledFrame(frames[number], truth & ~ignore, ignore))
+    return labelled
+
+
+def _check(exposures, core, grow) -> None:
+    """Raise an error if these are no exposures, or limits are no positive numbers."""
+    if isinstance(exposures, NDData) or not isinstance(
+        exposures, Sequence | np.ndarray
+    ):
+        raise TypeError(
+            f"exposures must be a list of frames, not {type(exposures).__name__}: "
+            "label_exposures compares two or more"
+        )
+    if isinstance(exposures, str):
+        raise TypeError(
+            f"exposures={exposures!r} must be a list of frames: read them with "
+            "CCDData.read(path, unit=...) of astropy.nddata"
+        )
+    if len(exposures) < 2:
+        raise ValueError(f"exposures must be two or more, not {len(exposures)}")
+    for name, value in (("core", core), ("grow", grow)):
+        if isinstance(value, bool | str) or not isinstance(value, Real | np.number):
+            raise TypeError(f"{name}={value!r} must be a number, in sigma")
+        if not 0 < value < np.inf:
+            raise ValueError(f"{name}={value!r} must be positive and finite, in sigma")
+
+
+def _report_changed(changed: list, truths: list, seeing: list) -> None:
+    """Say what was not labelled, as it need not be a cosmic ray."""
+    counts = [int(sources.max()) for sources in changed]
+    total = sum(ndimage.label(truth, EIGHT)[1] for truth in truths)
+    said = []
+    if any(counts):
+        each = ", ".join(f"{n} in exposures[{i}]" for i, n in enumerate(counts) if n)
+        said.append(
+            f"of {total} groups of pixels that differ between exposures, {sum(counts)} "
+            "have the shape of stars, trailed or not, and are ignored, as objects that "
+            f"moved or changed in brightness ({each})"
+        )
+        # Of cosmic rays as well a few look like stars.
+        usual = CHANCE * total
+        if sum(counts) <= usual + 3 * np.sqrt(usual):
+            logger.info("label_exposures: %s", said.pop())
+    other = [f"exposures[{i}]" for i, share in enumerate(seeing) if share > NOTABLE]
+    if other:
+        said.append(
+            f"the seeing of {', '.join(other)} is not that of the others: at stars "
+            "only bright cosmic rays are labelled, and what is fainter is ignored"
+        )
+    if said:
+        message = f"label_exposures: {'; '.join(said)}"
+        warnings.warn(message, AstropyUserWarning, stacklevel=3)
+
+
+def _read(exposure, name: str, gain, satlevel) -> tuple[np.ndarray, ...]:
+    """Return an exposure in electron where it can be, with bad pixels filled.
+
+    And which these are, which are saturated, and the unit; None if the user gave none.
+    """
+    frame = read_frame(exposure, name)
+    if frame.data.ndim != 2:
+        raise ValueError(f"{name} has shape {frame.data.shape}; allowed is (ny, nx)")
+    gain = resolve_gain(gain, frame.header)
+    level = resolve_satlevel(satlevel, frame.unit, frame.header, gain)
+    bad = unexamined(frame.data, frame.mask)
+    factor = electron_factor(frame.unit, gain)
+    plane = frame.data.astype(np.float32) * np.float32(factor)
+    unit = frame.unit
+    if unit is not None and any(unit.is_equivalent(c) for c in COUNTS):
+        unit = u.adu if gain is None else u.electron
+    elif unit is not None and unit.is_equivalent(u.electron):
+        unit = u.electron
+    saturated = np.zeros(plane.shape, dtype=bool)
+    if level is not None:
+        saturated = frame.data >= level
+        bad = saturated.copy() if bad is None else bad | saturated
+    if bad is None or not bad.any():
+        return plane, np.zeros(plane.shape, dtype=bool), saturated, unit
+    if bad.all():
+        raise ValueError(f"{name} has no good pixel")
+    return Plane(plane, bad=bad).whole(), bad, saturated, unit
+
+
+def _shifts(frames: list) -> list[tuple[float, float]]:
+    """Return how far exposures are shifted against the first."""
+    shifts = [(0.0, 0.0)]
+    for number, frame in enumerate(frames[1:], start=1):
+        found = measure_shift(frame, frames[0])
+        if found.doubtful:
+            warnings.warn(
+                f"exposures[{number}] has fewer than {FEWEST} sources in common with "
+                "the first, and is taken to be of the very same pointing; if it is "
+                "not, sources are labelled: align such frames, and say register=False",
+                AstropyUserWarning,
+                stacklevel=3,
+            )
+        shifts.append(found.shift)
+    return shifts
+
+
+def _spilt(number: int, full: list, shifts: list) -> np.ndarray:
+    """Return what is close to stars that saturate, as an exposure has them.
+
+    A cosmic ray that saturates does so once.
+    """
+    times = np.zeros(full[number].shape, dtype=int)
+    if not any(saturated.any() for saturated in full):
+        return times > 0
+    for other, shift in zip(full, shifts, strict=True):
+        move = np.subtract(shifts[number], shift)
+        times += moved_image(other.astype(np.float32), move, 0.0) > 0.01
+    stars = group_peaks(times, times > 0) > 1
+    return ndimage.binary_dilation(stars, EIGHT, iterations=SPILL)
+
+
+def _label(one: Comparison, core: float, grow: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return struck and undecided pixels."""
+    strength, unknown = one.strength, one.unknown
+    # Connected at a level that noise rarely reaches, then one pixel further: lower
+    # down, chains of noise would lead away from the track.
+    linked = (strength > max(LINK, grow)) & ~unknown
+    track = group_peaks(strength, linked) > core
+    beside = ndimage.binary_dilation(track, EIGHT)
+    truth = track | (beside & (strength > grow) & ~unknown)
+    # Excesses that are too faint to decide, and what is beside a track. Where another
+    # exposure is struck there is nothing to compare with.
+    struck_elsewhere = ndimage.binary_dilation(strength < -core, EIGHT)
+    undecided = (strength > LINK) | beside | struck_elsewhere
+    # And what slopes and seeing could explain, and noise could not.
+    undecided |= one.excess > core * np.sqrt(one.variance)
+    return truth, undecided & ~truth
+
+
+def _streaks(strength: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+    """Return what is on or close to lines that are too long for a cosmic ray.
+
+    They are followed to the edges, as a satellite fades and flickers on its way.
+    """
+    near = np.zeros(strength.shape, dtype=bool)
+    groups, _ = ndimage.label((strength > LINK) & ~unknown, EIGHT)
+    for number, box in enumerate(ndimage.find_objects(groups), start=1):
+        if np.hypot(*(side.stop - side.start for side in box)) < LONGEST:
+            continue
+        places = np.argwhere(groups == number)
+        centre = places.mean(axis=0)
+        across = np.linalg.svd(places - centre, full_matrices=False)[2][1]
+        width = ((places - centre) @ across).std()
+        if width < STRAIGHT:
+            y, x = np.ogrid[: near.shape[0], : near.shape[1]]
+            off = (y - centre[0]) * across[0] + (x - centre[1]) * across[1]
+            near |= np.abs(off) < 3 * width + SPILL
+    return near
