@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from astropy import units as u
 
-from .io.extensions.planes import read_choice
-from .io.fits_image import parse_unit
+from .io.extensions.find_images import read_choice
 from .models.model import Model
 from .models.zoo import DEFAULT_MODEL, load_model
 from .nddata.gain import number_from, resolve_gain, resolve_readnoise
+from .nddata.units import parse_unit
 from .pipeline.clean import check_grow
 from .pipeline.fill import METHODS, load_fill
 from .tiling.run import check_tile_size

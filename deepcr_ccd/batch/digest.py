@@ -8,13 +8,15 @@ import json
 import zlib
 from pathlib import Path
 
-from ..io.fits_rewrite import PIECE
 from ..io.stream import open_regular
 from ..models.model import Model
 from ..nddata.header import version
 from ..options import Options
 
 __all__ = ["file_digest"]
+
+#: Bytes of a file that are read at a time.
+READ_BYTES = 1 << 18
 
 
 def file_digest(path: Path, options: Options, model: Model) -> str:
@@ -44,7 +46,7 @@ def file_digest(path: Path, options: Options, model: Model) -> str:
     # A changed file is to be noticed, not a forged one: this takes a fifth of the time
     # of a cryptographic digest.
     told["size"], told["sum"] = 0, 0
-    piece = memoryview(bytearray(PIECE))
+    piece = memoryview(bytearray(READ_BYTES))
     with open_regular(path) as file:
         while length := file.readinto(piece):
             told["size"] += length

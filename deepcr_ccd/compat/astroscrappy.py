@@ -10,7 +10,7 @@ from scipy.special import expit, logit
 
 from ..inpainting.local import median5
 from ..models.zoo import DEFAULT_MODEL, load_model
-from ..nddata.array_kinds import take_apart
+from ..nddata.array_classes import take_apart
 from ..nddata.frame import as_mask, read_frame
 from ..nddata.gain import known_level, resolve_gain, resolve_readnoise, unit_factor
 from ..notices import warn_unused

@@ -24,16 +24,16 @@ from astropy.utils.exceptions import AstropyUserWarning
 from ..nddata.header_values import value_of
 from ..nddata.units import choose_unit, parse_unit
 from .atomic import atomic_path
-from .extensions.bit_planes import FlagPlane, read_flag_plane
-from .extensions.extension import Extension, read_extension
+from .extensions.find_images import find_images, fits_into, read_choice
+from .extensions.flag_planes import FlagPlane, read_flag_plane
+from .extensions.hdu_info import Extension, read_extension
 from .extensions.mask_extensions import mask_header, mask_names
 from .extensions.noise_planes import noise_planes, spare_noise
 from .extensions.noise_updates import noise_changes, stale_noise
-from .extensions.planes import find_images, fits_into, read_choice
 from .fits_image import Cleaned, Image
 from .fits_layout import open_fits, read_layout
-from .fits_rewrite import Change, rewrite
-from .number_format import blank_value
+from .rewriting.number_format import blank_value
+from .rewriting.rewrite import Change, rewrite
 from .stream import Source
 
 __all__ = ["FitsFile", "matching_images"]

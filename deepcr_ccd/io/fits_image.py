@@ -14,13 +14,12 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.utils.exceptions import AstropyUserWarning
 
-from ..nddata.units import parse_unit
 from ..tiling.tiles import row_blocks
-from .extensions.bit_planes import FlagPlane
+from .extensions.flag_planes import FlagPlane
 from .extensions.noise_planes import NoisePlane
 from .stream import read_image
 
-__all__ = ["Cleaned", "Image", "full_shape", "parse_unit"]
+__all__ = ["Cleaned", "Image", "full_shape"]
 
 #: Share of bad pixels above which one wonders whether all bits tell of bad ones.
 MANY = 0.5

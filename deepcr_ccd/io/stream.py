@@ -23,7 +23,7 @@ from astropy.io import fits
 
 from .atomic import is_left_over, mark
 from .compression import open_packed
-from .unpacking import FRAGILE, read_apart
+from .tile_compression import FRAGILE, read_apart
 
 __all__ = ["LARGE", "Source", "new_stream", "open_regular", "read_image"]
 

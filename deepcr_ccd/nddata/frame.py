@@ -11,7 +11,7 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import NDData
 
-from .array_kinds import (
+from .array_classes import (
     check_kind,
     combine_list,
     is_chunked,

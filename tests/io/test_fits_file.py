@@ -23,7 +23,8 @@ from deepcr_ccd.io import stream as spool
 from deepcr_ccd.io.atomic import atomic_path
 from deepcr_ccd.io.extensions.mask_extensions import write_masks
 from deepcr_ccd.io.fits_file import FitsFile
-from deepcr_ccd.io.fits_image import Cleaned, parse_unit
+from deepcr_ccd.io.fits_image import Cleaned
+from deepcr_ccd.nddata.units import parse_unit
 
 # A published model, which needs electrons, unless a test says otherwise.
 cosmicray_deepcr = partial(deepcr_ccd.cosmicray_deepcr, model="ACS-WFC")

@@ -17,7 +17,7 @@ from deepcr_ccd import clean_files
 from deepcr_ccd.batch.job import Job, Options, run_job
 from deepcr_ccd.io import fits_file as files
 from deepcr_ccd.io import stream as spool
-from deepcr_ccd.io import unpacking
+from deepcr_ccd.io import tile_compression
 from deepcr_ccd.io.fits_file import FitsFile
 from deepcr_ccd.io.header_checks import check_headers
 
@@ -299,11 +299,11 @@ def test_images_that_can_crash_their_reader(tmp_path, monkeypatch, large, dtype)
     with fits.open(tmp_path / "out.fits") as hdus:
         same = hdus["SCI"].data == expected
         np.testing.assert_array_equal(same | (hdus["MASK"].data > 0), True)
-    monkeypatch.setattr(unpacking, "CODE", "import os; os.abort()")
+    monkeypatch.setattr(tile_compression, "CODE", "import os; os.abort()")
     row = run_job(Job(path, tmp_path / "b.fits"), Options())
     assert row["message"].endswith("cannot be read: its reader crashed")
-    monkeypatch.setattr(unpacking, "CODE", "import time; time.sleep(60)")
-    monkeypatch.setattr(unpacking, "PATIENCE", (0.1, 0))
+    monkeypatch.setattr(tile_compression, "CODE", "import time; time.sleep(60)")
+    monkeypatch.setattr(tile_compression, "PATIENCE", (0.1, 0))
     row = run_job(Job(path, tmp_path / "b.fits"), Options())
     assert row["message"] == "reading a compressed image takes too long"
 

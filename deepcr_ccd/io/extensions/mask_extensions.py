@@ -13,7 +13,7 @@ from astropy.io import fits
 from ...tiling.tiles import row_blocks
 from ..atomic import atomic_path
 from ..fits_image import Cleaned, Image
-from ..fits_rewrite import BLOCK, Change, add_image
+from ..rewriting.rewrite import BLOCK, Change, add_image
 
 __all__ = ["mask_header", "mask_names", "write_masks"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..fits_image import Cleaned, Image
-from ..fits_rewrite import Change
+from ..rewriting.rewrite import Change
 
 __all__ = ["noise_changes", "stale_noise"]
 

@@ -6,7 +6,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
 from deepcr_ccd.batch.job import Job, Options, run_job
-from deepcr_ccd.io.extensions.bit_planes import HST_BAD_BITS, read_flag_plane
+from deepcr_ccd.io.extensions.flag_planes import HST_BAD_BITS, read_flag_plane
 from deepcr_ccd.io.fits_file import FitsFile
 
 LSST = {"BAD": 0, "SAT": 1, "INTRP": 2, "CR": 3, "EDGE": 4, "DETECTED": 5}

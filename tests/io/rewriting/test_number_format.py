@@ -10,8 +10,8 @@ from deepcr_ccd.batch.job import Job, Options, run_job
 from deepcr_ccd.io.extensions.mask_extensions import write_masks
 from deepcr_ccd.io.fits_file import FitsFile
 from deepcr_ccd.io.fits_image import Cleaned
-from deepcr_ccd.io.header_cards import edit_header
-from deepcr_ccd.io.number_format import NumberFormat
+from deepcr_ccd.io.rewriting.header_cards import edit_header
+from deepcr_ccd.io.rewriting.number_format import NumberFormat
 
 PLACES = (np.array([0, 1, 2, 2]), np.array([3, 0, 1, 4]))
 SHAPE = (4, 6)

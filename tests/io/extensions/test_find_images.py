@@ -2,9 +2,9 @@
 
 import pytest
 
-from deepcr_ccd.io.extensions.extension import Extension
+from deepcr_ccd.io.extensions.find_images import find_images, fits_into, read_choice
+from deepcr_ccd.io.extensions.hdu_info import Extension
 from deepcr_ccd.io.extensions.names import read_name
-from deepcr_ccd.io.extensions.planes import find_images, fits_into, read_choice
 
 FRAME = (100, 120)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from .companions import pair_planes, referred_to
-from .extension import Extension
+from .hdu_info import Extension
+from .pairing import pair_planes, referred_to
 
 __all__ = ["Found", "find_images", "fits_into", "read_choice"]
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from deepcr_ccd.io.fits_checksum import encode, renew_sums, sum_words
 from deepcr_ccd.io.fits_file import FitsFile
 from deepcr_ccd.io.fits_image import Cleaned
-from deepcr_ccd.io.header_cards import find_card, replace_value
+from deepcr_ccd.io.rewriting.checksum import encode, renew_sums, sum_words
+from deepcr_ccd.io.rewriting.header_cards import find_card, replace_value
 
 PLACES = (np.array([0, 1, 2, 2]), np.array([3, 0, 1, 4]))
 SHAPE = (4, 6)

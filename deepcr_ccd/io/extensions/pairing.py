@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 
-from .extension import Extension
+from .hdu_info import Extension
 from .names import COMPANIONS, NOISE, WEAK
 
 __all__ = ["pair_planes", "referred_to"]

@@ -12,11 +12,11 @@ from typing import BinaryIO
 import numpy as np
 from astropy.io import fits
 
-from .fits_checksum import renew_sums
-from .fits_layout import Segment, open_fits
+from ..fits_layout import Segment, open_fits
+from ..stream import new_stream, read_image
+from .checksum import renew_sums
 from .header_cards import edit_header, has_card
 from .number_format import NumberFormat
-from .stream import new_stream, read_image
 
 __all__ = ["Change", "PIECE", "add_image", "rewrite"]
 
