@@ -43,7 +43,7 @@ from deepcr_ccd.simulation.cosmic_rays import (
 from deepcr_ccd.simulation.scenes import KINDS, make_scene, read_psf
 from deepcr_ccd.training.datasets import Labels, SimulatedFrames
 from deepcr_ccd.training.fit import Recipe, train_model
-from deepcr_ccd.training.inpaint_datasets import FillWindows
+from deepcr_ccd.training.inpaint_datasets import InpaintCutouts
 from deepcr_ccd.training.labelled import LabelledFrames, MixedFrames
 from deepcr_ccd.training.pruning import narrow
 
@@ -352,7 +352,7 @@ def main():
     if masks:
         dataset = mixture(options.data, bank, libraries, length, options.seed)
     else:
-        dataset = FillWindows(
+        dataset = InpaintCutouts(
             bank,
             libraries,
             length=length,

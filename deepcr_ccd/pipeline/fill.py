@@ -7,7 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..inpainting.cutouts import good_pixels
-from ..inpainting.local import FILLS, fill_pixels, keep_below, keep_within_reach
+from ..inpainting.local import (
+    FILLS,
+    fill_pixels,
+    limit_to_neighbours,
+    limit_to_pixel_value,
+)
 from ..models.model import Model
 from ..models.zoo import load_model
 from ..nddata.frame import Frame
@@ -197,5 +202,5 @@ def _fill_by_network(
     if own != 1 and not free:
         values, least = values.astype(np.float64) * own, least.astype(np.float64) * own
     if struck is not None:
-        values = keep_below(scaled, targets, bad, values, struck)
-    return keep_within_reach(scaled, targets, bad, values, least)
+        values = limit_to_pixel_value(scaled, targets, bad, values, struck)
+    return limit_to_neighbours(scaled, targets, bad, values, least)
