@@ -284,7 +284,9 @@ def fill_errors(model, observations):
     for item in observations:
         # Faint ends of tracks, and their full pixels, are of no use to either.
         fills = [
-            fill_frame(item.frame, item.truth, item.ignore, fill, struck=item.truth)
+            fill_frame(
+                item.frame, item.truth, item.ignore, fill, cr_affected=item.truth
+            )
             for fill in (Fill("network", model), Fill("median"))
         ]
         target = item.quiet[item.truth]

@@ -182,7 +182,7 @@ def limit_to_pixel_value(
     targets: np.ndarray,
     bad: np.ndarray | None,
     fill: np.ndarray,
-    struck: np.ndarray,
+    cr_affected: np.ndarray,
 ) -> np.ndarray:
     """Limit fills to what struck pixels hold, as cosmic rays only add to a pixel.
 
@@ -195,8 +195,8 @@ def limit_to_pixel_value(
     ----------
     data, targets, bad, fill
         As for `limit_to_neighbours`.
-    struck : `~numpy.ndarray`
-        bool, ``(ny, nx)``, True where ``data`` holds what was there and more.
+    cr_affected : `~numpy.ndarray`
+        bool, ``(ny, nx)``, True where a cosmic ray added to what was there.
 
     Returns
     -------
@@ -206,7 +206,7 @@ def limit_to_pixel_value(
     fill = fill.copy()
     rows, columns = mask_positions(targets)
     held = data[rows, columns]
-    above = np.flatnonzero(struck[rows, columns] & (fill > held))
+    above = np.flatnonzero(cr_affected[rows, columns] & (fill > held))
     if not above.size:
         return fill
     at = rows[above], columns[above]

@@ -250,7 +250,7 @@ class Model:
         mask: np.ndarray,
         *,
         bad: np.ndarray | None = None,
-        struck: np.ndarray | None = None,
+        cr_affected: np.ndarray | None = None,
         origin: tuple[int, int] = (0, 0),
         tile_size: int | None = None,
         progress: bool = False,
@@ -266,9 +266,9 @@ class Model:
         bad : `~numpy.ndarray`, optional
             bool, ``(ny, nx)``, True where the frame is not to be used either; all that
             is not finite must be in it, or in ``mask``.
-        struck : `~numpy.ndarray`, optional
-            bool, ``(ny, nx)``, True where the frame holds what was there and more; for
-            networks that work on windows.
+        cr_affected : `~numpy.ndarray`, optional
+            bool, ``(ny, nx)``, True where a cosmic ray added to what was there; for
+            networks that work on cutouts.
         origin : tuple of int, optional
             Where in its frame this one begins, if it is a piece; likewise.
         tile_size : int, optional
@@ -289,8 +289,8 @@ class Model:
         if self.network.takes_cutouts:
             flags = good_pixels(mask, bad).view(np.uint8)
             flags *= PixelFlag.GOOD
-            if struck is not None:
-                flags[struck] = PixelFlag.CR
+            if cr_affected is not None:
+                flags[cr_affected] = PixelFlag.CR
             return self._fill_cutouts(frame, mask, flags, origin)
         hidden = mask if bad is None else mask | bad
         apply = self.prepare(frame, hidden)

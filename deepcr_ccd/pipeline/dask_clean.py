@@ -324,7 +324,7 @@ def _fill_chunk(
                 targets,
                 bad | (crmask & ~targets),
                 fill,
-                struck=crmask,
+                cr_affected=crmask,
                 origin=origin,
             )
     return np.stack([cleaned[core], sigma[core]])

@@ -367,13 +367,13 @@ def test_windows_are_compared_with_stars_where_there_is_doubt(monkeypatch):
     found = []
     for odds in (-1, 1):
         monkeypatch.setattr(model_module, "REFINE_PROBABILITY", odds)
-        found.append(network.fill(frame, mask, struck=mask)[0])
+        found.append(network.fill(frame, mask, cr_affected=mask)[0])
     assert compared == [(10, True)]
     assert np.isfinite(found).all()
     assert (found[0] != found[1]).all()
     # Without stars there are the rays near a pixel to be told of.
     monkeypatch.setattr(model_module, "REFINE_PROBABILITY", -1)
-    bare, _ = network.fill(np.ones_like(frame), mask, struck=mask)
+    bare, _ = network.fill(np.ones_like(frame), mask, cr_affected=mask)
     assert compared == [(10, True), (10, False)]
     assert np.isfinite(bare).all()
 

@@ -115,7 +115,7 @@ def use(frame):
         results.append(half.probability(frame))
         results.append(inpaint(frame, mask)[0])
         fill = load_model("universal-inpaint", **how)
-        results += fill.fill(frame, mask, struck=mask)
+        results += fill.fill(frame, mask, cr_affected=mask)
         return [*results, model.fingerprint]
 
     return function
