@@ -43,7 +43,7 @@ from deepcr_ccd.simulation.cosmic_rays import (
 from deepcr_ccd.simulation.scenes import KINDS, make_scene, read_psf
 from deepcr_ccd.training.datasets import Labels, SimulatedFrames
 from deepcr_ccd.training.fit import Recipe, train_model
-from deepcr_ccd.training.inpaint_datasets import FillWindows
+from deepcr_ccd.training.inpaint_datasets import InpaintCutouts
 from deepcr_ccd.training.labelled import LabelledFrames, MixedFrames
 from deepcr_ccd.training.pruning import narrow
 
@@ -284,7 +284,9 @@ def fill_errors(model, observations):
     for item in observations:
         # Faint ends of tracks, and their full pixels, are of no use to either.
         fills = [
-            fill_frame(item.frame, item.truth, item.ignore, fill, struck=item.truth)
+            fill_frame(
+                item.frame, item.truth, item.ignore, fill, cr_affected=item.truth
+            )
             for fill in (Fill("network", model), Fill("median"))
         ]
         target = item.quiet[item.truth]
@@ -352,7 +354,7 @@ def main():
     if masks:
         dataset = mixture(options.data, bank, libraries, length, options.seed)
     else:
-        dataset = FillWindows(
+        dataset = InpaintCutouts(
             bank,
             libraries,
             length=length,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from astropy import units as u
+from astropy.utils.decorators import deprecated_renamed_argument
 
 from .models.zoo import DEFAULT_MODEL, load_model
 from .nddata.bayer import colours_of, is_bayer
@@ -15,8 +16,9 @@ from .pipeline.fill import Fill, choose_fill, fill_frame
 __all__ = ["inpaint"]
 
 
+@deprecated_renamed_argument("struck", "cr_affected", "0.1")
 def inpaint(
-    data, mask, *, method="auto", model=None, gain=None, struck=False, device=None
+    data, mask, *, method="auto", model=None, gain=None, cr_affected=False, device=None
 ):
     """Fill masked pixels of a frame from what surrounds them.
 
@@ -41,9 +43,11 @@ def inpaint(
         model, whose network takes any frame.
     gain : float, `~astropy.units.Quantity` or str, optional
         In electron/adu, or the header keyword that holds it; for the network.
-    struck : bool
-        Whether masked pixels hold what was there and more, as where a cosmic ray
-        struck. Then a network's fill does not rise above that by more than the noise.
+    cr_affected : bool
+        Whether masked pixels are affected by cosmic rays, which only add charge to
+        what was there. Then a network's fill does not rise above the value of the
+        pixel by more than the noise. Leave it False for dead or hot pixels. Its name
+        was ``struck``, which still works, with a warning.
     device : str or torch.device, optional
         Where the network shall run.
 
@@ -88,7 +92,12 @@ def inpaint(
         fills.append(choose_fill(method, model, frame, electrons, "method"))
     results = []
     for frame, where, fill in zip(several, targets, fills, strict=True):
-        results.append(_fill(frame, where, fill, struck))
+        filled, sigma = _fill(frame, where, fill, cr_affected)
+        # Here, not in a function: what it warns of is said of the caller's line.
+        if frame.header is not None:
+            results.append(frame.rebuild(filled, sigma[where], filled=where))
+        else:
+            results.append(_wrap(frame, filled, sigma))
     return results if frames else results[0]
 
 
@@ -107,8 +116,10 @@ def _read_targets(mask, frames: list[Frame], listed: bool) -> list[np.ndarray]:
     ]
 
 
-def _fill(frame: Frame, targets: np.ndarray, fill: Fill, struck: bool):
-    """Return what a user gets for one frame that is filled."""
+def _fill(
+    frame: Frame, targets: np.ndarray, fill: Fill, cr_affected: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a copy of the data with its targets filled, and the sigma of the fills."""
     filled = frame.copy_data()
     spread = np.zeros_like(filled)
     shape = (-1, *filled.shape[-2:])
@@ -125,11 +136,14 @@ def _fill(frame: Frame, targets: np.ndarray, fill: Fill, struck: bool):
             bad = None if hidden is None else hidden[part]
             if here.any() and (here if bad is None else here | bad).all():
                 raise ValueError("mask leaves no good pixel to fill from")
-            told = here if struck else None
-            found = fill_frame(plane[part], here, bad, fill, struck=told)
+            affected = here if cr_affected else None
+            found = fill_frame(plane[part], here, bad, fill, cr_affected=affected)
             out[part][here], sigma[part][here] = found
-    if frame.header is not None:
-        return frame.rebuild(filled, spread[targets], filled=targets)
+    return filled, spread
+
+
+def _wrap(frame: Frame, filled: np.ndarray, spread: np.ndarray) -> tuple:
+    """Return what a user of arrays or quantities gets for one frame."""
     if frame.unit is not None:
         spread = u.Quantity(spread, frame.unit, copy=False)
     own = np.zeros(filled.shape, bool) if frame.mask is None else frame.mask.copy()

@@ -15,7 +15,7 @@ from astropy.nddata import (
     UnknownUncertainty,
     VarianceUncertainty,
 )
-from astropy.utils.exceptions import AstropyUserWarning
+from astropy.utils.exceptions import AstropyDeprecationWarning, AstropyUserWarning
 from astropy.wcs import WCS
 from conftest import random_model
 from scipy import ndimage
@@ -625,6 +625,27 @@ def test_inpaint_fills_by_the_network_of_the_default_model():
     median, _ = inpaint(frame, mask, method="median")
     error, other = (np.std((part - clean)[mask]) for part in (filled, median))
     assert error < 0.5 * other
+
+
+def test_inpaint_takes_the_previous_name_of_an_argument(rng):
+    frame = rng.normal(100, 5, (40, 40))
+    frame[20:22, 18:25] += 40 * np.arange(1, 8)
+    crmask = frame > 130
+    expected, _ = inpaint(frame, crmask, cr_affected=True)
+    assert (expected != inpaint(frame, crmask)[0]).any()
+    with pytest.warns(
+        AstropyDeprecationWarning, match='argument "cr_affected" instead'
+    ):
+        got, _ = inpaint(frame, crmask, struck=True)
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_inpaint_warns_of_the_line_that_called_it(ccd, truth):
+    ccd = ccd.copy()
+    ccd.uncertainty = UnknownUncertainty(np.ones(ccd.shape, np.float32))
+    with pytest.warns(AstropyUserWarning, match="not renewed") as caught:
+        inpaint(ccd, truth[1], method="median")
+    assert caught[0].filename == __file__
 
 
 def test_inpaint_quantity_and_masked_array(ccd, truth):

@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from .cutouts import GOOD, HELD, places, read_windows
+from .cutouts import PixelFlag, mask_positions, read_cutouts
 from .feature_layout import NEAR_QUANTILES, NEAR_RAYS, QUANTILES
 
-__all__ = ["measure_rays", "rays_in_windows", "size_of"]
+__all__ = ["measure_cr_charge", "cr_charge_in_cutouts", "clipped_log"]
 
 #: Struck pixels of a part of a frame that are looked at.
 SAMPLES = 512
@@ -28,16 +28,16 @@ ENOUGH = 4
 FARTHEST = 8.0
 
 
-def measure_rays(data: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+def measure_cr_charge(data: np.ndarray, flags: np.ndarray) -> np.ndarray:
     """Measure what cosmic rays left in the pixels of a part of a frame.
 
     Parameters
     ----------
     data : `~numpy.ndarray`
         ``(ny, nx)``, in any unit.
-    kinds : `~numpy.ndarray`
-        uint8, ``(ny, nx)``: `~deepcr_ccd.inpainting.cutouts.GOOD`,
-        `~deepcr_ccd.inpainting.cutouts.HELD` or 0.
+    flags : `~numpy.ndarray`
+        uint8, ``(ny, nx)``: `~deepcr_ccd.inpainting.cutouts.PixelFlag.GOOD`,
+        `~deepcr_ccd.inpainting.cutouts.PixelFlag.CR` or BAD.
 
     Returns
     -------
@@ -45,34 +45,36 @@ def measure_rays(data: np.ndarray, kinds: np.ndarray) -> np.ndarray:
         ``(len(QUANTILES),)``, quantiles in the unit of ``data``; zeros if there is
         nothing to measure.
     """
-    rows, columns = places(kinds == HELD)
+    rows, columns = mask_positions(flags == PixelFlag.CR)
     if rows.size > SAMPLES:
         some = np.linspace(0, rows.size - 1, SAMPLES).astype(int)
         rows, columns = rows[some], columns[some]
     excess = [np.empty(0)]
-    for values, kind, _ in read_windows(data, kinds, rows, columns, AROUND):
-        good = kind == GOOD
+    for values, flag, _ in read_cutouts(data, flags, rows, columns, AROUND):
+        good = flag == PixelFlag.GOOD
         number = good.sum(axis=1)
         mean = np.where(good, values, 0).sum(axis=1) / np.maximum(number, 1)
         held = values[:, values.shape[1] // 2] - mean
-        excess.append(held[(number >= NEEDED) & (kind[:, kind.shape[1] // 2] == HELD)])
+        excess.append(
+            held[(number >= NEEDED) & (flag[:, flag.shape[1] // 2] == PixelFlag.CR)]
+        )
     excess = np.concatenate(excess)
     if not excess.size:
         return np.zeros(len(QUANTILES))
     return np.quantile(excess, QUANTILES)
 
 
-def rays_in_windows(
-    values: np.ndarray, kinds: np.ndarray, rays: np.ndarray
+def cr_charge_in_cutouts(
+    values: np.ndarray, flags: np.ndarray, rays: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Measure what cosmic rays left in windows, but for the pixels in their middle.
 
     Parameters
     ----------
-    values, kinds : `~numpy.ndarray`
-        ``(n, k * k)``, from `~deepcr_ccd.inpainting.cutouts.read_windows`.
+    values, flags : `~numpy.ndarray`
+        ``(n, k * k)``, from `~deepcr_ccd.inpainting.cutouts.read_cutouts`.
     rays : `~numpy.ndarray`
-        From `measure_rays`, of where they are.
+        From `measure_cr_charge`, of where they are.
 
     Returns
     -------
@@ -85,14 +87,14 @@ def rays_in_windows(
     """
     width = int(np.sqrt(values.shape[1]))
     shape = (-1, width, width)
-    values, kinds = values.reshape(shape), kinds.reshape(shape)
-    good = kinds == GOOD
+    values, flags = values.reshape(shape), flags.reshape(shape)
+    good = flags == PixelFlag.GOOD
     around = (1, 2 * AROUND + 1, 2 * AROUND + 1)
     share, mean = (
         ndimage.uniform_filter(plane, around, mode="constant")
         for plane in (good.astype(values.dtype), np.where(good, values, 0))
     )
-    counted = (kinds == HELD) & (share * np.prod(around) > NEEDED - 0.5)
+    counted = (flags == PixelFlag.CR) & (share * np.prod(around) > NEEDED - 0.5)
     mean = mean / np.where(counted, share, 1)
     inner = slice(width // 2 - MIDDLE, width // 2 + MIDDLE + 1)
     counted[:, inner, inner] = False
@@ -110,7 +112,7 @@ def rays_in_windows(
     return out, np.stack(expected, axis=1).clip(min=0)
 
 
-def size_of(values: np.ndarray) -> np.ndarray:
+def clipped_log(values: np.ndarray) -> np.ndarray:
     """Return logarithms of values, of those that are zero or less too: within limits.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Windows: small squares of pixels around places of a frame."""
+"""Cutouts: small squares of pixels around places of a frame."""
 
 from __future__ import annotations
 
@@ -9,21 +9,17 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 __all__ = [
-    "GOOD",
-    "HELD",
-    "Windows",
-    "gaussian",
+    "Cutouts",
+    "PixelFlag",
+    "gaussian_kernel",
     "good_pixels",
-    "middle_of",
-    "neighbours_noise",
-    "places",
-    "read_windows",
-    "working_type",
+    "crop_centre",
+    "noise_from_neighbours",
+    "mask_positions",
+    "read_cutouts",
+    "working_dtype",
 ]
 
-#: Kinds of pixels: those that may be filled from; and those that are struck, and hold
-#: what was there and more. Others are 0.
-GOOD, HELD = 2, 1
 #: Window elements, and pixels of a frame, that are worked on at a time: bounds memory.
 ELEMENTS = 2_000_000
 PIXELS = 4_000_000
@@ -36,7 +32,22 @@ ENOUGH = 8
 QUARTILE = 0.4506
 
 
-class Windows(NamedTuple):
+class PixelFlag:
+    """What a pixel may be used for when others are filled; values of uint8 arrays.
+
+    Plain numbers, as comparisons of uint8 arrays with an `enum.IntEnum` take NumPy
+    eight times as long.
+    """
+
+    #: Not usable: excluded, not finite, or beyond the edge of the frame.
+    BAD = 0
+    #: Affected by a cosmic ray: holds the light of the sky and the charge of the CR.
+    CR = 1
+    #: Usable.
+    GOOD = 2
+
+
+class Cutouts(NamedTuple):
     """Windows of ``k * k`` pixels around ``n`` places.
 
     ``values`` and ``good`` are ``(n, k * k)``, by rows; values that are not good are 0.
@@ -49,7 +60,7 @@ class Windows(NamedTuple):
     which: np.ndarray
 
 
-def working_type(dtype: np.dtype) -> np.dtype:
+def working_dtype(dtype: np.dtype) -> np.dtype:
     """Return the floating type in which pixels of a type are worked on.
 
     Parameters
@@ -83,7 +94,7 @@ def good_pixels(targets: np.ndarray, bad: np.ndarray | None) -> np.ndarray:
     return good
 
 
-def places(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mask_positions(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return rows and columns of the True pixels, in the order of ``data[mask]``.
 
     `numpy.nonzero` takes four times as long where they are few.
@@ -96,13 +107,13 @@ def places(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.divmod(np.flatnonzero(mask), mask.shape[1])
 
 
-def read_windows(
+def read_cutouts(
     data: np.ndarray,
     good: np.ndarray,
     rows: np.ndarray,
     columns: np.ndarray,
     radius: int,
-) -> Iterator[Windows]:
+) -> Iterator[Cutouts]:
     """Read the windows around some places, a part of them at a time.
 
     Parameters
@@ -110,7 +121,7 @@ def read_windows(
     data : `~numpy.ndarray`
         ``(ny, nx)``, any real dtype; read some rows at a time.
     good : `~numpy.ndarray`
-        bool, ``(ny, nx)``, True where ``data`` may be used; or uint8, kinds of pixels,
+        bool, ``(ny, nx)``, True where ``data`` may be used; or uint8, flags of pixels,
         0 where it may not. Pixels that are not finite, and what lies beyond the frame,
         are never good.
     rows, columns : `~numpy.ndarray`
@@ -137,7 +148,7 @@ def read_windows(
         sparse = which.size * width**2 < SPARSE * (high - low) * data.shape[1]
         take = _gather if sparse else _slice
         values, usable = take(data, good, rows[which], columns[which], radius)
-        yield Windows(
+        yield Cutouts(
             values.reshape(-1, width * width), usable.reshape(-1, width * width), which
         )
         start += which.size
@@ -159,7 +170,7 @@ def _gather(
         if not which.any():
             continue
         part, usable = take(data, good, rows[which], columns[which], radius)
-        part = part.astype(working_type(part.dtype), copy=False)
+        part = part.astype(working_dtype(part.dtype), copy=False)
         usable = usable * np.isfinite(part)
         part[usable == 0] = 0
         if values is None:
@@ -200,7 +211,7 @@ def _slice(
     low, high = rows[0] - radius, rows[-1] + radius + 1
     inside = slice(max(low, 0), high)
     slab = data[inside]
-    slab = slab.astype(working_type(slab.dtype), copy=False)
+    slab = slab.astype(working_dtype(slab.dtype), copy=False)
     usable = good[inside] * np.isfinite(slab)
     border = ((inside.start - low, high - inside.start - len(slab)), (radius,) * 2)
     slab = np.pad(np.where(usable, slab, 0), border)
@@ -212,13 +223,13 @@ def _slice(
     )
 
 
-def middle_of(windows: np.ndarray, radius: int) -> np.ndarray:
+def crop_centre(windows: np.ndarray, radius: int) -> np.ndarray:
     """Return the middle of windows; zeros beyond them.
 
     Parameters
     ----------
     windows : `~numpy.ndarray`
-        ``(n, k * k)``, from `read_windows`.
+        ``(n, k * k)``, from `read_cutouts`.
     radius : int
         Half of the middle's width, in px.
 
@@ -237,7 +248,7 @@ def middle_of(windows: np.ndarray, radius: int) -> np.ndarray:
     return windows[:, inner, inner].reshape(len(windows), -1)
 
 
-def gaussian(radius: int, scale: float) -> np.ndarray:
+def gaussian_kernel(radius: int, scale: float) -> np.ndarray:
     """Return weights that fall off from the middle of a window.
 
     Parameters
@@ -256,7 +267,7 @@ def gaussian(radius: int, scale: float) -> np.ndarray:
     return np.exp(-(line[:, None] + line) / (2 * scale**2))
 
 
-def neighbours_noise(values: np.ndarray, good: np.ndarray) -> np.ndarray:
+def noise_from_neighbours(values: np.ndarray, good: np.ndarray) -> np.ndarray:
     """Return the noise in windows, from the smaller differences between neighbours.
 
     These are the noise's even beside a star.
@@ -264,7 +275,7 @@ def neighbours_noise(values: np.ndarray, good: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     values, good : `~numpy.ndarray`
-        ``(n, k * k)``, from `read_windows`.
+        ``(n, k * k)``, from `read_cutouts`.
 
     Returns
     -------

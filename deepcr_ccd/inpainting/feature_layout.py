@@ -19,7 +19,7 @@ SHOWN = 3
 SCATTERED = 1
 #: How many numbers a profile has.
 PROFILE = (2 * SHOWN + 1) ** 2 + (2 * SCATTERED + 1) ** 2 + 1
-#: How many numbers `fit_stars` gives.
+#: How many numbers `fit_star_templates` gives.
 FITS = 10
 #: Struck pixels over their surroundings: the quantiles that are told of those of a part
 #: of a frame, and of those of a window.
@@ -29,6 +29,6 @@ NEAR_QUANTILES = (0.25, 0.5, 0.9)
 RAYS = len(QUANTILES) + 1
 NEAR_RAYS = len(NEAR_QUANTILES) + 1
 #: Half-width in px of what is told of struck pixels, too; how many numbers are told
-#: beside `window_units`.
+#: beside `normalize_cutouts`.
 MIDDLE = 2
 TOLD = (2 * MIDDLE + 1) ** 2 + 1 + RAYS + NEAR_RAYS + PROFILE + FITS

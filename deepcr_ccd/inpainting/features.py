@@ -6,119 +6,122 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .cr_charge import measure_rays, rays_in_windows, size_of
-from .cutouts import GOOD, HELD, gaussian, middle_of
+from .cr_charge import clipped_log, cr_charge_in_cutouts, measure_cr_charge
+from .cutouts import PixelFlag, crop_centre, gaussian_kernel
 from .feature_layout import FITS, MIDDLE, NEAR_RAYS, PROFILE, RAYS, TOLD
-from .star_templates import Stars, find_stars
-from .template_fit import HIGHEST, fit_stars
+from .star_templates import StarTemplates, find_star_templates
+from .template_fit import HIGHEST, fit_star_templates
 
 __all__ = [
-    "Block",
-    "compare_windows",
-    "describe_windows",
-    "look_around",
-    "window_units",
+    "BlockStatistics",
+    "refine_features",
+    "compute_features",
+    "measure_block",
+    "normalize_cutouts",
 ]
 
 #: Scale length in px of the weights by which a window's own units are measured.
 KERNEL = 2.0
 
 
-class Block(NamedTuple):
+class BlockStatistics(NamedTuple):
     """What stars and cosmic rays look like in a part of a frame.
 
-    ``rays`` is `~deepcr_ccd.inpainting.cr_charge.measure_rays`.
+    ``rays`` is `~deepcr_ccd.inpainting.cr_charge.measure_cr_charge`.
     """
 
-    stars: Stars
+    stars: StarTemplates
     rays: np.ndarray
 
 
-def look_around(data: np.ndarray, kinds: np.ndarray) -> Block:
+def measure_block(data: np.ndarray, flags: np.ndarray) -> BlockStatistics:
     """Measure stars and cosmic rays of a part of a frame.
 
     Parameters
     ----------
     data : `~numpy.ndarray`
         float, ``(ny, nx)``, in any unit.
-    kinds : `~numpy.ndarray`
-        uint8, ``(ny, nx)``: `GOOD`, `HELD` or 0.
+    flags : `~numpy.ndarray`
+        uint8, ``(ny, nx)``: `PixelFlag.GOOD`, `PixelFlag.CR` or BAD.
     """
-    return Block(find_stars(data, kinds != GOOD), measure_rays(data, kinds))
+    return BlockStatistics(
+        find_star_templates(data, flags != PixelFlag.GOOD),
+        measure_cr_charge(data, flags),
+    )
 
 
-def describe_windows(
-    values: np.ndarray, kinds: np.ndarray, block: Block
+def compute_features(
+    values: np.ndarray, flags: np.ndarray, block: BlockStatistics
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Say of windows what a network that fills is told, but for comparisons with stars.
 
     Parameters
     ----------
-    values, kinds : `~numpy.ndarray`
-        ``(n, k * k)``, from `read_windows`.
+    values, flags : `~numpy.ndarray`
+        ``(n, k * k)``, from `read_cutouts`.
     block : Block
         Of where they are.
 
     Returns
     -------
     numbers : `~numpy.ndarray`
-        float32, ``(n, 2 * k * k + TOLD)``: `window_units` of the good pixels; what all
-        pixels in the middle hold, in these units, 0 where that is not known; whether
+        float32, ``(n, 2 * k * k + TOLD)``: `normalize_cutouts` of the good pixels; what
+        all pixels in the middle hold, in these units, 0 where not known; whether
         the one in the middle is among these; what rays leave and the noise, as
-        logarithms; zeros, where `compare_windows` puts more; the profile of the stars;
+        logarithms; zeros, where `refine_features` puts more; the profile of the stars;
         and zeros again.
     mean, spread : `~numpy.ndarray`
-        As from `window_units`.
+        As from `normalize_cutouts`.
     """
     size = values.shape[1]
-    good = kinds == GOOD
+    good = flags == PixelFlag.GOOD
     numbers = np.zeros((len(values), 2 * size + TOLD), dtype=np.float32)
-    own, mean, spread = window_units(np.where(good, values, 0), good)
+    own, mean, spread = normalize_cutouts(np.where(good, values, 0), good)
     numbers[:, : 2 * size] = own
-    held = (middle_of(values, MIDDLE) - mean[:, None]) / spread[:, None]
-    held = np.where(middle_of(kinds, MIDDLE) > 0, held, 0)
+    held = (crop_centre(values, MIDDLE) - mean[:, None]) / spread[:, None]
+    held = np.where(crop_centre(flags, MIDDLE) > 0, held, 0)
     numbers[:, 2 * size : 2 * size + held.shape[1]] = held.clip(-HIGHEST, HIGHEST)
     place = 2 * size + held.shape[1]
-    numbers[:, place] = kinds[:, size // 2] == HELD
+    numbers[:, place] = flags[:, size // 2] == PixelFlag.CR
     rays = np.append(block.rays, block.stars.noise) / spread[:, None]
-    numbers[:, place + 1 : place + 1 + RAYS] = size_of(rays)
+    numbers[:, place + 1 : place + 1 + RAYS] = clipped_log(rays)
     numbers[:, -PROFILE - FITS : -FITS] = block.stars.profile
     return numbers, mean, spread
 
 
-def compare_windows(
+def refine_features(
     numbers: np.ndarray,
     which: np.ndarray,
     values: np.ndarray,
-    kinds: np.ndarray,
+    flags: np.ndarray,
     mean: np.ndarray,
     spread: np.ndarray,
-    block: Block,
+    block: BlockStatistics,
 ) -> None:
     """Add to what is said of some windows how they compare with stars and with rays.
 
     Parameters
     ----------
     numbers : `~numpy.ndarray`
-        From `describe_windows`; `~deepcr_ccd.inpainting.cr_charge.rays_in_windows` and
-        `~deepcr_ccd.inpainting.template_fit.fit_stars` are put into them.
+        From `compute_features`; `cr_charge_in_cutouts` and
+        `fit_star_templates` are put into them.
     which : `~numpy.ndarray`
         Index of the windows.
-    values, kinds, mean, spread, block
-        What `describe_windows` took and gave, of all windows.
+    values, flags, mean, spread, block
+        What `compute_features` took and gave, of all windows.
     """
-    values, kinds, mean, spread = (
-        plane[which] for plane in (values, kinds, mean, spread)
+    values, flags, mean, spread = (
+        plane[which] for plane in (values, flags, mean, spread)
     )
-    near, expected = rays_in_windows(values, kinds, block.rays)
-    near[:, :-1] = size_of(near[:, :-1] / spread[:, None])
+    near, expected = cr_charge_in_cutouts(values, flags, block.rays)
+    near[:, :-1] = clipped_log(near[:, :-1] / spread[:, None])
     end = -PROFILE - FITS
     numbers[which, end - NEAR_RAYS : end] = near
-    fits = fit_stars(values, kinds, mean, spread, block.stars, expected)
+    fits = fit_star_templates(values, flags, mean, spread, block.stars, expected)
     numbers[which, -FITS:] = fits
 
 
-def window_units(
+def normalize_cutouts(
     values: np.ndarray, good: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Take windows over their own mean, in units of their own spread.
@@ -129,7 +132,7 @@ def window_units(
     Parameters
     ----------
     values, good : `~numpy.ndarray`
-        ``(n, k * k)``, from `read_windows`.
+        ``(n, k * k)``, from `read_cutouts`.
 
     Returns
     -------
@@ -141,7 +144,7 @@ def window_units(
     """
     size = values.shape[1]
     half = int(np.sqrt(size)) // 2
-    kernel = gaussian(half, KERNEL).ravel()
+    kernel = gaussian_kernel(half, KERNEL).ravel()
     numbers = np.empty((len(values), 2, size), dtype=np.float32)
     scaled, known = numbers[:, 0], numbers[:, 1]
     known[:] = good

@@ -16,13 +16,19 @@ from scipy import ndimage
 from .cutouts import (
     ENOUGH,
     good_pixels,
-    neighbours_noise,
-    places,
-    read_windows,
-    working_type,
+    mask_positions,
+    noise_from_neighbours,
+    read_cutouts,
+    working_dtype,
 )
 
-__all__ = ["FILLS", "fill_pixels", "keep_below", "keep_within_reach", "median5"]
+__all__ = [
+    "FILLS",
+    "fill_pixels",
+    "limit_to_pixel_value",
+    "limit_to_neighbours",
+    "median5",
+]
 
 #: Half-widths of the windows, in px, tried in turn.
 RADII = (2, 3, 5, 8)
@@ -124,7 +130,7 @@ def fill_pixels(
     return _over_windows(data, targets, bad, summarise)
 
 
-def keep_within_reach(
+def limit_to_neighbours(
     data: np.ndarray,
     targets: np.ndarray,
     bad: np.ndarray | None,
@@ -171,12 +177,12 @@ def keep_within_reach(
     return _over_windows(data, targets, bad, summarise)
 
 
-def keep_below(
+def limit_to_pixel_value(
     data: np.ndarray,
     targets: np.ndarray,
     bad: np.ndarray | None,
     fill: np.ndarray,
-    struck: np.ndarray,
+    cr_affected: np.ndarray,
 ) -> np.ndarray:
     """Limit fills to what struck pixels hold, as cosmic rays only add to a pixel.
 
@@ -188,9 +194,9 @@ def keep_below(
     Parameters
     ----------
     data, targets, bad, fill
-        As for `keep_within_reach`.
-    struck : `~numpy.ndarray`
-        bool, ``(ny, nx)``, True where ``data`` holds what was there and more.
+        As for `limit_to_neighbours`.
+    cr_affected : `~numpy.ndarray`
+        bool, ``(ny, nx)``, True where a cosmic ray added to what was there.
 
     Returns
     -------
@@ -198,15 +204,15 @@ def keep_below(
         A new array, one value a target.
     """
     fill = fill.copy()
-    rows, columns = places(targets)
+    rows, columns = mask_positions(targets)
     held = data[rows, columns]
-    above = np.flatnonzero(struck[rows, columns] & (fill > held))
+    above = np.flatnonzero(cr_affected[rows, columns] & (fill > held))
     if not above.size:
         return fill
     at = rows[above], columns[above]
-    for values, good, which in read_windows(data, good_pixels(targets, bad), *at, NEAR):
+    for values, good, which in read_cutouts(data, good_pixels(targets, bad), *at, NEAR):
         these = above[which]
-        highest = held[these] + MARGIN * neighbours_noise(values, good)
+        highest = held[these] + MARGIN * noise_from_neighbours(values, good)
         fill[these] = np.minimum(fill[these], highest)
     return fill
 
@@ -226,10 +232,10 @@ def median5(data: np.ndarray, targets: np.ndarray) -> np.ndarray:
     `~numpy.ndarray`
         One value a target; astroscrappy's cleantype "median".
     """
-    rows, columns = places(targets)
-    fill = np.empty(rows.size, dtype=working_type(data.dtype))
+    rows, columns = mask_positions(targets)
+    fill = np.empty(rows.size, dtype=working_dtype(data.dtype))
     every = np.ones(data.shape, dtype=bool)
-    for values, good, which in read_windows(data, every, rows, columns, 2):
+    for values, good, which in read_cutouts(data, every, rows, columns, 2):
         fill[which] = _median(values, good, None, None)[0]
     return fill
 
@@ -253,8 +259,8 @@ def _over_windows(
     data: np.ndarray, targets: np.ndarray, bad: np.ndarray | None, summarise: Callable
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run a summary on every target's window, once it is wide enough."""
-    rows, columns = places(targets)
-    dtype = working_type(data.dtype)
+    rows, columns = mask_positions(targets)
+    dtype = working_dtype(data.dtype)
     results = tuple(np.full(rows.size, np.nan, dtype=dtype) for _ in range(2))
     if not rows.size:
         return results
@@ -262,7 +268,7 @@ def _over_windows(
     left = np.arange(rows.size)
     for radius in RADII:
         after = []
-        for values, usable, which in read_windows(
+        for values, usable, which in read_cutouts(
             data, good, rows[left], columns[left], radius
         ):
             served = usable.sum(axis=1) >= ENOUGH
@@ -283,7 +289,7 @@ def _over_windows(
         ~good, return_distances=False, return_indices=True
     )
     there = [index[rows[left], columns[left]] for index in nearest]
-    for values, usable, which in read_windows(data, good, *there, 3):
+    for values, usable, which in read_cutouts(data, good, *there, 3):
         dy, dx = (
             offset + (at[which] - own[left[which]])[:, None]
             for offset, at, own in zip(_offsets(3), there, (rows, columns), strict=True)

@@ -6,23 +6,23 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .cutouts import places, read_windows
-from .features import Block, look_around
+from .cutouts import mask_positions, read_cutouts
+from .features import BlockStatistics, measure_block
 
-__all__ = ["BLOCK", "PART", "UNSURE", "map_windows"]
+__all__ = ["BLOCK", "PART", "REFINE_PROBABILITY", "map_cutouts"]
 
 #: Windows with such odds of that are compared with the stars of the frame.
-UNSURE = 0.03
+REFINE_PROBABILITY = 0.03
 #: Places that a thread works on at a time.
 PART = 4096
 #: Width in px of the blocks of a frame in which stars look alike.
 BLOCK = 1024
 
 
-def map_windows(
-    function: Callable[[np.ndarray, np.ndarray, Block], np.ndarray],
+def map_cutouts(
+    function: Callable[[np.ndarray, np.ndarray, BlockStatistics], np.ndarray],
     data: np.ndarray,
-    kinds: np.ndarray,
+    flags: np.ndarray,
     targets: np.ndarray,
     radius: int,
     numbers: int,
@@ -34,12 +34,12 @@ def map_windows(
     Parameters
     ----------
     function : callable
-        Takes ``values`` and ``good`` of `Windows`, and what is seen in the block of
+        Takes ``values`` and ``good`` of `Cutouts`, and what is seen in the block of
         `BLOCK` px where they are; returns some numbers for each.
     data, radius
-        As for `read_windows`.
-    kinds : `~numpy.ndarray`
-        uint8, ``(ny, nx)``: `GOOD`, `HELD` or 0.
+        As for `read_cutouts`.
+    flags : `~numpy.ndarray`
+        uint8, ``(ny, nx)``: `PixelFlag.GOOD`, `PixelFlag.CR` or BAD.
     targets : `~numpy.ndarray`
         bool, ``(ny, nx)``, the pixels.
     numbers : int
@@ -55,27 +55,27 @@ def map_windows(
     `~numpy.ndarray`
         float32, ``(n, numbers)``, one row a target, in the order of ``data[targets]``.
     """
-    rows, columns = places(targets)
+    rows, columns = mask_positions(targets)
     out = np.empty((rows.size, numbers), dtype=np.float32)
     parts = list(_parts(rows + origin[0], columns + origin[1]))
     # What is not finite does not matter to stars, and takes time to make so.
     read = getattr(data, "raw", data.__getitem__)
 
-    def look(block: tuple[int, int]) -> Block:
+    def look(block: tuple[int, int]) -> BlockStatistics:
         where = tuple(
             slice(max(BLOCK * place - start, 0), BLOCK * (place + 1) - start)
             for place, start in zip(block, origin, strict=True)
         )
-        return look_around(read(where), kinds[where])
+        return measure_block(read(where), flags[where])
 
     blocks = list(dict.fromkeys(block for block, _ in parts))
     seen = dict(zip(blocks, mapped(look, blocks), strict=True))
 
     def work(part: tuple) -> None:
         block, these = part
-        found = read_windows(data, kinds, rows[these], columns[these], radius)
-        for values, kind, which in found:
-            out[these[which]] = function(values, kind, seen[block])
+        found = read_cutouts(data, flags, rows[these], columns[these], radius)
+        for values, flag, which in found:
+            out[these[which]] = function(values, flag, seen[block])
 
     for _ in mapped(work, parts):
         pass

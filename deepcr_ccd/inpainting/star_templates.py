@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .cutouts import neighbours_noise
+from .cutouts import noise_from_neighbours
 from .feature_layout import PROFILE, SCATTERED, SHOWN
 
-__all__ = ["Stars", "find_stars"]
+__all__ = ["StarTemplates", "find_star_templates"]
 
 #: Half-width in px of the stamp in which a star is looked at, of what is told of it,
 #: and of the part whose scatter from star to star is told as well.
@@ -34,7 +34,7 @@ SIGNIFICANT = 30.0
 SHARPEST = 0.05
 
 
-class Stars(NamedTuple):
+class StarTemplates(NamedTuple):
     """What the stars of a part of a frame look like.
 
     ``profile`` is float32, ``(PROFILE,)``: the median of the stars over their
@@ -50,7 +50,7 @@ class Stars(NamedTuple):
     noise: float
 
 
-def find_stars(data: np.ndarray, hidden: np.ndarray) -> Stars:
+def find_star_templates(data: np.ndarray, hidden: np.ndarray) -> StarTemplates:
     """Measure what stars look like.
 
     Parameters
@@ -75,7 +75,7 @@ def find_stars(data: np.ndarray, hidden: np.ndarray) -> Stars:
             [np.log1p(len(stamps))],
         )
         profile[:] = np.concatenate(numbers)
-    return Stars(profile, shown.astype(np.float32), noise)
+    return StarTemplates(profile, shown.astype(np.float32), noise)
 
 
 def _candidates(data: np.ndarray, hidden: np.ndarray) -> np.ndarray:
@@ -122,7 +122,7 @@ def _stars(stamps: np.ndarray) -> tuple[np.ndarray, float]:
     near = stamps[:, REACH - 1 : REACH + 2, REACH - 1 : REACH + 2].reshape(-1, 9)
     peaks = near[:, 4]
     flat = stamps.reshape(len(stamps), -1)
-    noise = neighbours_noise(flat, np.ones(flat.shape, dtype=bool))
+    noise = noise_from_neighbours(flat, np.ones(flat.shape, dtype=bool))
     kept = (np.delete(near, 4, axis=1) < peaks[:, None]).all(axis=1)
     kept &= near[:, 1::2].mean(axis=1) > SHARPEST * peaks
     kept &= peaks > SIGNIFICANT * noise

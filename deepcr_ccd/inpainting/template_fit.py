@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .cutouts import GOOD, HELD, gaussian, middle_of
+from .cutouts import PixelFlag, crop_centre, gaussian_kernel
 from .feature_layout import FITS, SHOWN
-from .star_templates import Stars
+from .star_templates import StarTemplates
 
-__all__ = ["HIGHEST", "fit_stars"]
+__all__ = ["HIGHEST", "fit_star_templates"]
 
 #: How far from the pixel in px, along rows and columns, the centre of a star may be.
 OFF = 1
@@ -79,12 +79,12 @@ class _Comparison(NamedTuple):
 
 
 @torch.inference_mode()
-def fit_stars(
+def fit_star_templates(
     values: np.ndarray,
-    kinds: np.ndarray,
+    flags: np.ndarray,
     mean: np.ndarray,
     spread: np.ndarray,
-    stars: Stars,
+    stars: StarTemplates,
     rays: np.ndarray,
 ) -> np.ndarray:
     """Fit the stars of a frame to windows.
@@ -97,13 +97,13 @@ def fit_stars(
 
     Parameters
     ----------
-    values, kinds : `~numpy.ndarray`
-        ``(n, k * k)``, from `~deepcr_ccd.inpainting.cutouts.read_windows`; kinds are
-        `~deepcr_ccd.inpainting.cutouts.GOOD`,
-        `~deepcr_ccd.inpainting.cutouts.HELD` or 0.
+    values, flags : `~numpy.ndarray`
+        ``(n, k * k)``, from `~deepcr_ccd.inpainting.cutouts.read_cutouts`; flags are
+        `~deepcr_ccd.inpainting.cutouts.PixelFlag.GOOD`,
+        `~deepcr_ccd.inpainting.cutouts.PixelFlag.CR` or BAD.
     mean, spread : `~numpy.ndarray`
         ``(n,)``, the units of each window.
-    stars : `~deepcr_ccd.inpainting.star_templates.Stars`
+    stars : `~deepcr_ccd.inpainting.star_templates.StarTemplates`
         Of where they are.
     rays : `~numpy.ndarray`
         ``(n, 2)``, what a ray leaves in a pixel, and how far that may be off.
@@ -119,16 +119,16 @@ def fit_stars(
     found = np.zeros((len(values), 2, FITS // 2), dtype=np.float32)
     if not len(stars.shapes):
         return found.reshape(len(values), FITS)
-    over = (middle_of(values, HALF) - mean[:, None]) / spread[:, None]
+    over = (crop_centre(values, HALF) - mean[:, None]) / spread[:, None]
     over, noise, rays = (
         torch.from_numpy(plane.clip(-LARGEST, LARGEST).astype(np.float32))
         for plane in (over, stars.noise / spread[:, None], rays / spread[:, None])
     )
-    kind = torch.from_numpy(middle_of(kinds, HALF))
+    flag = torch.from_numpy(crop_centre(flags, HALF))
     templates = _templates(torch.from_numpy(stars.shapes))
     for start in range(0, len(over), PART):
         part = slice(start, start + PART)
-        good, struck = kind[part] == GOOD, kind[part] == HELD
+        good, struck = flag[part] == PixelFlag.GOOD, flag[part] == PixelFlag.CR
         low = over[part].where(good, torch.inf).amin(1, keepdim=True)
         low = low.where(torch.isfinite(low), 0)
         above = (over[part] - low).where(good | struck, 0).clamp_(-HIGHEST, HIGHEST)
@@ -150,7 +150,7 @@ def fit_stars(
 def _fit(
     values: torch.Tensor, weights: torch.Tensor, templates: _Templates
 ) -> list[torch.Tensor]:
-    """Fit all stars in all places, by least squares; return what `fit_stars` tells."""
+    """Fit all stars in all places, by least squares; see `fit_star_templates`."""
     first = _compare(values, weights, templates)
     weights = weights * _trust(values, weights, templates, first)
     fits = _compare(values, weights, templates)
@@ -175,11 +175,11 @@ def _compare(
     """Fit all stars in all places, each with a brightness and a level of its own."""
     products, heights = templates.products, templates.heights
     places, stars = heights.shape
-    kinds = [places, places * stars, places * stars]
+    sizes = [places, places * stars, places * stars]
     weighted = weights * values
-    total, shape, square = (weights @ products).split(kinds, dim=1)
+    total, shape, square = (weights @ products).split(sizes, dim=1)
     total = total.clamp(min=LEAST)[:, :, None]
-    level, common = (weighted @ products[:, : sum(kinds[:2])]).split(kinds[:2], dim=1)
+    level, common = (weighted @ products[:, : sum(sizes[:2])]).split(sizes[:2], dim=1)
     scatter = (weighted * values) @ products[:, :places]
     number = (weights > 0).float() @ products[:, :places]
     level = level[:, :, None] / total
@@ -224,11 +224,11 @@ def _templates(shapes: torch.Tensor) -> list[_Templates]:
     heights = shapes[:, inner, inner].flatten(1).flip(1).T.contiguous()
     found = []
     for scale in KERNELS:
-        kernel = torch.from_numpy(gaussian(SHOWN, scale)).to(shapes.dtype)
+        kernel = torch.from_numpy(gaussian_kernel(SHOWN, scale)).to(shapes.dtype)
         weights = _in_all_places(kernel[None])
-        kinds = weights, weights * planes, weights * planes.square()
-        products = torch.cat([kind.flatten(0, 1) for kind in kinds]).flatten(1)
-        around = torch.from_numpy(gaussian(HALF, scale).ravel())
+        parts = weights, weights * planes, weights * planes.square()
+        products = torch.cat([part.flatten(0, 1) for part in parts]).flatten(1)
+        around = torch.from_numpy(gaussian_kernel(HALF, scale).ravel())
         every = products.T.contiguous(), heights, planes.flatten(0, 1).flatten(1)
         found.append(_Templates(*every, around))
     return found

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ..inpainting.cutouts import ENOUGH, GOOD, HELD, good_pixels
-from ..inpainting.features import Block, compare_windows
-from ..inpainting.network import PART, UNSURE, map_windows
+from ..inpainting.cutouts import ENOUGH, PixelFlag, good_pixels
+from ..inpainting.features import BlockStatistics, refine_features
+from ..inpainting.network import PART, REFINE_PROBABILITY, map_cutouts
 from ..preprocess.network_input import Plane
 from ..preprocess.normalize import TRANSFORMS
 from ..preprocess.sky_noise import surround
@@ -250,7 +250,7 @@ class Model:
         mask: np.ndarray,
         *,
         bad: np.ndarray | None = None,
-        struck: np.ndarray | None = None,
+        cr_affected: np.ndarray | None = None,
         origin: tuple[int, int] = (0, 0),
         tile_size: int | None = None,
         progress: bool = False,
@@ -266,9 +266,9 @@ class Model:
         bad : `~numpy.ndarray`, optional
             bool, ``(ny, nx)``, True where the frame is not to be used either; all that
             is not finite must be in it, or in ``mask``.
-        struck : `~numpy.ndarray`, optional
-            bool, ``(ny, nx)``, True where the frame holds what was there and more; for
-            networks that work on windows.
+        cr_affected : `~numpy.ndarray`, optional
+            bool, ``(ny, nx)``, True where a cosmic ray added to what was there; for
+            networks that work on cutouts.
         origin : tuple of int, optional
             Where in its frame this one begins, if it is a piece; likewise.
         tile_size : int, optional
@@ -286,12 +286,12 @@ class Model:
         """
         self.require("inpaint")
         frame = _as_plane(frame)
-        if self.network.windowed:
-            kinds = good_pixels(mask, bad).view(np.uint8)
-            kinds *= GOOD
-            if struck is not None:
-                kinds[struck] = HELD
-            return self._fill_windows(frame, mask, kinds, origin)
+        if self.network.takes_cutouts:
+            flags = good_pixels(mask, bad).view(np.uint8)
+            flags *= PixelFlag.GOOD
+            if cr_affected is not None:
+                flags[cr_affected] = PixelFlag.CR
+            return self._fill_cutouts(frame, mask, flags, origin)
         hidden = mask if bad is None else mask | bad
         apply = self.prepare(frame, hidden)
 
@@ -313,38 +313,32 @@ class Model:
         )[mask]
         return filled, np.full_like(filled, -np.inf)
 
-    def _fill_windows(
+    def _fill_cutouts(
         self,
         frame: Plane,
         mask: np.ndarray,
-        kinds: np.ndarray,
+        flags: np.ndarray,
         origin: tuple[int, int],
     ) -> tuple[np.ndarray, np.ndarray]:
         apply = self.prepare(frame)
 
-        def function(values: np.ndarray, kinds: np.ndarray, block: Block) -> np.ndarray:
-            numbers, mean, spread = apply(values, kinds, block)
+        def function(
+            values: np.ndarray, flags: np.ndarray, block: BlockStatistics
+        ) -> np.ndarray:
+            numbers, mean, spread = apply(values, flags, block)
             found = self._run(numbers)
-            unsure = np.flatnonzero(found[:, 2] > UNSURE)
+            unsure = np.flatnonzero(found[:, 2] > REFINE_PROBABILITY)
             if unsure.size:
-                compare_windows(numbers, unsure, values, kinds, mean, spread, block)
+                refine_features(numbers, unsure, values, flags, mean, spread, block)
                 found[unsure] = self._run(numbers[unsure])
             filled = mean[:, None] + spread[:, None] * found[:, :2]
-            filled[(kinds == GOOD).sum(axis=1) < ENOUGH] = np.nan
+            filled[(flags == PixelFlag.GOOD).sum(axis=1) < ENOUGH] = np.nan
             return filled
 
         count = np.count_nonzero(mask)
         with tile_threads(self.device, mask.size, -(-count // PART)) as mapped:
-            found = map_windows(
-                function,
-                frame,
-                kinds,
-                mask,
-                self.network.radius,
-                2,
-                mapped,
-                origin,
-            )
+            around = self.network.radius, 2, mapped, origin
+            found = map_cutouts(function, frame, flags, mask, *around)
         return found[:, 0], found[:, 1]
 
     @own_state()
@@ -394,7 +388,7 @@ class Model:
         try:
             network = restore_network(card.architecture, card.arguments, tensors)
             check_output(network, card.task)
-            layers = 0 if network.windowed else len(network.inner_layers())
+            layers = 0 if network.takes_cutouts else len(network.inner_layers())
             if len(card.ranges) not in (0, layers):
                 raise ValueError(f"{len(card.ranges)} ranges for {layers} layers")
         except ValueError as error:

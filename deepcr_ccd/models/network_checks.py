@@ -82,7 +82,7 @@ def check_output(network: nn.Module, task: str) -> None:
     task : {"mask", "inpaint"}
         What it is for.
     """
-    if network.windowed:
+    if network.takes_cutouts:
         return
     size = max(32, network.stride)
     trial = torch.linspace(

@@ -342,5 +342,5 @@ def measures_noise(model: Model) -> bool:
 def _fill(
     plane: np.ndarray, crmask: np.ndarray, bad: np.ndarray | None, plan: Plan
 ) -> tuple[np.ndarray, np.ndarray]:
-    options = {"struck": crmask, "tile_size": plan.tile_size}
+    options = {"cr_affected": crmask, "tile_size": plan.tile_size}
     return fill_frame(plane, crmask, bad, plan.fill, **options)

@@ -211,7 +211,7 @@ def check_fill(plan: Plan, asked: str | None) -> Plan:
         If a network was asked for that works on whole frames.
     """
     fill = plan.fill
-    if fill.method != "network" or fill.network.network.windowed:
+    if fill.method != "network" or fill.network.network.takes_cutouts:
         return plan
     if asked == "auto":
         return dataclasses.replace(plan, fill=Fill("median"))
@@ -324,7 +324,7 @@ def _fill_chunk(
                 targets,
                 bad | (crmask & ~targets),
                 fill,
-                struck=crmask,
+                cr_affected=crmask,
                 origin=origin,
             )
     return np.stack([cleaned[core], sigma[core]])

@@ -7,7 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..inpainting.cutouts import good_pixels
-from ..inpainting.local import FILLS, fill_pixels, keep_below, keep_within_reach
+from ..inpainting.local import (
+    FILLS,
+    fill_pixels,
+    limit_to_neighbours,
+    limit_to_pixel_value,
+)
 from ..models.model import Model
 from ..models.zoo import load_model
 from ..nddata.frame import Frame
@@ -131,7 +136,7 @@ def fill_frame(
     bad: np.ndarray | None,
     fill: Fill,
     *,
-    struck: np.ndarray | None = None,
+    cr_affected: np.ndarray | None = None,
     origin: tuple[int, int] = (0, 0),
     tile_size: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -147,10 +152,10 @@ def fill_frame(
         Pixels whose data must not be used.
     fill : Fill
         From `choose_fill`.
-    struck : `~numpy.ndarray`, optional
-        bool, ``(ny, nx)``, True where the plane holds what was there and more, as
-        where a cosmic ray struck: there a network's fill is kept below that, and the
-        network may be told.
+    cr_affected : `~numpy.ndarray`, optional
+        bool, ``(ny, nx)``, True where a cosmic ray added to what was there: networks
+        on cutouts take these values as features, and fills by networks are kept below
+        them.
     origin : tuple of int, optional
         If the plane is a piece of a frame: where in it the piece begins. It holds
         whole the blocks of `~deepcr_ccd.inpainting.network.BLOCK` px where targets are.
@@ -169,7 +174,7 @@ def fill_frame(
     scaled = plane if own == 1 else ScaledFrame(plane, own)
     if fill.method == "network":
         filled = _fill_by_network(
-            plane, scaled, own, targets, bad, fill, struck, origin, tile_size
+            plane, scaled, own, targets, bad, fill, cr_affected, origin, tile_size
         )
     else:
         filled = fill_pixels(scaled, targets, bad, fill.method)
@@ -183,7 +188,7 @@ def _fill_by_network(
     targets: np.ndarray,
     bad: np.ndarray | None,
     fill: Fill,
-    struck: np.ndarray | None,
+    cr_affected: np.ndarray | None,
     origin: tuple[int, int],
     tile_size: int | None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -191,11 +196,16 @@ def _fill_by_network(
     free = fill.network.card.scale_free
     seen = Plane(plane, fill.factor * own if free else fill.factor, finite=False)
     values, least = fill.network.fill(
-        seen, targets, bad=bad, struck=struck, origin=origin, tile_size=tile_size
+        seen,
+        targets,
+        bad=bad,
+        cr_affected=cr_affected,
+        origin=origin,
+        tile_size=tile_size,
     )
     values, least = values / fill.factor, least / fill.factor
     if own != 1 and not free:
         values, least = values.astype(np.float64) * own, least.astype(np.float64) * own
-    if struck is not None:
-        values = keep_below(scaled, targets, bad, values, struck)
-    return keep_within_reach(scaled, targets, bad, values, least)
+    if cr_affected is not None:
+        values = limit_to_pixel_value(scaled, targets, bad, values, cr_affected)
+    return limit_to_neighbours(scaled, targets, bad, values, least)

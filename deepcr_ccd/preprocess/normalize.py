@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ..inpainting.features import describe_windows
+from ..inpainting.features import compute_features
 from ..tiling.tiles import Tile, read_tile, row_blocks
 from .background import CELL, NoiseMap, measure_noise
 from .known_noise import KnownNoise, NoiseRatio
@@ -229,7 +229,7 @@ def in_window_units(
     frame: np.ndarray,  # noqa: ARG001
     bad: np.ndarray | None,  # noqa: ARG001
 ) -> Callable:
-    """Return `describe_windows`: each has its own units.
+    """Return `compute_features`: each has its own units.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def in_window_units(
     bad : `~numpy.ndarray` or None
         Pixels that are not used.
     """
-    return describe_windows
+    return compute_features
 
 
 #: Transforms a model card can name.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..inpainting.cutouts import working_type
+from ..inpainting.cutouts import working_dtype
 
 __all__ = ["SAMPLES", "ScaledFrame", "factor_of", "own_factor", "to_frame"]
 
@@ -89,7 +89,7 @@ class ScaledFrame:
         self.factor = factor
         self.shape = data.shape
         self.size = data.size
-        self.dtype = working_type(data.dtype)
+        self.dtype = working_dtype(data.dtype)
 
     def __getitem__(self, index) -> np.ndarray:
         with np.errstate(over="ignore", under="ignore"):
@@ -111,7 +111,7 @@ def to_frame(values: np.ndarray, factor: float, dtype: np.dtype) -> np.ndarray:
     """
     if factor == 1:
         return values
-    dtype = working_type(dtype)
+    dtype = working_dtype(dtype)
     most = float(np.finfo(dtype).max)
     with np.errstate(over="ignore", under="ignore"):
         values = values.astype(np.float64) / factor

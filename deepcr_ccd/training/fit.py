@@ -18,7 +18,7 @@ from ..io.atomic import atomic_path
 from ..models.engines.devices import resolve_device
 from ..models.model import Model, ModelCard
 from ..models.networks.build import ARCHITECTURES, build_network
-from ..models.networks.mixture import unlikeliness
+from ..models.networks.mixture import negative_log_likelihood
 from ..tiling.torch_settings import training_state
 from .batch_norm import add_norm, fold_norm
 from .preview import draw_items
@@ -85,7 +85,7 @@ def _fill_loss(output: torch.Tensor, batch: dict, recipe: Recipe) -> torch.Tenso
     """
     target, kept = batch["target"], batch["mask"]
     if output.ndim > target.ndim:
-        loss = unlikeliness(output, target.where(kept, 0))
+        loss = negative_log_likelihood(output, target.where(kept, 0))
     else:
         loss = nn.functional.huber_loss(
             output, target, reduction="none", delta=recipe.bend
@@ -99,7 +99,7 @@ LOSSES = {"mask": _mask_loss, "inpaint": _fill_loss}
 def _run(network: nn.Module, frame: torch.Tensor) -> torch.Tensor:
     # Within an autocast of the caller, cast weights would be kept from step to step.
     with torch.autocast(frame.device.type, torch.bfloat16, cache_enabled=False):
-        if network.windowed:
+        if network.takes_cutouts:
             return network.mixture(frame).float()
         return network(frame.to(memory_format=torch.channels_last))[:, 0].float()
 
@@ -134,8 +134,8 @@ def train_model(
     dataset : `torch.utils.data.Dataset`
         Of dictionaries, such as `~deepcr_ccd.training.datasets.SimulatedFrames` for a
         card of the task "mask", and
-        `~deepcr_ccd.training.inpaint_datasets.FillWindows` or
-        `~deepcr_ccd.training.inpaint_datasets.FillFrames` for one of "inpaint"; at
+        `~deepcr_ccd.training.inpaint_datasets.InpaintCutouts` or
+        `~deepcr_ccd.training.inpaint_datasets.InpaintFrames` for one of "inpaint"; at
         least as long as steps times batch.
     card : ModelCard
         The card of the model to be; its arguments say what network to build.
@@ -188,7 +188,7 @@ def train_model(
     if start is not None and teacher is not None:
         first = (dataset[number]["frame"] for number in range(min(64, len(dataset))))
         network = add_norm(network, card.arguments, first)
-    if not network.windowed:
+    if not network.takes_cutouts:
         network = network.to(memory_format=torch.channels_last)
     network = network.to(device)
     averaged = copy.deepcopy(network)
@@ -276,7 +276,7 @@ def _average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
 def _begin(card: ModelCard, start: Model | None) -> nn.Module:
     """Return the network to train: a new one with BatchNorm, or a model's."""
     if start is None:
-        norm = {} if ARCHITECTURES[card.architecture].windowed else {"norm": True}
+        norm = {} if ARCHITECTURES[card.architecture].takes_cutouts else {"norm": True}
         return build_network(card.architecture, {**card.arguments, **norm})
     mine = (card.architecture, card.arguments, card.transform)
     if mine != (start.card.architecture, start.card.arguments, start.card.transform):

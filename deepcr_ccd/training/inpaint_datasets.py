@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from ..inpainting.cutouts import ENOUGH, GOOD, HELD, read_windows
+from ..inpainting.cutouts import ENOUGH, PixelFlag, read_cutouts
 from ..inpainting.feature_layout import TOLD
-from ..inpainting.features import compare_windows, look_around
+from ..inpainting.features import measure_block, refine_features
 from ..segmentation.labels import EIGHT
 from .datasets import Observation, SimulatedFrames
 
-__all__ = ["FillFrames", "FillWindows"]
+__all__ = ["InpaintFrames", "InpaintCutouts"]
 
 #: Pixels that stand farther out than this, in units of what is left of their
 #: surroundings, are left out.
@@ -25,7 +25,7 @@ UNTOLD = 0.15
 COMPARED = (0.7, 0.1)
 
 
-class FillFrames(SimulatedFrames):
+class InpaintFrames(SimulatedFrames):
     """Frames with masks over their cosmic rays, for training a network that fills.
 
     An item is a dictionary: ``frame``, float32 ``(2, size, size)``, the frame after the
@@ -47,7 +47,7 @@ class FillFrames(SimulatedFrames):
         }
 
 
-class FillWindows(SimulatedFrames):
+class InpaintCutouts(SimulatedFrames):
     """Windows around struck pixels, for training a network that fills them.
 
     Pixels on structure are drawn more often than those on plain sky, which are many
@@ -65,8 +65,8 @@ class FillWindows(SimulatedFrames):
     Notes
     -----
     An item is a dictionary: ``frame``, float32 ``(number, 2 * k * k + TOLD)``, see
-    `~deepcr_ccd.inpainting.features.describe_windows`, half of them with
-    `~deepcr_ccd.inpainting.template_fit.fit_stars`; ``target``, float32
+    `~deepcr_ccd.inpainting.features.compute_features`, half of them with
+    `~deepcr_ccd.inpainting.template_fit.fit_star_templates`; ``target``, float32
     ``(number,)``, the pixel without cosmic rays and noise in the window's units; and
     ``mask``, bool ``(number,)``, False where a window holds too little to go by, or the
     pixel is out of all proportion to it.
@@ -89,18 +89,20 @@ class FillWindows(SimulatedFrames):
         drawn = rng.choice(rows.size, self.number, p=share / share.sum())
         rows, columns = rows[drawn], columns[drawn]
         compared = rng.random(drawn.size) < np.where(structure[drawn] > 1, *COMPARED)
-        kinds = np.where(hidden, HELD * (rng.random() > UNTOLD), GOOD).astype(np.uint8)
-        block = look_around(seen.frame, kinds)
+        flags = np.where(
+            hidden, PixelFlag.CR * (rng.random() > UNTOLD), PixelFlag.GOOD
+        ).astype(np.uint8)
+        block = measure_block(seen.frame, flags)
         describe = self.transform.prepare(seen.frame, hidden)
         size = (2 * self.radius + 1) ** 2
         numbers = np.empty((self.number, 2 * size + TOLD), dtype=np.float32)
         target = np.empty(self.number, dtype=np.float32)
-        for values, kind, which in read_windows(
-            seen.frame, kinds, rows, columns, self.radius
+        for values, flag, which in read_cutouts(
+            seen.frame, flags, rows, columns, self.radius
         ):
-            told, mean, spread = describe(values, kind, block)
+            told, mean, spread = describe(values, flag, block)
             some = compared[which]
-            compare_windows(told, some, values, kind, mean, spread, block)
+            refine_features(told, some, values, flag, mean, spread, block)
             numbers[which] = told
             quiet = seen.quiet[rows[which], columns[which]]
             target[which] = (quiet - mean) / spread

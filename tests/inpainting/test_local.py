@@ -4,8 +4,8 @@ import pytest
 from deepcr_ccd.inpainting.local import (
     FILLS,
     fill_pixels,
-    keep_below,
-    keep_within_reach,
+    limit_to_neighbours,
+    limit_to_pixel_value,
     median5,
 )
 
@@ -165,19 +165,19 @@ def test_fills_from_elsewhere_are_kept_within_reach():
     bad = np.zeros_like(targets)
     window = np.delete(frame[8:13, 8:13].ravel(), 12)
     low, high = window.min(), window.max()
-    near, spread = keep_within_reach(frame, targets, bad, np.array([100.0]))
+    near, spread = limit_to_neighbours(frame, targets, bad, np.array([100.0]))
     assert near == [100]
     assert 1 < spread[0] < 4
-    above, wide = keep_within_reach(frame, targets, bad, np.array([1e6]))
+    above, wide = limit_to_neighbours(frame, targets, bad, np.array([1e6]))
     assert above == pytest.approx([2 * high - low])
     assert wide[0] > 3 * spread[0]
     # But as high as it is sure to be; and where nothing is known, as before.
     for least, expected in ((3e4, 3e4), (high, above[0]), (np.nan, above[0])):
-        sure, _ = keep_within_reach(
+        sure, _ = limit_to_neighbours(
             frame, targets, bad, np.array([1e6]), np.array([least])
         )
         assert sure == pytest.approx([expected])
-    below, _ = keep_within_reach(frame, targets, bad, np.array([-1e6]))
+    below, _ = limit_to_neighbours(frame, targets, bad, np.array([-1e6]))
     assert below == pytest.approx([low - (high - low) / 2])
 
 
@@ -195,7 +195,7 @@ def test_fills_stay_below_what_struck_pixels_hold(rng, unit):
     held = frame[targets]
     fill = held + unit * np.array([1e3, 4.0, 1e4, -30.0, 6.0, 4e4])
     before = fill.copy()
-    limited = keep_below(frame, targets, bad, fill, targets)
+    limited = limit_to_pixel_value(frame, targets, bad, fill, targets)
     np.testing.assert_array_equal(fill, before)
     over = (limited - held) / unit
     # Within the noise, or below, they stay; two sigma is the most.
@@ -204,7 +204,7 @@ def test_fills_stay_below_what_struck_pixels_hold(rng, unit):
     assert 6 < over[5] < 14
     # The slope of a star counts as noise, but for a trifle of its 30,000 electrons.
     assert 6 < over[2] < 50
-    other = keep_below(frame, targets, bad, fill, np.zeros_like(targets))
+    other = limit_to_pixel_value(frame, targets, bad, fill, np.zeros_like(targets))
     np.testing.assert_array_equal(other, fill)
 
 
@@ -213,5 +213,7 @@ def test_grown_masks_bias_no_fill(rng):
     frame = rng.normal(100, 5, (300, 300))
     targets = rng.random(frame.shape) < 0.05
     fill = np.full(targets.sum(), 100.0)
-    limited = keep_below(frame, targets, np.zeros_like(targets), fill, targets)
+    limited = limit_to_pixel_value(
+        frame, targets, np.zeros_like(targets), fill, targets
+    )
     assert abs(limited.mean() - 100) < 0.02 * 5

@@ -4,7 +4,7 @@ from sample_files import make_stars
 
 from deepcr_ccd.inpainting import star_templates as stars
 from deepcr_ccd.inpainting.feature_layout import PROFILE
-from deepcr_ccd.inpainting.star_templates import STARS, find_stars
+from deepcr_ccd.inpainting.star_templates import STARS, find_star_templates
 
 CLEAR = np.zeros((120, 130), dtype=bool)
 
@@ -16,7 +16,7 @@ def gaussian(fwhm):
 
 @pytest.mark.parametrize("fwhm", [2.0, 3.0])
 def test_profile_is_that_of_the_stars(fwhm):
-    profile, shapes, noise = find_stars(make_stars(CLEAR.shape, fwhm), CLEAR)
+    profile, shapes, noise = find_star_templates(make_stars(CLEAR.shape, fwhm), CLEAR)
     assert profile.dtype == np.float32
     assert profile.shape == (PROFILE,)
     # Their centres are up to 0.4 px from that of a pixel.
@@ -34,20 +34,20 @@ def test_profile_is_that_of_the_stars(fwhm):
 
 def test_profile_knows_no_unit_and_is_not_moved_by_hidden_pixels():
     frame = make_stars(CLEAR.shape, 3)
-    expected = find_stars(frame, CLEAR).profile
+    expected = find_star_templates(frame, CLEAR).profile
     np.testing.assert_allclose(
-        find_stars(0.01 * frame - 7, CLEAR).profile, expected, atol=1e-3
+        find_star_templates(0.01 * frame - 7, CLEAR).profile, expected, atol=1e-3
     )
     hidden = CLEAR.copy()
     hidden[30:32, :] = True
     spoiled = np.where(hidden, np.nan, frame)
-    found = find_stars(spoiled, hidden).profile
+    found = find_star_templates(spoiled, hidden).profile
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(
-        found, find_stars(np.where(hidden, 9e9, frame), hidden).profile
+        found, find_star_templates(np.where(hidden, 9e9, frame), hidden).profile
     )
     assert 0 < found[-1] < expected[-1]
-    seen = find_stars(spoiled, CLEAR)
+    seen = find_star_templates(spoiled, CLEAR)
     assert 0.5 < seen.noise < 10
     assert np.isfinite(seen.shapes).all()
     np.testing.assert_allclose(found[:49], expected[:49], atol=0.05)
@@ -70,7 +70,7 @@ def test_what_is_no_star(rng, what):
         hidden = np.zeros(frame.shape, dtype=bool)
     elif what == "hidden":
         frame, hidden = make_stars(CLEAR.shape, 3), ~CLEAR
-    profile, shapes, _ = find_stars(frame, hidden)
+    profile, shapes, _ = find_star_templates(frame, hidden)
     np.testing.assert_array_equal(profile, 0)
     assert shapes.shape == (0, 7, 7)
 
@@ -79,6 +79,6 @@ def test_stars_of_all_brightnesses_are_used(monkeypatch):
     """The brightest may be saturated: they do not outvote the others."""
     frame = make_stars(CLEAR.shape, 3)
     monkeypatch.setattr(stars, "STARS", 5)
-    found = find_stars(frame, CLEAR).profile
+    found = find_star_templates(frame, CLEAR).profile
     assert np.expm1(found[-1]) == pytest.approx(5)
     np.testing.assert_allclose(found[:49].reshape(7, 7), gaussian(3), atol=0.1)

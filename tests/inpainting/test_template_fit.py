@@ -3,24 +3,24 @@ import pytest
 from sample_files import make_stars
 
 from deepcr_ccd.inpainting import template_fit as star_fits
-from deepcr_ccd.inpainting.cutouts import GOOD, HELD, read_windows
+from deepcr_ccd.inpainting.cutouts import PixelFlag, read_cutouts
 from deepcr_ccd.inpainting.feature_layout import FITS
-from deepcr_ccd.inpainting.star_templates import find_stars
-from deepcr_ccd.inpainting.template_fit import fit_stars
+from deepcr_ccd.inpainting.star_templates import find_star_templates
+from deepcr_ccd.inpainting.template_fit import fit_star_templates
 
 #: The middle of a star of `make_stars`, and the pixel beside it.
 ROWS, COLUMNS = np.array([60, 60]), np.array([60, 61])
 
 
-def fits(frame, kinds, rows=ROWS, columns=COLUMNS, radius=6, scale=1.0, ray=(0, 0)):
+def fits(frame, flags, rows=ROWS, columns=COLUMNS, radius=6, scale=1.0, ray=(0, 0)):
     """Return the two fits of some pixels: five numbers each, for each pixel."""
-    stars = find_stars(frame, kinds != GOOD)
+    stars = find_star_templates(frame, flags != PixelFlag.GOOD)
     found = np.empty((len(rows), FITS), dtype=np.float32)
-    for values, kind, which in read_windows(frame, kinds, rows, columns, radius):
+    for values, flag, which in read_cutouts(frame, flags, rows, columns, radius):
         mean, spread = np.empty((2, len(which)))
         mean[:], spread[:] = 100 * scale, 10 * scale
         rays = np.tile(np.multiply(ray, scale), (len(which), 1))
-        found[which] = fit_stars(values, kind, mean, spread, stars, rays)
+        found[which] = fit_star_templates(values, flag, mean, spread, stars, rays)
     found = found.reshape(-1, 2, FITS // 2)
     return found[:, 0], found[:, 1]
 
@@ -28,14 +28,14 @@ def fits(frame, kinds, rows=ROWS, columns=COLUMNS, radius=6, scale=1.0, ray=(0, 
 @pytest.fixture
 def field():
     frame = make_stars((130, 120), 2.5)
-    return frame, np.full(frame.shape, GOOD, dtype=np.uint8)
+    return frame, np.full(frame.shape, PixelFlag.GOOD, dtype=np.uint8)
 
 
 def test_wings_tell_what_a_hidden_core_holds(field):
-    frame, kinds = field
+    frame, flags = field
     held = (frame[ROWS, COLUMNS] - 100) / 10
-    kinds[59:62, 59:62] = 0
-    found, other = fits(frame, kinds)
+    flags[59:62, 59:62] = PixelFlag.BAD
+    found, other = fits(frame, flags)
     there, fill, peak, spread, badly = found.T
     assert (there == 1).all()
     np.testing.assert_allclose(fill, held, rtol=0.25)
@@ -48,12 +48,12 @@ def test_wings_tell_what_a_hidden_core_holds(field):
 
 def test_what_is_held_tells_more(field):
     """A ray that adds a little to a star leaves its shape to be seen."""
-    frame, kinds = field
+    frame, flags = field
     quiet = frame.copy()
     struck = np.s_[57:64, 58:63]
-    kinds[struck] = HELD
+    flags[struck] = PixelFlag.CR
     frame[60, 58:63] += 40
-    wings, whole = fits(frame, kinds)
+    wings, whole = fits(frame, flags)
     truth = (quiet[ROWS, COLUMNS] - 100) / 10
     assert (whole[:, 0] == 1).all()
     np.testing.assert_allclose(whole[:, 1], truth, rtol=0.2)
@@ -63,82 +63,82 @@ def test_what_is_held_tells_more(field):
 
 def test_what_rays_may_have_left_is_allowed_for(field):
     """All of a star is struck, evenly: only who knows of rays can tell its height."""
-    frame, kinds = field
+    frame, flags = field
     truth = (frame[ROWS, COLUMNS] - 100) / 10
-    kinds[57:64, 57:64] = HELD
+    flags[57:64, 57:64] = PixelFlag.CR
     frame[57:64, 57:64] += np.random.default_rng(2).normal(1500, 150, (7, 7))
-    _, plain = fits(frame, kinds)
-    _, told = fits(frame, kinds, ray=(1500, 500))
+    _, plain = fits(frame, flags)
+    _, told = fits(frame, flags, ray=(1500, 500))
     off, better = (np.abs(found[:, 1] - truth) for found in (plain, told))
     assert (better < 0.3 * off).all()
     assert (better < 4 * np.exp(told[:, 3])).all()
 
 
 def test_another_star_beside_does_not_spoil_a_fit(field):
-    frame, kinds = field
+    frame, flags = field
     y, x = np.indices(frame.shape)
     square = (y - 63.2) ** 2 + (x - 62.9) ** 2
     truth = frame[60, 60]
     frame = frame + 1500 * np.exp(-4 * np.log(2) * square / 2.5**2)
-    kinds[60, 60] = 0
-    (fit,), _ = fits(frame.astype(np.float32), kinds, ROWS[:1], COLUMNS[:1])
+    flags[60, 60] = PixelFlag.BAD
+    (fit,), _ = fits(frame.astype(np.float32), flags, ROWS[:1], COLUMNS[:1])
     assert fit[1] == pytest.approx((truth - 100) / 10, rel=0.2)
 
 
 def test_fits_know_no_unit(field):
-    frame, kinds = field
-    kinds[59:62, 59:62] = HELD
+    frame, flags = field
+    flags[59:62, 59:62] = PixelFlag.CR
     for one, other in zip(
-        fits(frame, kinds, ray=(200, 300)),
-        fits(0.01 * frame, kinds, scale=0.01, ray=(200, 300)),
+        fits(frame, flags, ray=(200, 300)),
+        fits(0.01 * frame, flags, scale=0.01, ray=(200, 300)),
         strict=True,
     ):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
 
 
 def test_plain_sky_shows_no_star(field):
-    frame, kinds = field
+    frame, flags = field
     rows, columns = np.array([66]), np.array([66])
-    kinds[66, 66] = HELD
+    flags[66, 66] = PixelFlag.CR
     frame[66, 66] = 5000
-    (fit,), _ = fits(frame, kinds, rows, columns)
+    (fit,), _ = fits(frame, flags, rows, columns)
     assert abs(fit[1]) < 1
 
 
 def test_windows_are_fitted_each_by_itself(field, monkeypatch):
-    frame, kinds = field
+    frame, flags = field
     rows, columns = (plane.ravel() for plane in np.mgrid[55:66, 55:66])
-    kinds[59:62, 59:62] = HELD
-    expected = fits(frame, kinds, rows, columns)
+    flags[59:62, 59:62] = PixelFlag.CR
+    expected = fits(frame, flags, rows, columns)
     monkeypatch.setattr(star_fits, "PART", 7)
-    for one, other in zip(fits(frame, kinds, rows, columns), expected, strict=True):
+    for one, other in zip(fits(frame, flags, rows, columns), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("radius", [2, 3, 4])
 def test_small_windows_are_fitted_as_far_as_they_go(field, radius):
-    frame, kinds = field
-    kinds[60, 60] = 0
-    (fit,), _ = fits(frame, kinds, ROWS[:1], COLUMNS[:1], radius)
+    frame, flags = field
+    flags[60, 60] = PixelFlag.BAD
+    (fit,), _ = fits(frame, flags, ROWS[:1], COLUMNS[:1], radius)
     assert fit[1] == pytest.approx((frame[60, 60] - 100) / 10, rel=0.25)
 
 
 @pytest.mark.parametrize("value", [0.0, -1e300, 1e300])
 def test_pixels_that_are_far_off_make_finite_fits(field, value):
-    frame, kinds = field
+    frame, flags = field
     frame = frame.astype(np.float64)
-    kinds[59:62, 59:62] = HELD
+    flags[59:62, 59:62] = PixelFlag.CR
     frame[61, 60] = value
-    for found in fits(frame, kinds):
+    for found in fits(frame, flags):
         assert np.isfinite(found).all()
         assert (found[:, 0] == 1).all()
 
 
 def test_without_stars_or_pixels_there_is_no_fit(field):
-    frame, kinds = field
-    kinds[56:65, 56:65] = 0
-    for found in fits(frame, kinds):
+    frame, flags = field
+    flags[56:65, 56:65] = PixelFlag.BAD
+    for found in fits(frame, flags):
         np.testing.assert_array_equal(found, 0)
     noise = np.random.default_rng(3).normal(100, 1, frame.shape)
-    for found in fits(noise, np.full_like(kinds, GOOD)):
+    for found in fits(noise, np.full_like(flags, PixelFlag.GOOD)):
         np.testing.assert_array_equal(found, 0)

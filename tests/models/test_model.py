@@ -13,7 +13,7 @@ from sample_files import make_stars
 from deepcr_ccd import cosmicray_deepcr, load_model
 from deepcr_ccd.inpainting import features as descriptions
 from deepcr_ccd.inpainting.feature_layout import TOLD
-from deepcr_ccd.inpainting.template_fit import fit_stars
+from deepcr_ccd.inpainting.template_fit import fit_star_templates
 from deepcr_ccd.models import model as model_module
 from deepcr_ccd.models.engines import devices
 from deepcr_ccd.models.engines.devices import resolve_device, resolve_precision
@@ -182,7 +182,7 @@ def test_several_arrays_are_computed_as_one_by_one(task, rng):
     if task == "inpaint":
         models.append(window_model())
     for model in models:
-        if model.network.windowed:
+        if model.network.takes_cutouts:
             shape = (3, 20, 2 * 7 * 7 + TOLD)
         arrays = rng.normal(size=shape).astype(np.float32)
         together = model._run.compute(arrays)
@@ -361,19 +361,19 @@ def test_windows_are_compared_with_stars_where_there_is_doubt(monkeypatch):
 
     def fit(values, kinds, mean, spread, stars, rays):
         compared.append((len(values), len(stars.shapes) > 0))
-        return fit_stars(values, kinds, mean, spread, stars, rays)
+        return fit_star_templates(values, kinds, mean, spread, stars, rays)
 
-    monkeypatch.setattr(descriptions, "fit_stars", fit)
+    monkeypatch.setattr(descriptions, "fit_star_templates", fit)
     found = []
     for odds in (-1, 1):
-        monkeypatch.setattr(model_module, "UNSURE", odds)
-        found.append(network.fill(frame, mask, struck=mask)[0])
+        monkeypatch.setattr(model_module, "REFINE_PROBABILITY", odds)
+        found.append(network.fill(frame, mask, cr_affected=mask)[0])
     assert compared == [(10, True)]
     assert np.isfinite(found).all()
     assert (found[0] != found[1]).all()
     # Without stars there are the rays near a pixel to be told of.
-    monkeypatch.setattr(model_module, "UNSURE", -1)
-    bare, _ = network.fill(np.ones_like(frame), mask, struck=mask)
+    monkeypatch.setattr(model_module, "REFINE_PROBABILITY", -1)
+    bare, _ = network.fill(np.ones_like(frame), mask, cr_affected=mask)
     assert compared == [(10, True), (10, False)]
     assert np.isfinite(bare).all()
 

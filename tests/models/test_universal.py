@@ -261,7 +261,7 @@ def test_fills_are_nearer_the_truth_than_medians(kind, gain):
     for item in observations(kind, number=12, seed=3):
         for i, fill in enumerate((Fill("network", network), Fill("median"))):
             value, sigma = fill_frame(
-                item.frame, item.truth, None, fill, struck=item.truth
+                item.frame, item.truth, None, fill, cr_affected=item.truth
             )
             squares[i] += np.sum((value - item.quiet[item.truth]) ** 2.0)
             # A coarse converter can make all neighbours of a pixel alike.
@@ -304,7 +304,7 @@ def test_cores_of_sharp_stars_come_back(struck_stars, told):
     held = struck if told else None
     target = truth[struck]
     errors = [
-        fill_frame(frame, struck, None, fill, struck=held)[0] - target
+        fill_frame(frame, struck, None, fill, cr_affected=held)[0] - target
         for fill in (Fill("network", network), Fill("median"))
     ]
     core = target > 300

@@ -55,8 +55,8 @@ def test_powers_of_two_change_no_digit(scene, power, method, dtype):
     data, tracks = scene
     data = data.astype(dtype)
     scale = data.dtype.type(2.0**power)
-    filled, sigma = inpaint(data, tracks, method=method, struck=True)
-    got, spread = inpaint(data * scale, tracks, method=method, struck=True)
+    filled, sigma = inpaint(data, tracks, method=method, cr_affected=True)
+    got, spread = inpaint(data * scale, tracks, method=method, cr_affected=True)
     np.testing.assert_allclose(got[tracks] / scale, filled[tracks], rtol=3e-6)
     np.testing.assert_allclose(spread[tracks] / scale, sigma[tracks], rtol=3e-5)
     p = cosmicray_probability(data)

@@ -17,7 +17,7 @@ from deepcr_ccd.models.model import ModelCard
 from deepcr_ccd.simulation.cosmic_rays import simulate_deposit
 from deepcr_ccd.training.datasets import SimulatedFrames
 from deepcr_ccd.training.fit import Recipe, train_model
-from deepcr_ccd.training.inpaint_datasets import FillWindows
+from deepcr_ccd.training.inpaint_datasets import InpaintCutouts
 from deepcr_ccd.training.quantization import measure_ranges
 
 ENGINES = ["torch", "openvino"] if has_openvino() else ["torch"]
@@ -115,7 +115,7 @@ def use(frame):
         results.append(half.probability(frame))
         results.append(inpaint(frame, mask)[0])
         fill = load_model("universal-inpaint", **how)
-        results += fill.fill(frame, mask, struck=mask)
+        results += fill.fill(frame, mask, cr_affected=mask)
         return [*results, model.fingerprint]
 
     return function
@@ -174,7 +174,7 @@ def test_training(task, tmp_path):
             **CARD,
         )
     else:
-        frames = FillWindows(*simulated, length=4, size=48, seed=1)
+        frames = InpaintCutouts(*simulated, length=4, size=48, seed=1)
         arguments = {"radius": 6, "width": [8]}
         card = ModelCard(
             task="inpaint",

@@ -24,7 +24,7 @@ from deepcr_ccd.training import inpaint_datasets as fill_frames
 from deepcr_ccd.training.batch_norm import fold_norm
 from deepcr_ccd.training.datasets import Labels, SimulatedFrames, label_charge
 from deepcr_ccd.training.fit import Recipe, train_model
-from deepcr_ccd.training.inpaint_datasets import FillFrames, FillWindows
+from deepcr_ccd.training.inpaint_datasets import InpaintCutouts, InpaintFrames
 from deepcr_ccd.training.labelled import LabelledFrames
 from deepcr_ccd.training.preview import draw_items
 from deepcr_ccd.training.pruning import narrow
@@ -483,7 +483,7 @@ def test_a_teacher_that_looks_at_quarter_turns(data, tmp_path):
 
 
 def test_network_that_fills(data, tmp_path):
-    frames = FillFrames(data.scenes, data.deposits, length=4000, size=48, seed=3)
+    frames = InpaintFrames(data.scenes, data.deposits, length=4000, size=48, seed=3)
     item = next(item for item in frames if item["mask"].any())
     assert item["frame"].shape == (2, 48, 48)
     mask = item["mask"]
@@ -514,7 +514,7 @@ def test_network_that_fills(data, tmp_path):
 
 def test_windows_are_of_struck_pixels(data):
     known = {"length": 4000, "size": 48, "seed": 3, "radius": 4, "number": 50}
-    items = FillWindows(data.scenes, data.deposits, **known)
+    items = InpaintCutouts(data.scenes, data.deposits, **known)
     item = next(item for item in items if item["mask"].all())
     assert item["frame"].shape == (50, 2 * 81 + TOLD)
     numbers, good = item["frame"][:, :81], item["frame"][:, 81 : 2 * 81]
@@ -543,7 +543,7 @@ def test_windows_on_structure_are_compared_with_stars(
         fill_frames, "_structure", lambda seen: np.full(seen.frame.shape, structure)
     )
     known = {"length": 40, "size": 48, "seed": 3, "radius": 4, "number": 200}
-    items = FillWindows(data.scenes, data.deposits, **known)
+    items = InpaintCutouts(data.scenes, data.deposits, **known)
     shares = [items[i]["frame"][:, -FITS].mean().item() for i in range(40)]
     assert max(shares) == pytest.approx(share, abs=0.1)
 
@@ -552,7 +552,7 @@ def test_window_networks_learn_to_fill(data, tmp_path):
     known = {"length": 2400, "size": 48, "seed": 3, "radius": 3, "number": 256}
     rng = np.random.default_rng(2)
     scenes = 30 * np.stack([make_scene(rng, 64, "cluster") for _ in range(8)])
-    items = FillWindows(scenes, data.deposits, **known)
+    items = InpaintCutouts(scenes, data.deposits, **known)
     recipe = Recipe(
         steps=300, batch=8, rate=5e-3, warmup=5, workers=0, checkpoint_every=10
     )

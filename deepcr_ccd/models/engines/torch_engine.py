@@ -31,8 +31,8 @@ class TorchEngine:
         wide_input: bool,
     ):
         self.device = device
-        self.windowed = network.windowed
-        wide = wide_input or self.windowed
+        self.takes_cutouts = network.takes_cutouts
+        wide = wide_input or self.takes_cutouts
         self.dtype = torch.float32 if wide else PRECISIONS[precision]
         self.probability = task == "mask"
         if precision != "float32":
@@ -42,7 +42,7 @@ class TorchEngine:
                 wide_input=wide_input,
                 wide_output=task == "inpaint",
             )
-        if device.type == "cpu" and not self.windowed:
+        if device.type == "cpu" and not self.takes_cutouts:
             network = fuse(network, self.dtype)
         self.network = network
         self._together = None
@@ -85,7 +85,7 @@ class TorchEngine:
         return back.numpy()
 
     def _forward(self, tensor: torch.Tensor) -> torch.Tensor:
-        if self.windowed:
+        if self.takes_cutouts:
             windows = tensor.flatten(0, 1).to(self.device, self.dtype)
             result = self.network(windows).unflatten(0, tensor.shape[:2])
         else:

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..card_fields import LATER, check_arguments
 from ..network_checks import check_shapes, check_weights
-from .cutout_network import WindowNetwork
+from .cutout_network import CutoutNetwork
 from .unet import UNet
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
 #: Largest stride of a network in px; frames are padded to its multiples.
 LARGEST_STRIDE = 256
 #: Networks a model card can name.
-ARCHITECTURES: dict[str, type[nn.Module]] = {"unet": UNet, "window": WindowNetwork}
+ARCHITECTURES: dict[str, type[nn.Module]] = {"unet": UNet, "window": CutoutNetwork}
 
 
 def build_network(architecture: str, arguments: dict) -> nn.Module:
@@ -39,8 +39,8 @@ def build_network(architecture: str, arguments: dict) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        A network with the attributes ``radius``, ``stride``, ``windowed`` and ``ends``,
-        and ``halo`` if it works on tiles.
+        A network with the attributes ``radius``, ``stride``, ``takes_cutouts`` and
+        ``ends``, and ``halo`` if it works on tiles.
 
     Raises
     ------

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from ...inpainting.feature_layout import FITS, MIDDLE, NEAR_RAYS, PROFILE, RAYS, TOLD
-from .mixture import below, quantile
+from .mixture import cdf, quantile
 
 __all__ = [
-    "WindowNetwork",
+    "CutoutNetwork",
 ]
 
 #: How many pixels in the middle of a window are told with what they hold.
@@ -30,7 +30,7 @@ SURE = 0.25
 FAR = 1.0
 
 
-class WindowNetwork(nn.Module):
+class CutoutNetwork(nn.Module):
     """A multilayer perceptron on the window around a pixel.
 
     It works where it is asked to and nowhere else, which makes it far cheaper than a
@@ -47,7 +47,7 @@ class WindowNetwork(nn.Module):
         Neurons of each hidden layer.
     """
 
-    windowed = True
+    takes_cutouts = True
     stride = 1
 
     def __init__(self, radius: int = 6, width: list[int] | None = None):
@@ -64,7 +64,7 @@ class WindowNetwork(nn.Module):
         self.ends = ("inner.0", "out")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map ``(n, 2 * k * k + TOLD)``, `describe_windows`, to ``(n, 3)``.
+        """Map ``(n, 2 * k * k + TOLD)``, `compute_features`, to ``(n, 3)``.
 
         The median of the mixture: above and below it lie equal odds; what was there
         or more with three odds in four, where the median is far above the
@@ -73,7 +73,7 @@ class WindowNetwork(nn.Module):
         """
         mixture = self.mixture(x)
         middle = quantile(mixture, 0.5)
-        more = 1 - below(mixture, middle + FAR)
+        more = 1 - cdf(mixture, middle + FAR)
         least = torch.full_like(middle, -torch.inf)
         high = torch.nonzero(middle > HIGH)[:, 0]
         if high.numel():
@@ -87,7 +87,7 @@ class WindowNetwork(nn.Module):
         ----------
         x : `torch.Tensor`
             float32, ``(..., 2 * k * k + TOLD)``, from
-            `~deepcr_ccd.inpainting.features.describe_windows`.
+            `~deepcr_ccd.inpainting.features.compute_features`.
 
         Returns
         -------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["PARTS", "ROUNDS", "STEEPNESS", "below", "quantile", "unlikeliness"]
+__all__ = ["PARTS", "ROUNDS", "STEEPNESS", "cdf", "quantile", "negative_log_likelihood"]
 
 #: A logistic distribution is as steep as a Student's of width 1 if this is its own.
 STEEPNESS = 1.7
@@ -13,7 +13,9 @@ PARTS = 4
 ROUNDS = 12
 
 
-def unlikeliness(mixture: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def negative_log_likelihood(
+    mixture: torch.Tensor, values: torch.Tensor
+) -> torch.Tensor:
     """Return minus the logarithm of the likelihood of values, but for a constant.
 
     Parameters
@@ -28,7 +30,7 @@ def unlikeliness(mixture: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     return -torch.logsumexp(odds - 2.5 * torch.log1p(off.square() / 4) - scales, dim=-1)
 
 
-def below(mixture: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def cdf(mixture: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Return the share of a mixture that lies below values.
 
     Parameters

@@ -93,7 +93,7 @@ class UNet(nn.Module):
         self.out = nn.Conv2d(width[0], out_channels * stem**2, 1)
 
     #: Whether it takes windows around pixels, rather than tiles of the frame.
-    windowed = False
+    takes_cutouts = False
     #: Names of its first and its last layer.
     ends = ("down.0.0", "out")
 

@@ -4,8 +4,8 @@ import torch
 from scipy import stats
 
 from deepcr_ccd.inpainting.feature_layout import FITS, TOLD
-from deepcr_ccd.models.networks.cutout_network import ODDS, WindowNetwork, _asinh
-from deepcr_ccd.models.networks.mixture import below, quantile, unlikeliness
+from deepcr_ccd.models.networks.cutout_network import ODDS, CutoutNetwork, _asinh
+from deepcr_ccd.models.networks.mixture import cdf, negative_log_likelihood, quantile
 
 
 def mixture(odds, centres, widths):
@@ -22,7 +22,7 @@ def test_unlikeliness_is_that_of_students_distributions():
         for share, centre, width in zip(odds, centres, widths, strict=True)
     )
     constant = np.log(stats.t.pdf(0, 4))
-    found = unlikeliness(made, torch.tensor(values, dtype=torch.float32))
+    found = negative_log_likelihood(made, torch.tensor(values, dtype=torch.float32))
     np.testing.assert_allclose(found, constant - np.log(density), rtol=1e-4)
 
 
@@ -39,17 +39,17 @@ def test_quantiles_of_one_and_of_two():
     assert quantile(two, 0.9).item() == pytest.approx(expected, abs=0.01)
 
 
-def test_below_is_what_quantiles_are_of():
+def test_cdf_is_what_quantiles_are_of():
     made = mixture([0.3, 0.7], [9.0, 0.0], [1.0, 2.0]).repeat(4, 1, 1)
     shares = torch.tensor([0.02, 0.4, 0.7, 0.99])
     torch.testing.assert_close(
-        below(made, quantile(made, shares)), shares, atol=1e-4, rtol=0
+        cdf(made, quantile(made, shares)), shares, atol=1e-4, rtol=0
     )
 
 
 def test_what_is_not_told_says_nothing():
     torch.manual_seed(0)
-    network = WindowNetwork(2, [12, 8])
+    network = CutoutNetwork(2, [12, 8])
     numbers = torch.randn(5, 50 + TOLD)
     held, told = numbers[:, 50 + 12], numbers[:, 50 + 25]
     told[:] = torch.tensor([1.0, 0, 1, 0, 0])
@@ -75,7 +75,7 @@ def test_what_is_not_told_says_nothing():
 @pytest.mark.parametrize("told", [False, True])
 def test_answers_are_quantiles_of_the_mixture(told):
     torch.manual_seed(2)
-    network = WindowNetwork(3, [12, 8])
+    network = CutoutNetwork(3, [12, 8])
     with torch.no_grad():
         network.out.weight *= 30
         network.out.bias[2 * len(ODDS)] += 2
@@ -91,7 +91,7 @@ def test_answers_are_quantiles_of_the_mixture(told):
     torch.testing.assert_close(found, middle)
     assert (least[~high] == -torch.inf).all()
     torch.testing.assert_close(least[high], sure[high])
-    far = below(mixture, middle + 1)
+    far = cdf(mixture, middle + 1)
     torch.testing.assert_close(more, 1 - far, atol=1e-4, rtol=0)
 
 
