@@ -119,7 +119,7 @@ def _fill(frame: Frame, targets: np.ndarray, fill: Fill, struck: bool):
         spread.reshape(shape),
         strict=True,
     ):
-        hidden = detection.unexamined(plane, own)
+        hidden = detection.excluded_pixels(plane, own)
         for part in colours_of(plane) if is_bayer(frame.data, frame.header) else [...]:
             here = target[part]
             bad = None if hidden is None else hidden[part]

@@ -12,12 +12,12 @@ from ..io.fits_rewrite import PIECE
 from ..io.stream import open_regular
 from ..models.model import Model
 from ..nddata.header import version
-from ..options import Options
+from ..options import CleanOptions
 
 __all__ = ["file_digest"]
 
 
-def file_digest(path: Path, options: Options, model: Model) -> str:
+def file_digest(path: Path, options: CleanOptions, model: Model) -> str:
     """Return what tells results of other inputs, models, options or versions apart.
 
     Parameters
