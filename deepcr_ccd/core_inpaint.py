@@ -130,7 +130,7 @@ def _fill(
         spread.reshape(shape),
         strict=True,
     ):
-        hidden = detection.unexamined(plane, own)
+        hidden = detection.excluded_pixels(plane, own)
         for part in colours_of(plane) if is_bayer(frame.data, frame.header) else [...]:
             here = target[part]
             bad = None if hidden is None else hidden[part]

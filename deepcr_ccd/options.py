@@ -19,7 +19,7 @@ from .pipeline.clean import check_grow
 from .pipeline.fill import METHODS, load_fill
 from .tiling.run import check_tile_size
 
-__all__ = ["Options"]
+__all__ = ["CleanOptions"]
 
 #: How names of header keywords look.
 KEYWORD = re.compile(r"[A-Za-z_][\w-]*([ .][\w-]+)*", re.ASCII)
@@ -29,7 +29,7 @@ MOST_BITS = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class CleanOptions:
     """What to do with each file; the fields are options of the ``clean`` command."""
 
     model: str | os.PathLike | Model = DEFAULT_MODEL

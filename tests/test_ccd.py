@@ -347,7 +347,7 @@ def test_arguments_without_effect_warn(ccd):
 # what is not examined
 
 
-def test_unexamined_pixels(ccd, truth):
+def test_excluded_pixels(ccd, truth):
     probability, crmask = truth
     odd = ccd.copy()
     odd.data[30, 40] = np.nan

@@ -14,7 +14,7 @@ import torch
 
 from ..models.model import Model
 from ..notices import recorded_warnings
-from ..options import Options
+from ..options import CleanOptions
 from ..tiling.workers import one_thread
 from .job import Job, blank_row, failure, file_size, run_job
 
@@ -31,7 +31,12 @@ PARCELS = 4
 
 
 def run_jobs(
-    jobs: Sequence[Job], options: Options, scheduler, *, resume: bool, replace: bool
+    jobs: Sequence[Job],
+    options: CleanOptions,
+    scheduler,
+    *,
+    resume: bool,
+    replace: bool,
 ) -> Iterator[dict]:
     """Clean files on the workers of a Dask cluster; yield rows as they come.
 
@@ -160,7 +165,7 @@ def _ranks(addresses: Iterable[str]) -> dict[str, int]:
 
 def _run_on_worker(
     jobs: Sequence[Job],
-    options: Options,
+    options: CleanOptions,
     model: Model | None,
     ranks: dict[str, int],
     **how,

@@ -16,7 +16,7 @@ from astropy.table import Table
 from ..io.atomic import remove_stale
 from ..models.model import Model
 from ..notices import recorded_warnings, refuse_arguments
-from ..options import Options
+from ..options import CleanOptions
 from ..tiling.run import track
 from .distributed import run_jobs
 from .job import Job, file_size, run_job
@@ -84,7 +84,7 @@ def clean_files(
     report : callable, optional
         Takes the row of each file as a dictionary, as soon as it is done.
     **options
-        Fields of `Options`: ``model``, ``gain``, ``inpaint`` and so on, as for
+        Fields of `CleanOptions`: ``model``, ``gain``, ``inpaint`` and so on, as for
         `~deepcr_ccd.cosmicray_deepcr`; ``unit``, ``bad_bits``, ``dq_bit``, ``ext``,
         ``masks_only`` and ``probability``, as for the ``deepcr-ccd`` command.
 
@@ -104,10 +104,10 @@ def clean_files(
     FileExistsError
         If a result is there and must not be replaced: likewise.
     """
-    known = [field.name for field in dataclasses.fields(Options)]
+    known = [field.name for field in dataclasses.fields(CleanOptions)]
     unknown = {name: options[name] for name in options if name not in known}
     refuse_arguments("clean_files", unknown, known)
-    chosen = Options(**options)
+    chosen = CleanOptions(**options)
     if workers is not None:
         number = isinstance(workers, int | float) and not isinstance(workers, bool)
         if not number or workers % 1 != 0 or workers < 1:
@@ -177,7 +177,7 @@ def _most_workers(jobs: Sequence[Job]) -> int:
 
 
 def _run_here(
-    jobs: Sequence[Job], options: Options, model: Model, workers: int, how: dict
+    jobs: Sequence[Job], options: CleanOptions, model: Model, workers: int, how: dict
 ) -> Iterator[dict]:
     """Run jobs on threads of this process; yield rows as they come."""
     before = torch.get_num_threads()

@@ -20,9 +20,9 @@ from ..io.fits_image import Cleaned, Image
 from ..models.model import Model
 from ..nddata.frame import read_frame
 from ..notices import record
-from ..options import Options
+from ..options import CleanOptions
 from ..pipeline.clean import find, make_plan
-from ..pipeline.guard import warn_of_bad
+from ..pipeline.guard import warn_of_bad_pixels
 from .digest import file_digest
 from .outputs import DIGEST, finished_headers, is_result, state_of
 
@@ -106,7 +106,7 @@ def failure(error: Exception) -> dict:
 
 def run_job(
     job: Job,
-    options: Options,
+    options: CleanOptions,
     model: Model | None = None,
     resume: bool = False,
     replace: bool = False,
@@ -165,7 +165,9 @@ def run_job(
 class _Work:
     """The work on one file, and what it was like when that began."""
 
-    def __init__(self, job: Job, options: Options, model: Model, stop: threading.Event):
+    def __init__(
+        self, job: Job, options: CleanOptions, model: Model, stop: threading.Event
+    ):
         self.job, self.options, self.model, self.stop = job, options, model, stop
         self.before = state_of(job.path, follow=True)
         self.standing = job.standing
@@ -263,7 +265,9 @@ class _Work:
         return counts
 
 
-def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cleaned:
+def clean_image(
+    image: Image, options: CleanOptions, model: Model, path: Path
+) -> Cleaned:
     """Clean one image of a file as the options say.
 
     What is large is gone when it returns: so a mosaic is cleaned in the memory of one
@@ -324,7 +328,7 @@ def clean_image(image: Image, options: Options, model: Model, path: Path) -> Cle
         found = find(frame, plan, probability=options.probability)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-    warn_of_bad(found.skipped, found.crmask.size, where)
+    warn_of_bad_pixels(found.skipped, found.crmask.size, where)
     struck = np.unravel_index(np.flatnonzero(found.crmask), found.crmask.shape)
     keywords, history = found.describe(plan)
     cards = [(key, *told) for key, told in keywords.items()]

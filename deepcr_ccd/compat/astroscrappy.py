@@ -17,7 +17,7 @@ from ..notices import warn_unused
 from ..pipeline import detect as detection
 from ..pipeline.clean import measures_noise
 from ..pipeline.fill import Fill, fill_frame
-from ..pipeline.guard import warn_if_overwhelmed, warn_of_share
+from ..pipeline.guard import warn_if_cr_dominated, warn_of_flagged
 from ..preprocess.known_noise import KnownNoise
 from ..segmentation.hysteresis import Thresholds
 
@@ -223,17 +223,17 @@ def detect_cosmics(
         light = np.maximum(inbkg, 0) / gain + ((readnoise or 0) / gain) ** 2
         facts["variance"] = KnownNoise(light, 2, factor, objects=False)
     level = known_level(satlevel, None)
-    bad = detection.unexamined(data, mask, None if level is None else level / gain)
+    bad = detection.excluded_pixels(data, mask, None if level is None else level / gain)
     if work is not data:
-        flaw = detection.unexamined(work, None)
+        flaw = detection.excluded_pixels(work, None)
         bad = flaw if bad is None else bad if flaw is None else bad | flaw
     if measures_noise(model):
-        warn_if_overwhelmed(work, bad)
-    crmask = detection.find_cosmics(
+        warn_if_cr_dominated(work, bad)
+    crmask = detection.find_cosmic_rays(
         work, bad, model, thresholds, factor=factor, **facts
     )
     skipped = 0 if bad is None else np.count_nonzero(bad)
-    warn_of_share(np.count_nonzero(crmask), crmask.size - skipped)
+    warn_of_flagged(np.count_nonzero(crmask), crmask.size - skipped)
 
     cleanarr = frame.copy_data()
     flat = data if inbkg is None else data - inbkg

@@ -159,9 +159,9 @@ class deepCR:  # noqa: N801
         # One threshold, as the original has.
         thresholds = self.mask_model.card.thresholds(threshold, 1)
         tile_size = patch if segment else None
-        bad = detection.unexamined(image, own)
+        bad = detection.excluded_pixels(image, own)
         with _threads(n_jobs):
-            probability = detection.examine(
+            probability = detection.cosmic_ray_probability(
                 image, bad, self.mask_model, tile_size=tile_size
             )
             crmask = detection.threshold_mask(probability, thresholds)
@@ -192,7 +192,7 @@ class deepCR:  # noqa: N801
         """
         image, own = _read_image(img0)
         targets = as_mask(mask, image.shape, "mask", unknown=False)
-        bad = detection.unexamined(image, own)
+        bad = detection.excluded_pixels(image, own)
         return self._fill(image, targets, bad, None)
 
     def _fill(

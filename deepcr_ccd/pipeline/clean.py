@@ -15,9 +15,9 @@ from ..nddata.header import HISTORY_LENGTH, record
 from ..preprocess.known_noise import uncertainty_facts
 from ..segmentation.hysteresis import Thresholds, levels_of
 from . import detect as detection
-from .detect import Examination
+from .detect import ModelInput
 from .fill import Fill, choose_fill, fill_frame
-from .guard import warn_if_overwhelmed, warn_of_share
+from .guard import warn_if_cr_dominated, warn_of_flagged
 
 __all__ = ["Found", "Plan", "check_grow", "examine", "find", "make_plan"]
 
@@ -29,7 +29,7 @@ class Plan:
     model: Model
     thresholds: Thresholds
     grow: float
-    examination: Examination
+    examination: ModelInput
     fill: Fill
     satlevel: float | None
     tile_size: int | None
@@ -162,7 +162,7 @@ def make_plan(
         model,
         thresholds,
         grow,
-        detection.prepare(frame, model, gain, readnoise),
+        detection.model_input(frame, model, gain, readnoise),
         choose_fill(inpaint, model, frame, gain),
         known_level(satlevel, frame.unit, frame.header, gain),
         tile_size,
@@ -198,7 +198,7 @@ def find(
         own = plan.with_facts(facts)
         found = look(plane, mask, own, progress, probability)
         flagged = int(np.count_nonzero(found.crmask))
-        warn_of_share(flagged, plane.size - found.skipped)
+        warn_of_flagged(flagged, plane.size - found.skipped)
         crmasks.append(found.crmask)
         fills.append(found.values)
         sigmas.append(found.sigma)
@@ -241,8 +241,10 @@ def examine(
             part = np.ascontiguousarray(plane[colour])
             probability[colour] = examine(part, own, alone, progress=progress)
         return probability
-    bad = detection.unexamined(plane, mask, plan.satlevel)
-    return detection.examine(plane, bad, plan.model, **_how(plan, progress))
+    bad = detection.excluded_pixels(plane, mask, plan.satlevel)
+    return detection.cosmic_ray_probability(
+        plane, bad, plan.model, **_how(plan, progress)
+    )
 
 
 def _find_plane(
@@ -253,7 +255,7 @@ def _find_plane(
     probability: bool,
 ) -> Found:
     """Find and fill the cosmic rays of one plane."""
-    bad = detection.unexamined(plane, mask, plan.satlevel)
+    bad = detection.excluded_pixels(plane, mask, plan.satlevel)
     crmask, seen = _detect(plane, bad, plan, plan.grow, progress, probability)
     skipped = 0 if bad is None else int(np.count_nonzero(bad))
     if plan.fill.method == "none":
@@ -275,7 +277,7 @@ def _find_colours(
     for colour in colours_of(plane):
         seen = np.ascontiguousarray(plane[colour])
         own = None if mask is None else mask[colour]
-        hidden = detection.unexamined(seen, own, plan.satlevel)
+        hidden = detection.excluded_pixels(seen, own, plan.satlevel)
         alone = plan.of_part(colour)
         crmask[colour], part = _detect(seen, hidden, alone, 0, progress, probability)
         if every is not None:
@@ -307,14 +309,14 @@ def _detect(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the mask of cosmic rays, and their probability if it is wanted."""
     if measures_noise(plan.model):
-        warn_if_overwhelmed(plane, bad)
+        warn_if_cr_dominated(plane, bad)
     how = _how(plan, progress)
     if probability:
-        seen = detection.examine(plane, bad, plan.model, **how)
+        seen = detection.cosmic_ray_probability(plane, bad, plan.model, **how)
         levels = levels_of(seen, plan.thresholds.cuts)
         return detection.finish_mask(levels, plane, bad, grow), seen
     wanted = plan.model, plan.thresholds, grow
-    crmask = detection.find_cosmics(plane, bad, *wanted, **how)
+    crmask = detection.find_cosmic_rays(plane, bad, *wanted, **how)
     return crmask, None
 
 

@@ -295,7 +295,7 @@ def _mask_chunk(
     thresholds: Thresholds,
     grow: float,
 ) -> np.ndarray:
-    """Return the mask of cosmic rays, as `detection.find_cosmics` does."""
+    """Return the mask of cosmic rays, as `detection.find_cosmic_rays` does."""
     probability, piece, bad = pieces
     levels = levels_of(probability, thresholds.cuts)
     crmask = detection.finish_mask(levels, piece, bad, grow)

@@ -18,30 +18,30 @@ from ..segmentation.hysteresis import SEED, WEAK, Thresholds, follow, levels_of
 from ..segmentation.labels import label_places
 from .guard import warn_of_excluded
 from .leaks import drop_leaks
-from .saturation import hide_saturated
+from .saturation import exclude_saturated
 
 __all__ = [
-    "Examination",
+    "ModelInput",
     "count_objects",
-    "examine",
-    "find_cosmics",
+    "cosmic_ray_probability",
+    "find_cosmic_rays",
     "finish_mask",
-    "prepare",
+    "model_input",
     "threshold_mask",
-    "unexamined",
+    "excluded_pixels",
 ]
 
 
-class Examination(NamedTuple):
+class ModelInput(NamedTuple):
     """What a network needs to know of a frame: unit factor, and facts of its noise."""
 
     factor: float
     facts: dict
 
 
-def prepare(
+def model_input(
     frame: Frame, model: Model, gain: float | None, readnoise=None
-) -> Examination:
+) -> ModelInput:
     """Work out how a frame goes into a model.
 
     Parameters
@@ -79,7 +79,7 @@ def prepare(
         elif readnoise is None:
             warn_unused("gain", f"model {name!r} can use the frame as it is")
     if readnoise is None:
-        return Examination(factor, {})
+        return ModelInput(factor, {})
     if gain is None and frame.unit is not None and _counts(frame.unit):
         raise ValueError(
             f"readnoise={readnoise:g} is in electron and the frame in {frame.unit}: "
@@ -87,7 +87,7 @@ def prepare(
         )
     # From electron to the frame's unit, and on to the card's.
     per_unit, _ = unit_factor(frame.unit, "electron", gain, name)
-    return Examination(factor, {"readnoise": readnoise / per_unit * factor})
+    return ModelInput(factor, {"readnoise": readnoise / per_unit * factor})
 
 
 def _counts(unit: u.UnitBase) -> bool:
@@ -98,7 +98,7 @@ def _is_in_electrons(frame: Frame) -> bool:
     return frame.unit is not None and frame.unit.is_equivalent(u.electron)
 
 
-def unexamined(
+def excluded_pixels(
     plane: np.ndarray, mask: np.ndarray | None, satlevel: float | None = np.inf
 ) -> np.ndarray | None:
     """Return which pixels cannot be examined, or None if all can.
@@ -124,13 +124,13 @@ def unexamined(
         bad |= mask
     told = satlevel is not None and satlevel < np.inf
     before = np.count_nonzero(bad) if told else 0
-    hide_saturated(plane, bad, satlevel)
+    exclude_saturated(plane, bad, satlevel)
     if told:
         warn_of_excluded(np.count_nonzero(bad) - before, plane.size, satlevel)
     return bad if bad.any() else None
 
 
-def examine(
+def cosmic_ray_probability(
     plane: np.ndarray,
     bad: np.ndarray | None,
     model: Model,
@@ -147,7 +147,7 @@ def examine(
     plane : `~numpy.ndarray`
         ``(ny, nx)``, any real dtype.
     bad : `~numpy.ndarray` or None
-        From `unexamined`. What the network sees in their place: `Plane`.
+        From `excluded_pixels`. What the network sees in their place: `Plane`.
     model : Model
         For task "mask".
     factor : float
@@ -201,7 +201,7 @@ def in_own_units(
     return factor * own, scaled
 
 
-def find_cosmics(
+def find_cosmic_rays(
     plane: np.ndarray,
     bad: np.ndarray | None,
     model: Model,
@@ -215,12 +215,13 @@ def find_cosmics(
 ) -> np.ndarray:
     """Return the mask of the cosmic rays of a plane.
 
-    What `threshold_mask` makes of `examine`, without the probability in memory.
+    The same as `threshold_mask` of `cosmic_ray_probability`, but the probability is
+    not kept in memory.
 
     Parameters
     ----------
     plane, bad, model, factor, tile_size, progress, **facts
-        As for `examine`.
+        As for `cosmic_ray_probability`.
     thresholds, grow
         As for `threshold_mask`.
 

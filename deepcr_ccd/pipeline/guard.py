@@ -8,11 +8,11 @@ import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = [
-    "is_overwhelmed",
-    "warn_if_overwhelmed",
-    "warn_of_bad",
+    "is_cr_dominated",
+    "warn_if_cr_dominated",
+    "warn_of_bad_pixels",
     "warn_of_excluded",
-    "warn_of_share",
+    "warn_of_flagged",
 ]
 
 #: More than this share of the examined pixels is rarely all cosmic rays.
@@ -37,7 +37,7 @@ SINGLE, DOUBLE = (float(np.finfo(kind).eps) for kind in (np.float32, np.float64)
 STACKLEVEL = 5
 
 
-def warn_of_share(flagged: int, examined: int) -> None:
+def warn_of_flagged(flagged: int, examined: int) -> None:
     """Warn if more of a plane is flagged than cosmic rays are likely to hit.
 
     Parameters
@@ -60,7 +60,7 @@ def warn_of_share(flagged: int, examined: int) -> None:
         )
 
 
-def warn_of_bad(skipped: int, pixels: int, where: str) -> None:
+def warn_of_bad_pixels(skipped: int, pixels: int, where: str) -> None:
     """Warn if next to nothing of an image was examined.
 
     Parameters
@@ -110,13 +110,13 @@ def warn_of_excluded(excluded: int, pixels: int, satlevel: float) -> None:
         )
 
 
-def warn_if_overwhelmed(plane: np.ndarray, bad: np.ndarray | None) -> None:
+def warn_if_cr_dominated(plane: np.ndarray, bad: np.ndarray | None) -> None:
     """Warn if so much of a plane is struck that its noise cannot be measured.
 
     Parameters
     ----------
     plane, bad
-        As for `is_overwhelmed`.
+        As for `is_cr_dominated`.
 
     Warns
     -----
@@ -153,7 +153,7 @@ def _warn_of_digits(values: np.ndarray, scatter: np.ndarray) -> None:
         )
 
 
-def is_overwhelmed(plane: np.ndarray, bad: np.ndarray | None) -> bool:
+def is_cr_dominated(plane: np.ndarray, bad: np.ndarray | None) -> bool:
     """Tell whether so much of a plane is struck that its noise cannot be measured.
 
     The scatter of noise goes both ways, and cosmic rays only add. So if hardly a pixel

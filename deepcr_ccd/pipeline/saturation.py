@@ -22,7 +22,7 @@ from .pileup import (
 )
 from .saturated_shapes import Cutout, keep_extended, keep_star, keep_wrapped
 
-__all__ = ["find_saturation", "hide_saturated"]
+__all__ = ["find_saturation", "exclude_saturated"]
 
 #: What is above this share of a level, and touches it, belongs together.
 SHOULDER = 0.7
@@ -32,7 +32,7 @@ MARGIN = 14
 WRAPS = (32767, 65535)
 
 
-def hide_saturated(
+def exclude_saturated(
     plane: np.ndarray, bad: np.ndarray, known: float | None
 ) -> np.ndarray:
     """Mark what is saturated, in memory.

@@ -12,7 +12,8 @@ from sample_files import contents, write_night
 from deepcr_ccd import clean_files, load_model
 from deepcr_ccd.batch import distributed as cluster_module
 from deepcr_ccd.batch import job as jobs
-from deepcr_ccd.batch.job import Job, Options
+from deepcr_ccd.batch.job import Job
+from deepcr_ccd.options import CleanOptions
 
 distributed = pytest.importorskip("distributed")
 
@@ -92,7 +93,7 @@ def test_workers_share_out_gpus(monkeypatch):
         worker = SimpleNamespace(address=address)
         monkeypatch.setattr(distributed, "get_worker", lambda: worker)
         (told,) = cluster_module._run_on_worker(
-            [None], Options(**options), model, ranks
+            [None], CleanOptions(**options), model, ranks
         )
         return told.device
 

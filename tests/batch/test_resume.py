@@ -13,10 +13,11 @@ from sample_files import contents, write_night
 
 from deepcr_ccd import clean_files
 from deepcr_ccd.batch import outputs
-from deepcr_ccd.batch.job import Job, Options, run_job
+from deepcr_ccd.batch.job import Job, run_job
 from deepcr_ccd.batch.listing import find_files
 from deepcr_ccd.cli import main
 from deepcr_ccd.io.atomic import atomic_path
+from deepcr_ccd.options import CleanOptions
 from deepcr_ccd.pipeline.fill import load_fill
 
 ANY_MODE = pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_what_came_meanwhile_is_not_replaced(night, tmp_path):
     job = Job(path, out, standing=None)
     out.write_text("notes")
     for how in ({"replace": True}, {"resume": True}, {}):
-        row = run_job(job, Options(), **how)
+        row = run_job(job, CleanOptions(), **how)
         assert row["status"] == "failed"
         assert "meanwhile" in row["message"] or "exists" in row["message"]
         assert out.read_text() == "notes"

@@ -102,7 +102,9 @@ def test_inbkg_is_taken_out_of_detection_and_stays_in_the_result(frame):
 def clean_with(crmask, frame, cleantype):
     """The cleaned frame for a mask that is given."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scrappy.detection, "find_cosmics", lambda *_, **__: crmask.copy())
+        patch.setattr(
+            scrappy.detection, "find_cosmic_rays", lambda *_, **__: crmask.copy()
+        )
         return detect_cosmics(frame, cleantype=cleantype)[1]
 
 
@@ -223,10 +225,12 @@ def test_models_in_units_of_the_noise(frame):
             seen = []
 
             def find(plane, bad, model, thresholds, **facts):
-                seen.append(detection.examine(plane, bad, model, **facts))
+                seen.append(
+                    detection.cosmic_ray_probability(plane, bad, model, **facts)
+                )
                 return seen[0] > thresholds.seed
 
-            patch.setattr(detection, "find_cosmics", find)
+            patch.setattr(detection, "find_cosmic_rays", find)
             detect_cosmics(frame, model=model, satlevel=np.inf, **options)
             return seen[0]
 

@@ -6,7 +6,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
 from deepcr_ccd import clean_files, cosmicray_deepcr, detect_cosmics
-from deepcr_ccd.pipeline.guard import is_overwhelmed
+from deepcr_ccd.pipeline.guard import is_cr_dominated
 
 SHAPE = (256, 256)
 
@@ -81,11 +81,11 @@ def skies():
 @pytest.mark.parametrize(
     ("name", "frame"), skies(), ids=lambda v: v if isinstance(v, str) else ""
 )
-def test_ordinary_frames_are_not_overwhelmed(name, frame):
-    assert not is_overwhelmed(frame, None), name
+def test_ordinary_frames_are_not_cr_dominated(name, frame):
+    assert not is_cr_dominated(frame, None), name
     bad = np.zeros(frame.shape, dtype=bool)
     bad[:, ::40] = True
-    assert not is_overwhelmed(frame, bad), name
+    assert not is_cr_dominated(frame, bad), name
 
 
 def test_a_satlevel_that_excludes_the_frame_is_said():

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from ...nddata.frame import read_frame
 from ...nddata.gain import COUNTS, electron_factor, resolve_gain, resolve_satlevel
-from ...pipeline.detect import unexamined
+from ...pipeline.detect import excluded_pixels
 from ...preprocess.network_input import Plane
 from ...segmentation.labels import EIGHT, group_peaks
 from .changed_sources import changed_sources
@@ -222,7 +222,7 @@ def _read(exposure, name: str, gain, satlevel) -> tuple[np.ndarray, ...]:
         raise ValueError(f"{name} has shape {frame.data.shape}; allowed is (ny, nx)")
     gain = resolve_gain(gain, frame.header)
     level = resolve_satlevel(satlevel, frame.unit, frame.header, gain)
-    bad = unexamined(frame.data, frame.mask)
+    bad = excluded_pixels(frame.data, frame.mask)
     factor = electron_factor(frame.unit, gain)
     plane = frame.data.astype(np.float32) * np.float32(factor)
     unit = frame.unit
