@@ -9,6 +9,7 @@ from sphinx_astropy.conf.v2 import *  # noqa: F403
 from sphinx_astropy.conf.v2 import extensions, rst_epilog  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).parent))
+from draw_layout import draw_layout
 from write_model_zoo import write_comparison, write_model_zoo, write_table
 
 project = "deepcr_ccd"
@@ -38,6 +39,7 @@ html_sidebars = {"**": []}
 automodsumm_inherited_members = False
 
 here = Path(__file__).parent
+draw_layout(here / "_generated" / "layout.svg")
 write_model_zoo(here / "_generated" / "models.inc")
 write_comparison(here / "scores.ecsv", here / "_generated" / "comparison.inc")
 write_comparison(here / "scores_bright.ecsv", here / "_generated" / "bright.inc")
