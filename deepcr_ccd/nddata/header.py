@@ -1,15 +1,23 @@
-"""Header keywords that say what was done to a frame."""
+"""Header keywords: read as users wrote them, and set to say what was done."""
 
 from __future__ import annotations
 
 import functools
 import importlib.metadata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from astropy.io import fits
+from astropy.io.fits import VerifyError
 
-__all__ = ["HISTORY_LENGTH", "KEYWORDS", "read_keywords", "record", "version"]
+__all__ = [
+    "HISTORY_LENGTH",
+    "KEYWORDS",
+    "cleaning_keywords",
+    "header_value",
+    "read_keywords",
+    "version",
+]
 
 #: Header keywords of a cleaned frame, with their comments.
 COMMENTS = {
@@ -26,6 +34,26 @@ KEYWORDS = tuple(COMMENTS)
 #: How long a value and a line of history may be, in characters.
 VALUE_LENGTH = 68
 HISTORY_LENGTH = 72
+
+
+def header_value(header: Mapping, key: str, default=None):
+    """Return the value of an optional keyword.
+
+    A card that cannot be read, such as text without quotes, counts as none.
+
+    Parameters
+    ----------
+    header : mapping
+        Such as a `~astropy.io.fits.Header`.
+    key : str
+        The keyword.
+    default : object
+        What is returned where there is none.
+    """
+    try:
+        return header.get(key, default)
+    except VerifyError:
+        return default
 
 
 @functools.cache
@@ -84,7 +112,7 @@ def header_key(key: str) -> str:
     return key if plain else f"HIERARCH {key}"
 
 
-def record(
+def cleaning_keywords(
     model: str, thresholds: tuple[float, float], fill: str, **counts: int
 ) -> dict:
     """Return values of `KEYWORDS`, each with its comment.

@@ -6,7 +6,7 @@ from astropy.io import fits
 
 from deepcr_ccd import clean_files
 from deepcr_ccd.io.fits_file import FitsFile
-from deepcr_ccd.nddata.header_values import value_of
+from deepcr_ccd.nddata.header import header_value
 
 SHAPE = (96, 96)
 CARDS = [
@@ -37,7 +37,7 @@ CARDS = [
     ],
 )
 def test_values(card, value):
-    assert value_of(fits.Header.fromstring(card.ljust(80)), "GAIN", "none") == value
+    assert header_value(fits.Header.fromstring(card.ljust(80)), "GAIN", "none") == value
 
 
 def write_with(path, card, place):
