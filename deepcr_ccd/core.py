@@ -194,7 +194,7 @@ def _clean(frame: Frame, plan: Plan, logged: bool | dict, progress: bool):
         keywords = cleaning_keywords(
             plan.model.card.name, plan.thresholds, plan.fill.method
         )
-        history = "deepcr_ccd: cosmic rays found lazily, and not counted"
+        history = "deepcr_ccd: cosmic rays flagged lazily, and not counted"
     else:
         found = find(frame, plan, progress=progress)
         crmask, sigma = found.crmask, found.sigma
