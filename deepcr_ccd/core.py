@@ -7,8 +7,8 @@ import inspect
 import numpy as np
 
 from .models.zoo import DEFAULT_MODEL, load_model
-from .nddata.frame import Frame, is_chunked, read_frame, read_frames
-from .nddata.header import KEYWORDS, read_keywords, record
+from .nddata.frame import Frame, is_dask, read_frame, read_frames
+from .nddata.header import KEYWORDS, cleaning_keywords, read_keywords
 from .notices import refuse_arguments
 from .pipeline import dask_clean as chunked
 from .pipeline.clean import Plan, examine, find, make_plan
@@ -178,7 +178,7 @@ def cosmicray_deepcr(
     plans = []
     for frame in several:
         plans.append(make_plan(frame, model, **options))
-        if is_chunked(frame.data):
+        if is_dask(frame.data):
             plans[-1] = chunked.check_fill(plans[-1], inpaint)
     results = []
     for frame, plan in zip(several, plans, strict=True):
@@ -188,11 +188,13 @@ def cosmicray_deepcr(
 
 def _clean(frame: Frame, plan: Plan, logged: bool | dict, progress: bool):
     """Return what a user gets for one frame."""
-    if is_chunked(frame.data):
+    if is_dask(frame.data):
         cleaned, crmask, sigma = chunked.clean(frame, plan)
         # What takes the whole frame to count is left out.
-        keywords = record(plan.model.card.name, plan.thresholds, plan.fill.method)
-        history = "deepcr_ccd: cosmic rays found lazily, and not counted"
+        keywords = cleaning_keywords(
+            plan.model.card.name, plan.thresholds, plan.fill.method
+        )
+        history = "deepcr_ccd: cosmic rays flagged lazily, and not counted"
     else:
         found = find(frame, plan, progress=progress)
         crmask, sigma = found.crmask, found.sigma
@@ -202,7 +204,7 @@ def _clean(frame: Frame, plan: Plan, logged: bool | dict, progress: bool):
             cleaned[crmask] = found.values
     if frame.header is None:
         return frame.wrap(cleaned, frame.combine_mask(crmask)), crmask
-    if not is_chunked(frame.data):
+    if not is_dask(frame.data):
         keywords, history = found.describe(plan)
     if logged is not True:
         keywords, history = logged or None, ""
@@ -288,7 +290,7 @@ def _examine(frame: Frame, plan: Plan, progress: bool) -> np.ndarray:
     known = uncertainty_facts(frame, plan.model.card.uses, plan.examination.factor)
     planes = []
     for (plane, mask), facts in zip(frame.planes(), known, strict=True):
-        if is_chunked(plane):
+        if is_dask(plane):
             how = options | facts
             examined = chunked.examine(plane, mask, plan.satlevel, plan.model, **how)
             planes.append(examined[0])

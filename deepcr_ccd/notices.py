@@ -14,12 +14,12 @@ from .tiling.forking import ChildSafeLock
 
 __all__ = [
     "DeepCRWarning",
+    "collected_warnings",
     "ignored",
-    "record",
-    "recorded_warnings",
     "refuse_arguments",
     "suggestion",
     "warn_unused",
+    "warnings_by_thread",
 ]
 
 NOTHING_TO_TUNE = (
@@ -27,7 +27,7 @@ NOTHING_TO_TUNE = (
 )
 OF_THE_PSF = f"no point spread function is needed; {NOTHING_TO_TUNE}"
 #: What to do in place of arguments of `ccdproc.cosmicray_lacosmic`.
-INSTEAD = {
+INSTEAD_OF_LACOSMIC = {
     **dict.fromkeys(("sigclip", "sigfrac", "objlim", "sepmed"), NOTHING_TO_TUNE),
     **dict.fromkeys(("fsmode", "psfmodel", "psffwhm"), OF_THE_PSF),
     **dict.fromkeys(("psfsize", "psfk", "psfbeta"), OF_THE_PSF),
@@ -90,8 +90,10 @@ def refuse_arguments(function: str, given: dict, known: Iterable[str]) -> None:
         Those that it has.
     """
     for name in given:
-        if name in INSTEAD:
-            raise TypeError(f"{function} has no argument {name}=: {INSTEAD[name]}")
+        if name in INSTEAD_OF_LACOSMIC:
+            raise TypeError(
+                f"{function} has no argument {name}=: {INSTEAD_OF_LACOSMIC[name]}"
+            )
         known = list(known)
         raise TypeError(
             f"{function} has no argument {name}=: {suggestion(name, known)}It has "
@@ -158,7 +160,7 @@ _HOOK = _Hook()
 
 
 @contextlib.contextmanager
-def recorded_warnings() -> Iterator[None]:
+def warnings_by_thread() -> Iterator[None]:
     """Keep warnings with the file they are about, on whatever thread it is.
 
     Python's filters are those of before when the last one that is in force ends.
@@ -166,7 +168,7 @@ def recorded_warnings() -> Iterator[None]:
     Yields
     ------
     None
-        While it is in force, `record` collects those of its thread.
+        While it is in force, `collected_warnings` collects those of its thread.
     """
     _HOOK.start()
     try:
@@ -190,8 +192,8 @@ def ignored(message: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def record() -> Iterator[list[str]]:
-    """Collect the warnings of this thread, where `recorded_warnings` is in force.
+def collected_warnings() -> Iterator[list[str]]:
+    """Collect the warnings of this thread, where `warnings_by_thread` is in force.
 
     Yields
     ------

@@ -12,7 +12,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 import deepcr_ccd
 from deepcr_ccd import DeepCRWarning, clean_files, cosmicray_deepcr
 from deepcr_ccd.compat.astroscrappy import IGNORED
-from deepcr_ccd.notices import INSTEAD
+from deepcr_ccd.notices import INSTEAD_OF_LACOSMIC
 
 
 @pytest.fixture
@@ -88,14 +88,14 @@ def test_arguments_of_lacosmic_say_what_to_do(data):
     with pytest.raises(TypeError, match="did you mean 'threshold'"):
         cosmicray_deepcr(data, treshold=0.4)
     known = inspect.signature(cosmicray_deepcr).parameters
-    assert not set(INSTEAD) & set(known)
+    assert not set(INSTEAD_OF_LACOSMIC) & set(known)
 
 
 def test_arguments_of_ccdproc_are_known():
     ccdproc = pytest.importorskip("ccdproc")
     theirs = set(inspect.signature(ccdproc.cosmicray_lacosmic).parameters)
     ours = set(inspect.signature(cosmicray_deepcr).parameters)
-    assert theirs - ours <= set(INSTEAD)
+    assert theirs - ours <= set(INSTEAD_OF_LACOSMIC)
 
 
 @pytest.mark.parametrize("readnoise", [None, 5.0])

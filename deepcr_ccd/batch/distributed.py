@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from ..models.model import Model
-from ..notices import recorded_warnings
+from ..notices import warnings_by_thread
 from ..options import CleanOptions
 from ..tiling.workers import one_thread
 from .job import Job, blank_row, failure, file_size, run_job
@@ -187,5 +187,5 @@ def _run_on_worker(
         with one_thread(threads):
             return run_job(job, options, model, turn=turn, **how)
 
-    with recorded_warnings(), ThreadPoolExecutor(2) as pool:
+    with warnings_by_thread(), ThreadPoolExecutor(2) as pool:
         return list(pool.map(run, jobs))

@@ -15,7 +15,7 @@ from astropy.table import Table
 
 from ..io.atomic import remove_stale
 from ..models.model import Model
-from ..notices import recorded_warnings, refuse_arguments
+from ..notices import refuse_arguments, warnings_by_thread
 from ..options import CleanOptions
 from ..tiling.run import track
 from .distributed import run_jobs
@@ -187,7 +187,7 @@ def _run_here(
     )
     stop = threading.Event()
     try:
-        with recorded_warnings(), pool, contextlib.ExitStack() as ending:
+        with warnings_by_thread(), pool, contextlib.ExitStack() as ending:
             # Whatever ends it, nothing more is begun, nor written.
             ending.callback(stop.set)
             waiting = set()

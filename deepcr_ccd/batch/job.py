@@ -16,10 +16,10 @@ from astropy import units as u
 
 from ..io.extensions.mask_extensions import write_masks
 from ..io.fits_file import FitsFile
-from ..io.fits_image import Cleaned, Image
+from ..io.fits_image import CleanedImage, Image
 from ..models.model import Model
 from ..nddata.frame import read_frame
-from ..notices import record
+from ..notices import collected_warnings
 from ..options import CleanOptions
 from ..pipeline.clean import find, make_plan
 from ..pipeline.guard import warn_of_bad_pixels
@@ -141,7 +141,7 @@ def run_job(
     """
     start = time.perf_counter()
     row = blank_row(job)
-    with record() as messages:
+    with collected_warnings() as messages:
         try:
             if model is None:
                 model = options.load_model()
@@ -267,7 +267,7 @@ class _Work:
 
 def clean_image(
     image: Image, options: CleanOptions, model: Model, path: Path
-) -> Cleaned:
+) -> CleanedImage:
     """Clean one image of a file as the options say.
 
     What is large is gone when it returns: so a mosaic is cleaned in the memory of one
@@ -286,7 +286,7 @@ def clean_image(
 
     Returns
     -------
-    Cleaned
+    CleanedImage
         What is new about it.
 
     Raises
@@ -333,4 +333,4 @@ def clean_image(
     keywords, history = found.describe(plan)
     cards = [(key, *told) for key, told in keywords.items()]
     cards.append(("HISTORY", history, ""))
-    return Cleaned(struck, found.values, found.sigma, cards, found.probability)
+    return CleanedImage(struck, found.values, found.sigma, cards, found.probability)

@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 from ..io.compression import open_packed
 from ..io.fits_layout import open_fits, read_layout
-from ..io.header_checks import scan_units
-from ..io.stream import LARGE, Source, open_regular
+from ..io.header_checks import scan_hdus
+from ..io.stream import LARGEST_IN_MEMORY, Source, open_regular
 
 __all__ = ["DIGEST", "check_outputs", "finished_headers", "is_result", "state_of"]
 
@@ -116,7 +116,7 @@ def _digests(path: Path) -> Iterator[str]:
     """Yield digests in headers of a file, for as far as it can be read."""
     with contextlib.suppress(OSError):
         with open_regular(path) as file:
-            for unit in scan_units(_unpack(file)):
+            for unit in scan_hdus(_unpack(file)):
                 if DIGEST in unit.cards:
                     yield str(unit.cards[DIGEST])
 
@@ -128,7 +128,7 @@ def _unpack(file: BinaryIO) -> BinaryIO:
     stream, damage = packed
     content = io.BytesIO()
     with contextlib.suppress(*damage):
-        while content.tell() < LARGE and (piece := stream.read1(1 << 16)):
+        while content.tell() < LARGEST_IN_MEMORY and (piece := stream.read1(1 << 16)):
             content.write(piece)
     return content
 

@@ -12,7 +12,7 @@ from ..inpainting.local import median5
 from ..models.zoo import DEFAULT_MODEL, load_model
 from ..nddata.array_classes import take_apart
 from ..nddata.frame import as_mask, read_frame
-from ..nddata.gain import known_level, resolve_gain, resolve_readnoise, unit_factor
+from ..nddata.gain import resolve_gain, resolve_readnoise, saturation_level, unit_factor
 from ..notices import warn_unused
 from ..pipeline import detect as detection
 from ..pipeline.clean import measures_noise
@@ -222,7 +222,7 @@ def detect_cosmics(
         # That of the light that was taken out, and of the detector.
         light = np.maximum(inbkg, 0) / gain + ((readnoise or 0) / gain) ** 2
         facts["variance"] = KnownNoise(light, 2, factor, objects=False)
-    level = known_level(satlevel, None)
+    level = saturation_level(satlevel, None)
     bad = detection.excluded_pixels(data, mask, None if level is None else level / gain)
     if work is not data:
         flaw = detection.excluded_pixels(work, None)

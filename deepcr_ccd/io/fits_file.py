@@ -21,16 +21,16 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
-from ..nddata.header_values import value_of
+from ..nddata.header import header_value
 from ..nddata.units import choose_unit, parse_unit
 from .atomic import atomic_path
 from .extensions.find_images import find_images, fits_into, read_choice
 from .extensions.flag_planes import FlagPlane, read_flag_plane
-from .extensions.hdu_info import Extension, read_extension
+from .extensions.hdu_info import HduInfo, read_hdu_info
 from .extensions.mask_extensions import mask_header, mask_names
 from .extensions.noise_planes import noise_planes, spare_noise
 from .extensions.noise_updates import noise_changes, stale_noise
-from .fits_image import Cleaned, Image
+from .fits_image import CleanedImage, Image
 from .fits_layout import open_fits, read_layout
 from .rewriting.number_format import blank_value
 from .rewriting.rewrite import Change, rewrite
@@ -127,7 +127,7 @@ class FitsFile:
         self._warn_of_units()
 
     def _find_images(self, hdus: fits.HDUList) -> list[Image]:
-        known = [read_extension(hdu, index) for index, hdu in enumerate(hdus)]
+        known = [read_hdu_info(hdu, index) for index, hdu in enumerate(hdus)]
         try:
             found = find_images(known, self._chosen)
         except ValueError as error:
@@ -150,7 +150,7 @@ class FitsFile:
     def _describe(
         self,
         hdus: fits.HDUList,
-        known: list[Extension],
+        known: list[HduInfo],
         index: int,
         planes: dict[str, int],
     ) -> Image:
@@ -206,7 +206,7 @@ class FitsFile:
     def _flag_plane(
         self,
         hdus: fits.HDUList,
-        plane: Extension,
+        plane: HduInfo,
         kind: str,
         shape: tuple[int, ...],
         header: fits.Header,
@@ -220,7 +220,7 @@ class FitsFile:
             plane.index,
             kind,
             plane.shape,
-            is_hst=value_of(header, "TELESCOP") == "HST",
+            is_hst=header_value(header, "TELESCOP") == "HST",
             bad_bits=self._bad_bits,
             dq_bit=self._dq_bit,
         )
@@ -256,7 +256,7 @@ class FitsFile:
     def write(
         self,
         path: str | os.PathLike,
-        results: list[Cleaned],
+        results: list[CleanedImage],
         *,
         overwrite: bool = False,
         check: Callable[[], None] | None = None,
@@ -273,7 +273,7 @@ class FitsFile:
         ----------
         path : str or path-like
             Where to; gzipped if the name ends in ``.gz``.
-        results : list of Cleaned
+        results : list of CleanedImage
             One an image.
         overwrite : bool
             Replace a file that is there.
@@ -296,7 +296,7 @@ class FitsFile:
         changes: dict[int, Change] = {}
         added = []
         for image, result in zip(self.images, results, strict=True):
-            struck = result.struck
+            struck = result.flagged
             changes[image.index] = Change(struck, result.values, keywords=result.cards)
             changes |= noise_changes(image, result)
             if image.flags:

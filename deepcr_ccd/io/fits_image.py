@@ -19,7 +19,7 @@ from .extensions.flag_planes import FlagPlane
 from .extensions.noise_planes import NoisePlane
 from .stream import read_image
 
-__all__ = ["Cleaned", "Image", "full_shape"]
+__all__ = ["CleanedImage", "Image", "full_shape"]
 
 #: Share of bad pixels above which one wonders whether all bits tell of bad ones.
 MANY = 0.5
@@ -97,16 +97,16 @@ class Image:
         )
 
 
-class Cleaned(NamedTuple):
+class CleanedImage(NamedTuple):
     """What is new about an image: all that is written.
 
-    ``struck`` holds the places of struck pixels, one index array an axis; ``values``
+    ``flagged`` holds the places of flagged pixels, one index array an axis; ``values``
     what they are replaced by, and ``sigma`` the one-sigma of that (0 where it is not
     known), None where they stay; ``cards`` keywords with values and comments;
     ``probability`` that of each pixel where it is to be written, or None.
     """
 
-    struck: tuple[np.ndarray, ...]
+    flagged: tuple[np.ndarray, ...]
     values: np.ndarray | None
     sigma: np.ndarray | None
     cards: list[tuple]

@@ -16,21 +16,21 @@ from typing import Any, BinaryIO, NamedTuple
 from astropy.io import fits
 from astropy.io.fits import VerifyError
 
-__all__ = ["Unit", "check_headers", "scan_units"]
+__all__ = ["CARD_LENGTH", "FITS_BLOCK", "SizeCards", "check_headers", "scan_hdus"]
 
-BLOCK = 2880
-CARD = 80
+#: FITS files consist of blocks of this many bytes, and headers of cards of these.
+FITS_BLOCK, CARD_LENGTH = 2880, 80
 #: More blocks of a header, and more header and data units, no file has.
-MOST_BLOCKS = 4000
-MOST_UNITS = 5000
+MOST_HEADER_BLOCKS = 4000
+MOST_HDUS = 5000
 #: Junk after the last unit, in bytes: astropy reads all of it.
 MOST_JUNK = 1 << 26
 #: What compressed images may take: so many bytes, or so many times those of the file.
-MOST_UNPACKED = 1 << 30
+MOST_UNCOMPRESSED = 1 << 30
 MOST_RATIO = 2000
 BITPIX = (8, 16, 32, 64, -32, -64)
 MOST_AXES = 999
-LONGEST = 1 << 40
+LONGEST_AXIS = 1 << 40
 _SIZES = re.compile(
     rb"\s*(HIERARCH\s+)?(SIMPLE|XTENSION|Z?BITPIX|Z?NAXIS\d*|[PG]COUNT|TFIELDS|GROUPS"
     rb"|ZTILE\d+|ZCMPTYPE|CRDIGEST)\s*=",
@@ -39,7 +39,7 @@ _SIZES = re.compile(
 _END = re.compile(rb"END(?![A-Z0-9_-])")
 
 
-class Unit(NamedTuple):
+class SizeCards(NamedTuple):
     """A header and data unit: cards of its header, and the bytes where it begins."""
 
     cards: fits.Header
@@ -64,12 +64,12 @@ def check_headers(source: str | Path | BinaryIO) -> None:
         with open(source, "rb") as stream:
             check_headers(stream)
         return
-    for _ in scan_units(source):
+    for _ in scan_hdus(source):
         pass
     source.seek(0)
 
 
-def scan_units(stream: BinaryIO) -> Iterator[Unit]:
+def scan_hdus(stream: BinaryIO) -> Iterator[SizeCards]:
     """Read the cards that tell sizes, unit by unit.
 
     Parameters
@@ -79,7 +79,7 @@ def scan_units(stream: BinaryIO) -> Iterator[Unit]:
 
     Yields
     ------
-    Unit
+    SizeCards
         With those cards of its header that tell sizes, and CRDIGEST.
 
     Raises
@@ -91,18 +91,18 @@ def scan_units(stream: BinaryIO) -> Iterator[Unit]:
     start = number = 0
     while start < size:
         stream.seek(start)
-        block = stream.read(BLOCK)
+        block = stream.read(FITS_BLOCK)
         if number == 0 and not block.startswith(b"SIMPLE"):
             raise OSError("is no FITS file: it does not begin with SIMPLE")
         if number and not block.startswith(b"XTENSION"):
             if size - start > MOST_JUNK:
                 raise OSError(f"has {size - start} bytes of junk after its last HDU")
             return
-        if number >= MOST_UNITS:
-            raise OSError(f"is damaged: it has more than {MOST_UNITS} HDUs")
+        if number >= MOST_HDUS:
+            raise OSError(f"is damaged: it has more than {MOST_HDUS} HDUs")
         where = f"HDU {number}"
         cards = _read_cards(stream, block, where)
-        yield Unit(cards, start)
+        yield SizeCards(cards, start)
         data = stream.tell()
         length = _data_size(cards, where)
         if data + length > size:
@@ -111,24 +111,24 @@ def scan_units(stream: BinaryIO) -> Iterator[Unit]:
                 f"file has {size}"
             )
         _check_packed(cards, where, size)
-        start = data + -(-length // BLOCK) * BLOCK
+        start = data + -(-length // FITS_BLOCK) * FITS_BLOCK
         number += 1
 
 
 def _read_cards(stream: BinaryIO, block: bytes, where: str) -> fits.Header:
     """Read a header to its end; return the cards that tell sizes."""
     kept = []
-    for _ in range(MOST_BLOCKS):
-        if len(block) < BLOCK:
+    for _ in range(MOST_HEADER_BLOCKS):
+        if len(block) < FITS_BLOCK:
             raise OSError(f"is truncated in the header of {where}")
-        for place in range(0, BLOCK, CARD):
-            card = block[place : place + CARD]
+        for place in range(0, FITS_BLOCK, CARD_LENGTH):
+            card = block[place : place + CARD_LENGTH]
             if _SIZES.match(card):
                 kept.append(card)
             elif _END.match(card):
                 text = b"".join(kept).decode("ascii", "replace")
                 return fits.Header.fromstring(text)
-        block = stream.read(BLOCK)
+        block = stream.read(FITS_BLOCK)
         # Else the next unit would be taken for a part of this one, which goes lost.
         if block.startswith(b"XTENSION="):
             break
@@ -138,10 +138,12 @@ def _read_cards(stream: BinaryIO, block: bytes, where: str) -> fits.Header:
 def _data_size(cards: fits.Header, where: str) -> int:
     """Return the bytes of a unit's data, without padding."""
     axes = _whole(cards, "NAXIS", where, 0, MOST_AXES)
-    lengths = [_whole(cards, f"NAXIS{i + 1}", where, 0, LONGEST) for i in range(axes)]
+    lengths = [
+        _whole(cards, f"NAXIS{i + 1}", where, 0, LONGEST_AXIS) for i in range(axes)
+    ]
     bits = _bits(cards, "BITPIX", where)
-    parameters = _whole(cards, "PCOUNT", where, 0, LONGEST, 0)
-    groups = _whole(cards, "GCOUNT", where, 0, LONGEST, 1)
+    parameters = _whole(cards, "PCOUNT", where, 0, LONGEST_AXIS, 0)
+    groups = _whole(cards, "GCOUNT", where, 0, LONGEST_AXIS, 1)
     _whole(cards, "TFIELDS", where, 0, MOST_AXES, 0)
     if not axes:
         return 0
@@ -155,12 +157,14 @@ def _check_packed(cards: fits.Header, where: str, size: int) -> None:
     if "ZCMPTYPE" not in cards:
         return
     axes = _whole(cards, "ZNAXIS", where, 0, MOST_AXES)
-    lengths = [_whole(cards, f"ZNAXIS{i + 1}", where, 0, LONGEST) for i in range(axes)]
+    lengths = [
+        _whole(cards, f"ZNAXIS{i + 1}", where, 0, LONGEST_AXIS) for i in range(axes)
+    ]
     bits = _bits(cards, "ZBITPIX", where)
     for i in range(axes):
-        _whole(cards, f"ZTILE{i + 1}", where, 1, LONGEST, 1)
+        _whole(cards, f"ZTILE{i + 1}", where, 1, LONGEST_AXIS, 1)
     length = abs(bits) // 8 * math.prod(lengths)
-    if length > max(MOST_UNPACKED, MOST_RATIO * size):
+    if length > max(MOST_UNCOMPRESSED, MOST_RATIO * size):
         raise OSError(
             f"is damaged: {where} would be {length} bytes, and the file has {size}"
         )

@@ -25,10 +25,10 @@ from .atomic import is_left_over, mark
 from .compression import open_packed
 from .tile_compression import FRAGILE, read_apart
 
-__all__ = ["LARGE", "Source", "new_stream", "open_regular", "read_image"]
+__all__ = ["LARGEST_IN_MEMORY", "Source", "new_stream", "open_regular", "read_image"]
 
 #: What takes more bytes than this goes to disk, into the folder for temporary files.
-LARGE = 1 << 28
+LARGEST_IN_MEMORY = 1 << 28
 #: As much is uncompressed to see whether it is FITS.
 BEGIN = 2880
 #: How names of temporary copies begin, where they need names.
@@ -109,7 +109,7 @@ class Source:
         begin = stream.read(BEGIN)
         if not begin.startswith(b"SIMPLE"):
             raise ValueError(f"{path} is no FITS file: it does not begin with SIMPLE")
-        content = begin + stream.read(max(LARGE - len(begin), 0))
+        content = begin + stream.read(max(LARGEST_IN_MEMORY - len(begin), 0))
         rest = stream.read(1)
         if rest:
             self._spool(content + rest, stream)
@@ -181,7 +181,7 @@ def read_image(hdu, scaled: bool = True) -> np.ndarray:
     if not isinstance(hdu, fits.CompImageHDU):
         return hdu.data
     # Not HDU.size, which in Astropy 6.1 is that of what is compressed.
-    large = math.prod(hdu.shape) * abs(hdu.header["BITPIX"]) // 8 > LARGE
+    large = math.prod(hdu.shape) * abs(hdu.header["BITPIX"]) // 8 > LARGEST_IN_MEMORY
     if hdu.compression_type in FRAGILE and hdu.fileinfo() and sys.executable:
         return read_apart(hdu, scaled, large)
     if not large:
@@ -203,4 +203,4 @@ def new_stream(size: int) -> BinaryIO:
     size : int
         Bytes that are worked on.
     """
-    return tempfile.TemporaryFile() if size > LARGE else io.BytesIO()
+    return tempfile.TemporaryFile() if size > LARGEST_IN_MEMORY else io.BytesIO()

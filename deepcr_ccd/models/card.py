@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..nddata.header_values import value_of
+from ..nddata.header import header_value
 from ..preprocess.normalize import TRANSFORMS
 from ..segmentation.hysteresis import Thresholds
 from .card_fields import LATER, check_fields, short
@@ -154,9 +154,13 @@ class ModelCard:
             return True
         if not header or not self.domain:
             return False
-        if any(value_of(header, key) != value for key, value in self.domain.items()):
+        if any(
+            header_value(header, key) != value for key, value in self.domain.items()
+        ):
             return False
-        filters = {value_of(header, key) for key in ("FILTER", "FILTER1", "FILTER2")}
+        filters = {
+            header_value(header, key) for key in ("FILTER", "FILTER1", "FILTER2")
+        }
         return not self.filters or not filters.isdisjoint(self.filters)
 
     def threshold_for(self, target_fpr: float) -> float:

@@ -14,7 +14,7 @@ __all__ = [
     "Parts",
     "check_kind",
     "combine_list",
-    "is_chunked",
+    "is_dask",
     "is_list_of_nddata",
     "put_together",
     "take_apart",
@@ -35,7 +35,7 @@ class Parts(NamedTuple):
     unit: u.UnitBase | None
 
 
-def is_chunked(array) -> bool:
+def is_dask(array) -> bool:
     """Tell whether an array is one of Dask's.
 
     Parameters
@@ -46,9 +46,9 @@ def is_chunked(array) -> bool:
     return type(array).__module__.startswith("dask.array")
 
 
-def _is_masked_chunked(array) -> bool:
+def _is_masked_dask(array) -> bool:
     """Tell whether it is a Dask array whose chunks are masked arrays."""
-    return is_chunked(array) and isinstance(array._meta, np.ma.MaskedArray)  # noqa: SLF001
+    return is_dask(array) and isinstance(array._meta, np.ma.MaskedArray)  # noqa: SLF001
 
 
 def take_apart(array) -> Parts:
@@ -67,7 +67,7 @@ def take_apart(array) -> Parts:
         array, unit = array.value, array.unit
     if isinstance(array, np.ma.MaskedArray):
         array, mask = array.data, np.ma.getmaskarray(array)
-    elif _is_masked_chunked(array):
+    elif _is_masked_dask(array):
         import dask.array as da
 
         array, mask = da.ma.getdata(array), da.ma.getmaskarray(array)
@@ -92,10 +92,10 @@ def put_together(source, data, mask, unit: u.UnitBase | None):
         data = u.Quantity(data, unit, copy=False)
     if isinstance(source, Masked):
         return Masked(data, mask=mask)
-    read = _is_masked_chunked(source) and not is_chunked(data)
+    read = _is_masked_dask(source) and not is_dask(data)
     if read or isinstance(source, np.ma.MaskedArray):
         return np.ma.MaskedArray(data, mask)
-    if _is_masked_chunked(source):
+    if _is_masked_dask(source):
         import dask.array as da
 
         return da.ma.masked_array(data, da.asarray(mask).rechunk(data.chunks))
@@ -190,7 +190,7 @@ def _stack_of(frames, name: str):
     masked = any(isinstance(frame, Masked) for frame in frames)
     old_masked = any(isinstance(frame, np.ma.MaskedArray) for frame in frames)
     united = [isinstance(frame, u.Quantity) for frame in frames]
-    chunked = any(map(is_chunked, frames))
+    chunked = any(map(is_dask, frames))
     if masked + old_masked + chunked > 1 or (any(united) and not all(united)):
         raise TypeError(
             f"{name} is a mixture of {_kinds(frames)}: give arrays of one class"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .header_values import value_of
+from .header import header_value
 
 __all__ = ["colours_of", "is_bayer"]
 
@@ -49,14 +49,15 @@ def is_bayer(data, header: Mapping | None) -> bool:
     if not header or np.ndim(data) != 2:
         return False
     if any(
-        str(value_of(header, key, 1)).strip() == "2" for key in ("XBINNING", "YBINNING")
+        str(header_value(header, key, 1)).strip() == "2"
+        for key in ("XBINNING", "YBINNING")
     ):
         return False
     if any(_pattern(header, key) for key in KEYWORDS):
         return True
-    return str(value_of(header, "FILTER", "")).strip().upper() in PATTERNS
+    return str(header_value(header, "FILTER", "")).strip().upper() in PATTERNS
 
 
 def _pattern(header: Mapping, key: str) -> bool:
-    text = str(value_of(header, key, "")).strip().upper()
+    text = str(header_value(header, key, "")).strip().upper()
     return len(text) == 4 and len(set(text)) > 2 and set(text) <= LETTERS

@@ -14,7 +14,7 @@ from astropy.nddata import NDData
 from .array_classes import (
     check_kind,
     combine_list,
-    is_chunked,
+    is_dask,
     is_list_of_nddata,
     put_together,
     take_apart,
@@ -33,7 +33,7 @@ from .uncertainty import (
 __all__ = [
     "Frame",
     "as_mask",
-    "is_chunked",
+    "is_dask",
     "read_frame",
     "read_frames",
     "spread_values",
@@ -81,7 +81,7 @@ class Frame:
         if self.mask is None:
             return crmask.copy()
         combined = self.mask | crmask
-        return combined if is_chunked(combined) else np.ascontiguousarray(combined)
+        return combined if is_dask(combined) else np.ascontiguousarray(combined)
 
     def wrap(self, data, mask):
         """Return data and a mask as an array of the user's class."""
@@ -118,7 +118,7 @@ class Frame:
         source = self.source
         where = crmask if filled is None else filled
         mask = source.mask if crmask is None else self.combine_mask(crmask)
-        if crmask is None and not is_chunked(mask):
+        if crmask is None and not is_dask(mask):
             mask = copy.deepcopy(mask)
         uncertainty = source.uncertainty
         renewed = None
@@ -126,7 +126,7 @@ class Frame:
             if power_of(uncertainty) is None:
                 if getattr(uncertainty, "array", "something") is not None:
                     warn_stale(uncertainty)
-            elif is_chunked(sigma):
+            elif is_dask(sigma):
                 renewed = with_lazy_sigma(uncertainty, sigma, self.unit)
             else:
                 renewed = with_sigma(uncertainty, where, sigma, self.unit)
@@ -176,7 +176,7 @@ def read_frame(ccd, name: str = "ccd", *, chunked: bool = False) -> Frame:
     else:
         source = combine_list(ccd, name)
         data, hidden, unit = take_apart(source)
-    lazy = chunked and is_chunked(data)
+    lazy = chunked and is_dask(data)
     if not lazy:
         data = _as_array(data, name)
     _check_data(data, name)
@@ -241,7 +241,7 @@ def _check_data(data, name: str) -> None:
             f"{name} has shape {data.shape}; allowed are (ny, nx) and (n, ny, nx), "
             f"not empty{hint}"
         )
-    if is_chunked(data) and np.isnan(data.size):
+    if is_dask(data) and np.isnan(data.size):
         raise ValueError(
             f"{name} has chunks of unknown size: call its compute_chunk_sizes() first"
         )
@@ -279,17 +279,17 @@ def as_mask(
         If its shape is another.
     """
     mask, hidden, _ = take_apart(combine_list(mask, name))
-    if not (lazy and is_chunked(mask)):
+    if not (lazy and is_dask(mask)):
         mask = _as_array(mask, name)
     if mask.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold truth values, not {mask.dtype}")
     one_for_all_planes = shape[1:] if len(shape) == 3 else shape
     if mask.shape not in (shape, (), one_for_all_planes):
         raise ValueError(f"{name} has shape {mask.shape}; the frame has {shape}")
-    mask = mask.astype(bool, **({} if is_chunked(mask) else {"copy": False}))
+    mask = mask.astype(bool, **({} if is_dask(mask) else {"copy": False}))
     if hidden is not None:
         hidden = hidden if lazy else np.asarray(hidden)
         mask = mask | hidden if unknown else mask & ~hidden
-    if is_chunked(mask):
+    if is_dask(mask):
         return mask if mask.shape == shape else mask[None].repeat(shape[0], axis=0)
     return np.broadcast_to(mask, shape)

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 from astropy import units as u
 
-from .header_values import value_of
+from .header import header_value
 
 __all__ = [
     "electron_factor",
-    "known_level",
     "number_from",
     "resolve_gain",
     "resolve_readnoise",
     "resolve_satlevel",
+    "saturation_level",
     "unit_factor",
 ]
 
@@ -196,7 +196,9 @@ def resolve_satlevel(
     )
 
 
-def known_level(satlevel, unit, header=None, gain: float | None = None) -> float | None:
+def saturation_level(
+    satlevel, unit, header=None, gain: float | None = None
+) -> float | None:
     """Return the saturation level in the unit of the frame, if it is known.
 
     Parameters
@@ -225,7 +227,7 @@ def known_level(satlevel, unit, header=None, gain: float | None = None) -> float
     if satlevel is not None and not (isinstance(satlevel, str) and satlevel == "auto"):
         level = resolve_satlevel(satlevel, unit, header, gain)
         return np.inf if level is None else level
-    told = [_number(value_of(header, key)) for key in SATURATION] if header else []
+    told = [_number(header_value(header, key)) for key in SATURATION] if header else []
     told = [level for level in told if 0 < level < np.inf]
     if not told:
         return None

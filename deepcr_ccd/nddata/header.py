@@ -1,31 +1,65 @@
-"""Header keywords that say what was done to a frame."""
+"""Header keywords: read as users wrote them, and set to say what was done."""
 
 from __future__ import annotations
 
 import functools
 import importlib.metadata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 from astropy.io import fits
+from astropy.io.fits import VerifyError
 
-__all__ = ["HISTORY_LENGTH", "KEYWORDS", "read_keywords", "record", "version"]
+__all__ = [
+    "HISTORY_LENGTH",
+    "KEYWORDS",
+    "cleaning_keywords",
+    "header_value",
+    "read_keywords",
+    "version",
+]
 
-#: Header keywords of a cleaned frame, with their comments.
+#: Header keywords of a cleaned frame, with their comments: at most 47 characters, for
+#: which there is room beside a number.
 COMMENTS = {
-    "CRMODEL": "model that found the cosmic rays",
+    "CRMODEL": "model that detected the cosmic rays",
     "CRVERS": "version of deepcr_ccd",
-    "CRTHRESH": "probability above which a pixel is struck",
-    "CREXTEND": "probability down to which it is followed",
-    "CRNPIX": "pixels struck by cosmic rays",
+    "CRTHRESH": "probability above which a pixel is flagged",
+    "CREXTEND": "threshold of pixels connected to flagged ones",
+    "CRNPIX": "pixels flagged as cosmic rays",
     "CRNOBJ": "cosmic rays (groups of touching pixels)",
-    "CRNSKIP": "pixels bad on input and not examined",
-    "CRFILL": "how struck pixels were filled",
+    "CRNSKIP": "pixels excluded, being bad on input",
+    "CRFILL": "how flagged pixels were filled",
 }
 KEYWORDS = tuple(COMMENTS)
 #: How long a value and a line of history may be, in characters.
 VALUE_LENGTH = 68
 HISTORY_LENGTH = 72
+
+
+def header_value(header: Mapping, key: str, default: Any = None) -> Any:
+    """Return the value of an optional keyword.
+
+    A card that cannot be read, such as text without quotes, counts as none.
+
+    Parameters
+    ----------
+    header : mapping
+        Such as a `~astropy.io.fits.Header`.
+    key : str
+        The keyword.
+    default : object
+        What is returned where there is none.
+
+    Returns
+    -------
+    object
+        The value.
+    """
+    try:
+        return header.get(key, default)
+    except VerifyError:
+        return default
 
 
 @functools.cache
@@ -34,7 +68,9 @@ def version() -> str:
     return importlib.metadata.version("deepcr_ccd")
 
 
-def read_keywords(add_keyword, headers: Iterable = ()) -> bool | dict:
+def read_keywords(
+    add_keyword: Any, headers: Iterable[Mapping | None] = ()
+) -> bool | dict[str, Any]:
     """Return what is to be recorded, as ccdproc has it.
 
     Parameters
@@ -44,11 +80,12 @@ def read_keywords(add_keyword, headers: Iterable = ()) -> bool | dict:
         without a value, an object with ``name`` and ``value`` as `ccdproc.Keyword`, or
         keywords with their values.
     headers : iterable of mapping or None
-        Those that shall hold it.
+        Headers that it is written to.
 
     Returns
     -------
     bool or dict
+        Whether to record what was done; or the user's own values by keyword.
 
     Raises
     ------
@@ -84,21 +121,27 @@ def header_key(key: str) -> str:
     return key if plain else f"HIERARCH {key}"
 
 
-def record(
+def cleaning_keywords(
     model: str, thresholds: tuple[float, float], fill: str, **counts: int
-) -> dict:
-    """Return values of `KEYWORDS`, each with its comment.
+) -> dict[str, tuple[Any, str]]:
+    """Return the keywords that say how a frame was cleaned.
 
     Parameters
     ----------
     model : str
-        Name of the model.
-    thresholds : `~deepcr_ccd.segmentation.hysteresis.Thresholds`
-        Probabilities above which a pixel is struck, and hangs together with one.
+        Name of the detection model.
+    thresholds : tuple of float
+        Probability above which a pixel is flagged, and the lower one of pixels that
+        are connected with such.
     fill : str
-        How struck pixels were filled.
+        Name of the inpainting method.
     **counts : int
         CRNPIX, CRNOBJ and CRNSKIP, where they are known.
+
+    Returns
+    -------
+    dict
+        Value and comment by keyword, in the order of `KEYWORDS`.
     """
     values = {
         "CRMODEL": model[:VALUE_LENGTH],
@@ -111,17 +154,30 @@ def record(
     return {key: (values[key], COMMENTS[key]) for key in KEYWORDS if key in values}
 
 
-def add_keywords(meta, keywords: dict[str, tuple[Any, str]], history: str) -> None:
-    header = isinstance(meta, fits.Header)
+def add_keywords(
+    meta: MutableMapping, keywords: Mapping[str, Any], history: str
+) -> None:
+    """Add keywords and a line of history to a header.
+
+    Parameters
+    ----------
+    meta : mutable mapping
+        The header, a `~astropy.io.fits.Header` or another mapping; it is modified.
+    keywords : mapping
+        With ``history``, value and comment by keyword; else the user's own values.
+    history : str
+        The line of history; empty for none.
+    """
+    is_fits = isinstance(meta, fits.Header)
     for key, value in keywords.items():
         if not history:
             # The user's own.
-            meta[header_key(key) if header else key] = value
+            meta[header_key(key) if is_fits else key] = value
         else:
-            meta[key] = value if header else value[0]
+            meta[key] = value if is_fits else value[0]
     if not history:
         return
-    if header:
+    if isinstance(meta, fits.Header):
         meta.add_history(history)
         return
     before = meta.get("HISTORY")

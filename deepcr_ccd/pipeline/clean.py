@@ -9,9 +9,9 @@ import numpy as np
 
 from ..models.model import Model
 from ..nddata.bayer import colours_of, is_bayer
-from ..nddata.frame import Frame, is_chunked
-from ..nddata.gain import known_level, resolve_gain
-from ..nddata.header import HISTORY_LENGTH, record
+from ..nddata.frame import Frame, is_dask
+from ..nddata.gain import resolve_gain, saturation_level
+from ..nddata.header import HISTORY_LENGTH, cleaning_keywords
 from ..preprocess.known_noise import uncertainty_facts
 from ..segmentation.hysteresis import Thresholds, levels_of
 from . import detect as detection
@@ -91,7 +91,7 @@ class Found(NamedTuple):
         objects = sum(detection.count_objects(plane) for plane in planes)
         name = plan.model.card.name
         counts = {"CRNPIX": pixels, "CRNOBJ": objects, "CRNSKIP": self.skipped}
-        keywords = record(name, plan.thresholds, plan.fill.method, **counts)
+        keywords = cleaning_keywords(name, plan.thresholds, plan.fill.method, **counts)
         history = f"deepcr_ccd: {objects} cosmic rays, {pixels} px, by {name}"
         return keywords, history[:HISTORY_LENGTH]
 
@@ -153,7 +153,7 @@ def make_plan(
     check_grow(grow)
     gain = resolve_gain(gain, frame.header)
     bayer = is_bayer(frame.data, frame.header)
-    if bayer and is_chunked(frame.data):
+    if bayer and is_dask(frame.data):
         raise ValueError(
             "ccd is a raw colour frame (Bayer pattern in the header) in a dask array, "
             "which is not supported: read it into memory first"
@@ -164,7 +164,7 @@ def make_plan(
         grow,
         detection.model_input(frame, model, gain, readnoise),
         choose_fill(inpaint, model, frame, gain),
-        known_level(satlevel, frame.unit, frame.header, gain),
+        saturation_level(satlevel, frame.unit, frame.header, gain),
         tile_size,
         bayer,
     )

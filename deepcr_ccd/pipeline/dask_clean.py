@@ -54,7 +54,7 @@ def examine(
     mask : array or None
         bool, ``(ny, nx)``, True where bad.
     satlevel : float or None
-        From `deepcr_ccd.pipeline.saturation.known_level`.
+        From `deepcr_ccd.nddata.gain.saturation_level`.
     model : Model
         For task "mask".
     factor : float

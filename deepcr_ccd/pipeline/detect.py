@@ -110,7 +110,7 @@ def excluded_pixels(
     mask : `~numpy.ndarray` or None
         bool, True where bad.
     satlevel : float or None
-        From `deepcr_ccd.pipeline.saturation.known_level`: with infinity no pixel is
+        From `deepcr_ccd.nddata.gain.saturation_level`: with infinity no pixel is
         saturated.
 
     Warns

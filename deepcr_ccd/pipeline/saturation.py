@@ -44,7 +44,7 @@ def exclude_saturated(
     bad : `~numpy.ndarray`
         bool, ``(ny, nx)``, True where bad, as is all that is not finite. It is changed.
     known : float or None
-        From `known_level`.
+        From `deepcr_ccd.nddata.gain.saturation_level`.
 
     Returns
     -------

@@ -20,7 +20,7 @@ from deepcr_ccd import clean_files, cosmicray_probability
 from deepcr_ccd.cli import main
 from deepcr_ccd.io.atomic import mark
 from deepcr_ccd.io.fits_file import FitsFile
-from deepcr_ccd.notices import record, recorded_warnings
+from deepcr_ccd.notices import collected_warnings, warnings_by_thread
 from deepcr_ccd.parser import build_parser, in_words_of_the_command
 from deepcr_ccd.pipeline.detect import threshold_mask
 from deepcr_ccd.segmentation.hysteresis import Thresholds
@@ -271,7 +271,7 @@ import sys, time
 from deepcr_ccd.io import stream as spool
 from deepcr_ccd.io.fits_file import FitsFile
 
-spool.LARGE = 1000
+spool.LARGEST_IN_MEMORY = 1000
 file = FitsFile(sys.argv[1])
 print("begun", flush=True)
 time.sleep(60)
@@ -304,7 +304,7 @@ def test_old_copies_are_removed_where_they_have_names(night, tmp_path, monkeypat
     from deepcr_ccd.io import stream as spool
 
     monkeypatch.setattr(spool, "DESCRIPTORS", tmp_path / "absent")
-    monkeypatch.setattr(spool, "LARGE", 1000)
+    monkeypatch.setattr(spool, "LARGEST_IN_MEMORY", 1000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     packed = tmp_path / "a.fits.gz"
@@ -384,11 +384,11 @@ def test_progress_bar(night, capsys):
 def test_warnings_of_threads_come_back(night):
     """Batches in threads, which end in another order than they began."""
     before = list(warnings.filters), warnings.showwarning
-    first, second = recorded_warnings(), recorded_warnings()
+    first, second = warnings_by_thread(), warnings_by_thread()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    with record() as messages:
+    with collected_warnings() as messages:
         warnings.warn("seen", stacklevel=1)
     assert messages == ["seen"]
     second.__exit__(None, None, None)
@@ -412,7 +412,7 @@ def test_warnings_of_other_threads_are_theirs():
         warnings.simplefilter("always")
         warnings.filterwarnings("ignore", "quiet")
         warnings.filterwarnings("error", "loud")
-        with recorded_warnings():
+        with warnings_by_thread():
             warnings.warn("heard", UserWarning, stacklevel=1)
             warnings.warn("quiet", UserWarning, stacklevel=1)
             with pytest.raises(UserWarning, match="loud"):

@@ -23,7 +23,7 @@ from deepcr_ccd.io import stream as spool
 from deepcr_ccd.io.atomic import atomic_path
 from deepcr_ccd.io.extensions.mask_extensions import write_masks
 from deepcr_ccd.io.fits_file import FitsFile
-from deepcr_ccd.io.fits_image import Cleaned
+from deepcr_ccd.io.fits_image import CleanedImage
 from deepcr_ccd.nddata.units import parse_unit
 from deepcr_ccd.options import CleanOptions
 
@@ -61,7 +61,7 @@ def news(file, results):
                 errors = None
         cards = [(key, header[key], header.comments[key]) for key in KEYWORDS]
         cards.append(("HISTORY", list(header["HISTORY"])[-1], ""))
-        new.append(Cleaned(np.nonzero(struck), result.data[struck], errors, cards))
+        new.append(CleanedImage(np.nonzero(struck), result.data[struck], errors, cards))
     return new
 
 
@@ -102,7 +102,7 @@ def on_disk(request, monkeypatch, tmp_path_factory):
     if not request.param:
         yield False
         return
-    monkeypatch.setattr(spool, "LARGE", 1000)
+    monkeypatch.setattr(spool, "LARGEST_IN_MEMORY", 1000)
     folder = tmp_path_factory.mktemp("temporary")
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield True

@@ -286,7 +286,7 @@ def test_images_that_can_crash_their_reader(tmp_path, monkeypatch, large, dtype)
     image = fits.CompImageHDU(data, name="SCI", compression_type="HCOMPRESS_1")
     fits.HDUList([fits.PrimaryHDU(), image]).writeto(path)
     if large:
-        monkeypatch.setattr(spool, "LARGE", 1000)
+        monkeypatch.setattr(spool, "LARGEST_IN_MEMORY", 1000)
     expected = fits.getdata(path, "SCI")
     for packed in (False, True):
         if packed:

@@ -7,7 +7,7 @@ from astropy.nddata import CCDData
 from astropy.utils.exceptions import AstropyUserWarning
 
 from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, detect_cosmics
-from deepcr_ccd.nddata.gain import known_level
+from deepcr_ccd.nddata.gain import saturation_level
 from deepcr_ccd.segmentation.labels import label_places
 
 SHAPE = (240, 256)
@@ -172,15 +172,15 @@ def test_nothing_is_saturated(kind):
 
 def test_levels_that_headers_tell():
     for key, value in (("SATURATE", 50000), ("MAXLIN", "50000.0"), ("SATLEVEL", 5e4)):
-        assert known_level(None, u.adu, {key: value}) == 50000
-        assert known_level("auto", None, {key: value}) == 50000
-        assert known_level(None, u.electron, {key: value}) is None
-        assert known_level(None, u.electron, {key: value}, 2.0) == 100000
-        assert known_level(np.inf, u.adu, {key: value}) == np.inf
-        assert known_level(7, u.adu, {key: value}) == 7
+        assert saturation_level(None, u.adu, {key: value}) == 50000
+        assert saturation_level("auto", None, {key: value}) == 50000
+        assert saturation_level(None, u.electron, {key: value}) is None
+        assert saturation_level(None, u.electron, {key: value}, 2.0) == 100000
+        assert saturation_level(np.inf, u.adu, {key: value}) == np.inf
+        assert saturation_level(7, u.adu, {key: value}) == 7
     for value in (0, -1, "unknown", np.nan, np.inf):
-        assert known_level(None, u.adu, {"SATURATE": value}) is None
-    assert known_level(None, u.adu, {"SATURATA": 4e4, "SATURATB": 5e4}) == 5e4
+        assert saturation_level(None, u.adu, {"SATURATE": value}) is None
+    assert saturation_level(None, u.adu, {"SATURATA": 4e4, "SATURATB": 5e4}) == 5e4
     rng = np.random.default_rng(12)
     frame = rng.poisson(300 + star(1e5, 4)).astype("f4")
     ccd = CCDData(frame, unit="adu", meta={"SATURATE": 50000})

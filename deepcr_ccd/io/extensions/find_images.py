@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from .hdu_info import Extension
+from .hdu_info import HduInfo
 from .pairing import pair_planes, referred_to
 
 __all__ = ["Found", "find_images", "fits_into", "read_choice"]
@@ -99,7 +99,7 @@ def _trim(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def find_images(extensions: Sequence[Extension], chosen: Sequence = ()) -> Found:
+def find_images(extensions: Sequence[HduInfo], chosen: Sequence = ()) -> Found:
     """Find the frames of a file, and what belongs to them.
 
     Parameters
@@ -149,12 +149,12 @@ def find_images(extensions: Sequence[Extension], chosen: Sequence = ()) -> Found
     return Found(wanted, frames, planes, dict(sorted(left.items())))
 
 
-def _is_picture(item: Extension) -> bool:
+def _is_picture(item: HduInfo) -> bool:
     """Tell whether it looks like a frame, whatever it is."""
     return item.is_frame and item.label.kind != "table"
 
 
-def _wrong_science(extensions: Sequence[Extension]) -> str | None:
+def _wrong_science(extensions: Sequence[HduInfo]) -> str | None:
     """Say what is wrong if an extension SCI is no frame, or none of them has pixels."""
     named = [
         item
@@ -173,7 +173,7 @@ def _wrong_science(extensions: Sequence[Extension]) -> str | None:
 
 
 def _default_images(
-    extensions: Sequence[Extension],
+    extensions: Sequence[HduInfo],
 ) -> tuple[list[int], dict[int, str]]:
     """Return the frames that a file has, and what other images are left, and why."""
     frames = [item for item in extensions if _is_picture(item)]
@@ -202,12 +202,12 @@ def _without(images, looks_wrong, reason: str, left: dict[int, str]) -> list:
     return [item for item in images if item.index not in wrong]
 
 
-def _looks_narrow(item: Extension, images: Sequence[Extension]) -> bool:
+def _looks_narrow(item: HduInfo, images: Sequence[HduInfo]) -> bool:
     """Tell whether it is a spectrum or a stand-in, beside frames."""
     return item.width < NARROW and any(other.width >= NARROW for other in images)
 
 
-def _looks_like_flags(item: Extension, images: Sequence[Extension]) -> bool:
+def _looks_like_flags(item: HduInfo, images: Sequence[HduInfo]) -> bool:
     """Tell whether integers stand beside a frame of other numbers, of their shape.
 
     Chips with a common name, such as CHIP1 and CHIP2, may be in different formats.
@@ -223,7 +223,7 @@ def _looks_like_flags(item: Extension, images: Sequence[Extension]) -> bool:
     return False
 
 
-def _nothing_found(extensions: Sequence[Extension], left: dict[int, str]) -> str:
+def _nothing_found(extensions: Sequence[HduInfo], left: dict[int, str]) -> str:
     text = "holds no image of two or three dimensions"
     if left:
         names = ", ".join(e.title for e in extensions if e.index in left)
@@ -231,7 +231,7 @@ def _nothing_found(extensions: Sequence[Extension], left: dict[int, str]) -> str
     return text
 
 
-def _choose(extensions: Sequence[Extension], chosen: Sequence) -> list[int]:
+def _choose(extensions: Sequence[HduInfo], chosen: Sequence) -> list[int]:
     """Return the places of the images that a user chose, in their order in the file."""
     wanted: set[int] = set()
     for item in chosen:
@@ -247,8 +247,8 @@ def _choose(extensions: Sequence[Extension], chosen: Sequence) -> list[int]:
 
 
 def _matches(
-    extensions: Sequence[Extension], item: str | int
-) -> tuple[list[Extension], bool]:
+    extensions: Sequence[HduInfo], item: str | int
+) -> tuple[list[HduInfo], bool]:
     """Return what an item stands for, and whether it is no pattern."""
     text = str(item).strip().upper()
     if text.isdigit():
@@ -269,7 +269,7 @@ def _matches(
 
 
 def _not_there(
-    extensions: Sequence[Extension], item, found: Sequence[Extension], exact: bool
+    extensions: Sequence[HduInfo], item, found: Sequence[HduInfo], exact: bool
 ) -> str:
     there = ", ".join(f"{e.index} ({e.title})" for e in extensions if e.is_frame)
     what = "is no extension of the file"

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 from astropy.io import fits
 
-from ...nddata.header_values import value_of
+from ...nddata.header import header_value
 
-__all__ = ["DQ_BIT", "FlagPlane", "HST_BAD_BITS", "read_flag_plane"]
+__all__ = ["DQ_BIT", "HST_BAD_BITS", "FlagPlane", "read_flag_plane"]
 
 #: DQ bits of HST cameras that make a pixel useless: fill, bad, hot, saturated.
 #: Cosmic rays found before (4096, 8192), and warm or trap pixels, are examined.
@@ -133,7 +133,7 @@ def read_flag_plane(
         If one, and not zero, is good in it.
     """
     header = hdu.header
-    if str(value_of(header, "HDUCLAS3", "")).strip().upper() == "MASKONE":
+    if str(header_value(header, "HDUCLAS3", "")).strip().upper() == "MASKONE":
         raise ValueError(
             f"{hdu.name} is one where pixels are good (HDUCLAS3); allowed "
             "are masks that are zero there"
@@ -161,7 +161,7 @@ def _named_planes(header: fits.Header) -> dict[str, int]:
         key.upper().removeprefix(PREFIX): number
         for key in header
         if key.upper().startswith(PREFIX)
-        and type(number := value_of(header, key)) is int
+        and type(number := header_value(header, key)) is int
         and 0 <= number < 63
     }
 

@@ -6,15 +6,15 @@ import dataclasses
 
 from astropy.io import fits
 
-from ...nddata.header_values import value_of
+from ...nddata.header import header_value
 from ..fits_image import full_shape
 from .names import Label, read_name
 
-__all__ = ["Extension", "read_extension"]
+__all__ = ["HduInfo", "read_hdu_info"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Extension:
+class HduInfo:
     """What a header says of a header and data unit.
 
     ``ver`` is 1 where EXTVER is absent, and ``has_ver`` False; ``shape`` is () where
@@ -62,7 +62,7 @@ class Extension:
         return min(self.shape[-2:])
 
 
-def read_extension(hdu, index: int) -> Extension:
+def read_hdu_info(hdu, index: int) -> HduInfo:
     """Read what a header says.
 
     Parameters
@@ -83,10 +83,10 @@ def read_extension(hdu, index: int) -> Extension:
     scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
     bitpix = header.get("BITPIX", 0)
     whole = scale == 1 and isinstance(zero, int | float) and zero % 1 == 0
-    owner = value_of(header, "CRHDU"), str(value_of(header, "CREXT"))
-    version = value_of(header, "EXTVER")
+    owner = header_value(header, "CRHDU"), str(header_value(header, "CREXT"))
+    version = header_value(header, "EXTVER")
     has_ver = type(version) is int
-    return Extension(
+    return HduInfo(
         index,
         hdu.name.strip(),
         version if has_ver else 1,
@@ -98,9 +98,9 @@ def read_extension(hdu, index: int) -> Extension:
         companions={
             key: str(value).strip()
             for key in ("SCIDATA", "ERRDATA", "QUALDATA")
-            if (value := value_of(header, key)) is not None
+            if (value := header_value(header, key)) is not None
         },
-        role=str(value_of(header, "HDUCLAS2", "")).strip().upper(),
-        form=str(value_of(header, "HDUCLAS3", "")).strip().upper(),
+        role=str(header_value(header, "HDUCLAS2", "")).strip().upper(),
+        form=str(header_value(header, "HDUCLAS3", "")).strip().upper(),
         owner=owner if type(owner[0]) is int else None,
     )

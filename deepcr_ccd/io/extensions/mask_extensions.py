@@ -12,8 +12,9 @@ from astropy.io import fits
 
 from ...tiling.tiles import row_blocks
 from ..atomic import atomic_path
-from ..fits_image import Cleaned, Image
-from ..rewriting.rewrite import BLOCK, Change, add_image
+from ..fits_image import CleanedImage, Image
+from ..header_checks import FITS_BLOCK
+from ..rewriting.rewrite import Change, add_image
 
 __all__ = ["mask_header", "mask_names", "write_masks"]
 
@@ -73,7 +74,7 @@ def mask_header(image: Image, name: str, version: int, dtype=np.uint8) -> fits.H
 def write_masks(
     path: str | os.PathLike,
     images: list[Image],
-    results: list[Cleaned],
+    results: list[CleanedImage],
     *,
     overwrite: bool = False,
     like: Path | None = None,
@@ -90,7 +91,7 @@ def write_masks(
         Where to; gzipped if the name ends in ``.gz``.
     images : list of Image
         What was cleaned.
-    results : list of Cleaned
+    results : list of CleanedImage
         What is new about them; struck pixels are written as 1 in uint8.
     overwrite : bool
         Replace a file that is there.
@@ -115,7 +116,7 @@ def write_masks(
         for image, result, name, other in zip(
             images, results, names, others, strict=True
         ):
-            change = Change(result.struck, bit=1, keywords=result.cards)
+            change = Change(result.flagged, bit=1, keywords=result.cards)
             header = change.apply_header(mask_header(image, *name))
             add_image(file, header, change)
             if result.probability is not None:
@@ -131,4 +132,4 @@ def _add_probability(
     rows = probability.reshape(-1, probability.shape[-1])
     for part in row_blocks(rows.shape):
         file.write(rows[part].astype(">f4").tobytes())
-    file.write(bytes(-probability.size * 4 % BLOCK))
+    file.write(bytes(-probability.size * 4 % FITS_BLOCK))

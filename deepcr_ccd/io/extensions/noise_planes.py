@@ -16,7 +16,7 @@ from astropy.nddata import (
     VarianceUncertainty,
 )
 
-from ...nddata.header_values import value_of
+from ...nddata.header import header_value
 from ...nddata.uncertainty import POWERS
 from ...nddata.units import header_unit
 from .names import noise_words
@@ -70,12 +70,12 @@ def noise_kind(name: str, header) -> type | None:
         `~astropy.nddata.UnknownUncertainty` if it is one of noise or of weights and
         nobody says which; None if it is neither.
     """
-    said = str(value_of(header, "UTYPE", "")).strip().lower()
+    said = str(header_value(header, "UTYPE", "")).strip().lower()
     if said in UTYPES:
         return UTYPES[said]
     kind = _kind_by_name(name)
-    if value_of(header, "HDUCLAS2") == "ERROR":
-        return CLASSES.get(value_of(header, "HDUCLAS3"), kind or UnknownUncertainty)
+    if header_value(header, "HDUCLAS2") == "ERROR":
+        return CLASSES.get(header_value(header, "HDUCLAS3"), kind or UnknownUncertainty)
     return UnknownUncertainty if said and kind is not None else kind
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..fits_image import Cleaned, Image
+from ..fits_image import CleanedImage, Image
 from ..rewriting.rewrite import Change
 
 __all__ = ["noise_changes", "stale_noise"]
 
 
-def noise_changes(image: Image, result: Cleaned) -> dict[int, Change]:
+def noise_changes(image: Image, result: CleanedImage) -> dict[int, Change]:
     """Return what becomes of the extensions that tell an image's noise.
 
     Parameters
     ----------
     image : Image
         The image.
-    result : Cleaned
+    result : CleanedImage
         What is new about it.
 
     Returns
@@ -28,7 +28,7 @@ def noise_changes(image: Image, result: Cleaned) -> dict[int, Change]:
     # Neighbours that are all equal say nothing of the noise: what is there stays.
     if result.sigma is None or not (known := result.sigma > 0).any():
         return {}
-    where, sigma = tuple(axis[known] for axis in result.struck), result.sigma[known]
+    where, sigma = tuple(axis[known] for axis in result.flagged), result.sigma[known]
     return {
         plane.index: Change(where, plane.values(sigma), noise=True)
         for plane in image.noise
@@ -37,7 +37,7 @@ def noise_changes(image: Image, result: Cleaned) -> dict[int, Change]:
 
 
 def stale_noise(
-    images: Sequence[Image], results: Sequence[Cleaned]
+    images: Sequence[Image], results: Sequence[CleanedImage]
 ) -> dict[str, list[str]]:
     """Return the extensions that tell the noise of filled pixels and do not follow.
 
@@ -45,7 +45,7 @@ def stale_noise(
     ----------
     images : sequence of Image
         The images of a file.
-    results : sequence of Cleaned
+    results : sequence of CleanedImage
         What is new about each.
 
     Returns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 
-from .hdu_info import Extension
+from .hdu_info import HduInfo
 from .names import COMPANIONS, NOISE, WEAK
 
 __all__ = ["pair_planes", "referred_to"]
@@ -28,7 +28,7 @@ FORMS = {
 
 
 def pair_planes(
-    images: Sequence[Extension], extensions: Sequence[Extension]
+    images: Sequence[HduInfo], extensions: Sequence[HduInfo]
 ) -> tuple[dict[int, dict[str, int]], dict[int, str]]:
     """Find out which planes belong to which image.
 
@@ -82,7 +82,7 @@ def pair_planes(
     return planes, left
 
 
-def _is_alone(plane: Extension, image: Extension, extensions) -> bool:
+def _is_alone(plane: HduInfo, image: HduInfo, extensions) -> bool:
     """Tell whether it is the one plane of noise of the shape of the one image."""
     of_noise = [
         item
@@ -97,7 +97,7 @@ def _is_alone(plane: Extension, image: Extension, extensions) -> bool:
     return of_noise == [plane] and (not numbers or numbers == image.label.numbers)
 
 
-def referred_to(extensions: Sequence[Extension]) -> set[int]:
+def referred_to(extensions: Sequence[HduInfo]) -> set[int]:
     """Return the places of the extensions that are planes of others, as headers say.
 
     Parameters
@@ -181,7 +181,7 @@ def _numbers_hold(images, extensions) -> bool:
     raise ValueError(_unclear(unnamed, masks, "MASK"))
 
 
-def _refers(image: Extension, plane: Extension, keyword: str) -> bool:
+def _refers(image: HduInfo, plane: HduInfo, keyword: str) -> bool:
     """Tell whether an image names a plane, or the plane the image."""
     named = image.companions.get(keyword, "").upper()
     if named:
@@ -192,8 +192,8 @@ def _refers(image: Extension, plane: Extension, keyword: str) -> bool:
 
 
 def _pair(
-    images: Sequence[Extension], planes: Sequence[Extension], kind: str
-) -> list[tuple[Extension, Extension]]:
+    images: Sequence[HduInfo], planes: Sequence[HduInfo], kind: str
+) -> list[tuple[HduInfo, HduInfo]]:
     """Pair the planes of one kind with images, in so far as that is clear."""
     pairs = []
     everyone = images
@@ -214,25 +214,25 @@ def _pair(
 
 
 def _keys(
-    images: Sequence[Extension], planes: Sequence[Extension]
-) -> list[Callable[[Extension], Hashable]]:
+    images: Sequence[HduInfo], planes: Sequence[HduInfo]
+) -> list[Callable[[HduInfo], Hashable]]:
     """Return what may tell whose a plane is, the surest first; None says nothing."""
     as_many = len(images) == len(planes)
 
-    def version(item: Extension) -> Hashable:
+    def version(item: HduInfo) -> Hashable:
         # A version that is not written says nothing where some planes are absent.
         return item.ver if item.has_ver or as_many or item in images else None
 
-    def stem(item: Extension) -> Hashable:
+    def stem(item: HduInfo) -> Hashable:
         return item.label.stem
 
-    def numbers(item: Extension) -> Hashable:
+    def numbers(item: HduInfo) -> Hashable:
         return item.label.numbers or None
 
     return [version, stem, numbers]
 
 
-def _pair_by(key, images, planes, everyone) -> list[tuple[Extension, Extension]]:
+def _pair_by(key, images, planes, everyone) -> list[tuple[HduInfo, HduInfo]]:
     """Pair what has the same key, where one image and one plane alone have it."""
     of_images, of_planes = [key(e) for e in images], [key(e) for e in planes]
     pairs = []
@@ -245,7 +245,7 @@ def _pair_by(key, images, planes, everyone) -> list[tuple[Extension, Extension]]
     return pairs
 
 
-def _disagree(image: Extension, plane: Extension, images) -> bool:
+def _disagree(image: HduInfo, plane: HduInfo, images) -> bool:
     """Tell whether the versions of images tell them apart, and the plane's is another.
 
     A stem that is shared, such as N1 in N1_MASK, is worth more.

@@ -11,7 +11,7 @@ from .header_cards import find_card, has_card, replace_value
 __all__ = ["encode", "renew_sums", "sum_words"]
 
 #: Bytes that are summed at a time: whole words of 4.
-PIECE = 1 << 18
+PIECE_BYTES = 1 << 18
 #: Sums are of this many bits, and carry around.
 ONES = 0xFFFFFFFF
 #: What an encoded checksum avoids: the characters between digits and letters.
@@ -87,8 +87,8 @@ def renew_sums(file: BinaryIO, start: int, data: int, end: int) -> None:
     """
     file.seek(data)
     total = 0
-    for place in range(data, end, PIECE):
-        total = sum_words(_read(file, min(PIECE, end - place)), total)
+    for place in range(data, end, PIECE_BYTES):
+        total = sum_words(_read(file, min(PIECE_BYTES, end - place)), total)
     file.seek(start)
     header = _read(file, data - start)
     if has_card(header, "DATASUM"):

@@ -7,11 +7,10 @@ from collections.abc import Iterable
 
 from astropy.io import fits
 
+from ..header_checks import CARD_LENGTH, FITS_BLOCK
+
 __all__ = ["edit_header", "find_card", "has_card", "replace_value"]
 
-#: Bytes of a card, and of a block of cards.
-CARD = 80
-BLOCK = 2880
 #: What stands before the comment of a card, behind its "=".
 FIELD = re.compile(rb" *'(?:[^']|'')*'[^/]*|[^/]*")
 
@@ -38,7 +37,9 @@ def edit_header(
     bytes
         Whole blocks.
     """
-    cards = [raw[start : start + CARD] for start in range(0, len(raw), CARD)]
+    cards = [
+        raw[start : start + CARD_LENGTH] for start in range(0, len(raw), CARD_LENGTH)
+    ]
     end = next(i for i, card in enumerate(cards) if card.rstrip() == b"END")
     cards = cards[:end]
     while cards and not cards[-1].strip():
@@ -66,9 +67,9 @@ def edit_header(
                 del cards[place + 1]
     text = b"".join(cards)
     # What was there of blank cards was room for more.
-    size = max(len(text) + CARD, (end + 1) * CARD)
-    text = text.ljust(size - CARD) + b"END".ljust(CARD)
-    return text + b" " * (-len(text) % BLOCK)
+    size = max(len(text) + CARD_LENGTH, (end + 1) * CARD_LENGTH)
+    text = text.ljust(size - CARD_LENGTH) + b"END".ljust(CARD_LENGTH)
+    return text + b" " * (-len(text) % FITS_BLOCK)
 
 
 def find_card(raw: bytes, key: str) -> int | None:
@@ -84,8 +85,8 @@ def find_card(raw: bytes, key: str) -> int | None:
         The keyword, of a card with a value.
     """
     name = key.encode("ascii").ljust(8) + b"="
-    for start in range(0, len(raw), CARD):
-        card = raw[start : start + CARD]
+    for start in range(0, len(raw), CARD_LENGTH):
+        card = raw[start : start + CARD_LENGTH]
         if card.rstrip() == b"END":
             break
         if card[: len(name)].upper() == name:
@@ -123,7 +124,7 @@ def replace_value(card: bytes, text: bytes) -> bytes:
     value = b" '" + text.ljust(8) + b"'"
     if comment:
         value = (value + b" ").ljust(len(field[0]))
-    return (card[:9] + value + comment)[:CARD].ljust(CARD)
+    return (card[:9] + value + comment)[:CARD_LENGTH].ljust(CARD_LENGTH)
 
 
 def _find(cards: list[bytes], key: str) -> int | None:

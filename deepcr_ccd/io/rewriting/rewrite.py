@@ -13,17 +13,16 @@ import numpy as np
 from astropy.io import fits
 
 from ..fits_layout import Segment, open_fits
+from ..header_checks import FITS_BLOCK
 from ..stream import new_stream, read_image
 from .checksum import renew_sums
 from .header_cards import edit_header, has_card
 from .number_format import NumberFormat
 
-__all__ = ["Change", "PIECE", "add_image", "rewrite"]
+__all__ = ["PIECE_BYTES", "Change", "add_image", "rewrite"]
 
-#: FITS files consist of blocks of this many bytes.
-BLOCK = 2880
 #: Bytes of a file that are worked on at a time: what stays near the processor.
-PIECE = 1 << 18
+PIECE_BYTES = 1 << 18
 #: Cards of checksums, until these are known.
 SUMS = {"CHECKSUM": ("0", "HDU checksum"), "DATASUM": ("0", "data unit checksum")}
 
@@ -213,7 +212,7 @@ def _copy_bytes(source: BinaryIO, target: BinaryIO, start: int, end: int | None)
     left = end - start
     while left:
         # Some writers leave out the padding of the last block.
-        block = source.read(min(left, PIECE)) or bytes(min(left, BLOCK))
+        block = source.read(min(left, PIECE_BYTES)) or bytes(min(left, FITS_BLOCK))
         target.write(block)
         left -= len(block)
 
@@ -226,7 +225,7 @@ def _write_changed(
 ) -> None:
     """Write the pixels of an image with some changed; zeros if there is no source."""
     dtype = np.dtype(fits.BITPIX2DTYPE[header["BITPIX"]]).newbyteorder(">")
-    for length, part in change.parts(header, dtype, PIECE):
+    for length, part in change.parts(header, dtype, PIECE_BYTES):
         stored = bytearray(length)
         if source is not None and source.readinto(stored) != length:
             raise OSError("the file ends within an image")
@@ -255,7 +254,7 @@ def add_image(file: BinaryIO, header: fits.Header, change: Change) -> int:
     file.write(header.tostring().encode("ascii"))
     start = file.tell()
     _write_changed(file, header, change)
-    file.write(bytes((start - file.tell()) % BLOCK))
+    file.write(bytes((start - file.tell()) % FITS_BLOCK))
     return start
 
 
@@ -317,5 +316,5 @@ def _write_extension(hdu, target: BinaryIO, before: fits.Header) -> None:
     with new_stream(hdu.data.nbytes) as stream:
         fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(stream, checksum=checksum)
         # An empty primary HDU is one block.
-        stream.seek(BLOCK)
-        shutil.copyfileobj(stream, target, PIECE)
+        stream.seek(FITS_BLOCK)
+        shutil.copyfileobj(stream, target, PIECE_BYTES)

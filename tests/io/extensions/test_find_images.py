@@ -3,7 +3,7 @@
 import pytest
 
 from deepcr_ccd.io.extensions.find_images import find_images, fits_into, read_choice
-from deepcr_ccd.io.extensions.hdu_info import Extension
+from deepcr_ccd.io.extensions.hdu_info import HduInfo
 from deepcr_ccd.io.extensions.names import read_name
 
 FRAME = (100, 120)
@@ -23,7 +23,7 @@ def extensions(*items):
             facts["name"] = item
         if facts["name"] == "PRIMARY":
             facts["shape"] = item.get("shape", FRAME) if isinstance(item, dict) else ()
-        found.append(Extension(index, **facts))
+        found.append(HduInfo(index, **facts))
     return found
 
 

@@ -19,7 +19,7 @@ from conftest import random_model
 from deepcr_ccd.batch.job import Job, run_job
 from deepcr_ccd.io.extensions.noise_planes import noise_kind
 from deepcr_ccd.io.fits_file import FitsFile
-from deepcr_ccd.io.fits_image import Cleaned, Image
+from deepcr_ccd.io.fits_image import CleanedImage, Image
 from deepcr_ccd.options import CleanOptions
 
 SHAPE = (4, 6)
@@ -44,7 +44,7 @@ def write_file(path, *planes, unit="electron"):
 def fill(path, sigma=SIGMA, **options):
     out = path.with_name("out.fits")
     file = FitsFile(path, **options)
-    new = Cleaned(PLACES, np.arange(4.0), sigma, [])
+    new = CleanedImage(PLACES, np.arange(4.0), sigma, [])
     file.write(out, [new] * len(file.images), overwrite=True)
     return out
 
@@ -154,7 +154,7 @@ def test_planes_follow_the_image_of_their_version(tmp_path):
         hdus[-1].ver = hdus[-2].ver = ver
     fits.HDUList(hdus).writeto(path)
     file = FitsFile(path)
-    news = [Cleaned(PLACES, np.zeros(4), SIGMA * ver, []) for ver in (1, 2)]
+    news = [CleanedImage(PLACES, np.zeros(4), SIGMA * ver, []) for ver in (1, 2)]
     file.write(tmp_path / "out.fits", news)
     for ver in (1, 2):
         new = fits.getdata(tmp_path / "out.fits", ("VAR", ver))

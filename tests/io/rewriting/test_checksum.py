@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 
 from deepcr_ccd.io.fits_file import FitsFile
-from deepcr_ccd.io.fits_image import Cleaned
+from deepcr_ccd.io.fits_image import CleanedImage
 from deepcr_ccd.io.rewriting.checksum import encode, renew_sums, sum_words
 from deepcr_ccd.io.rewriting.header_cards import find_card, replace_value
 
@@ -48,7 +48,7 @@ def fill(path):
     """Fill four pixels with 1, 2, 3, 4; return what the file is then."""
     out = path.with_name("out.fits")
     file = FitsFile(path)
-    result = Cleaned(PLACES, np.arange(1.0, 5), None, [("CRNPIX", 4, "")])
+    result = CleanedImage(PLACES, np.arange(1.0, 5), None, [("CRNPIX", 4, "")])
     file.write(out, [result] * len(file.images), overwrite=True)
     return out.read_bytes()
 

@@ -9,7 +9,7 @@ from astropy.io import fits
 from deepcr_ccd.batch.job import Job, run_job
 from deepcr_ccd.io.extensions.mask_extensions import write_masks
 from deepcr_ccd.io.fits_file import FitsFile
-from deepcr_ccd.io.fits_image import Cleaned
+from deepcr_ccd.io.fits_image import CleanedImage
 from deepcr_ccd.io.rewriting.header_cards import edit_header
 from deepcr_ccd.io.rewriting.number_format import NumberFormat
 from deepcr_ccd.options import CleanOptions
@@ -26,7 +26,7 @@ def rewrite(path, values=(1.0, 2.0, 3.0, 4.0), sigma=None, **options):
     """Write a file with four of its pixels filled; return the new path."""
     out = path.with_name("out.fits")
     file = FitsFile(path, **options)
-    result = Cleaned(PLACES, np.asarray(values), sigma, [("CRNPIX", 4, "")])
+    result = CleanedImage(PLACES, np.asarray(values), sigma, [("CRNPIX", 4, "")])
     file.write(out, [result] * len(file.images), overwrite=True)
     return out
 
@@ -397,9 +397,11 @@ def test_nothing_is_touched_where_nothing_is_filled(tmp_path):
     data = np.full(SHAPE, 2**63 + 12345, "u8")
     path = write_stored(tmp_path / "a.fits", data)
     file = FitsFile(path)
-    file.write(tmp_path / "out.fits", [Cleaned(PLACES, None, None, [])])
+    file.write(tmp_path / "out.fits", [CleanedImage(PLACES, None, None, [])])
     np.testing.assert_array_equal(fits.getdata(tmp_path / "out.fits", "SCI"), data)
-    write_masks(tmp_path / "m.fits", file.images, [Cleaned(PLACES, None, None, [])])
+    write_masks(
+        tmp_path / "m.fits", file.images, [CleanedImage(PLACES, None, None, [])]
+    )
     assert fits.getdata(tmp_path / "m.fits", "CRMASK").sum() == 4
 
 

@@ -1,4 +1,4 @@
-"""Optional cards that are badly written count as none."""
+"""Header keywords: optional cards that are badly written, and those that are added."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from astropy.io import fits
 
 from deepcr_ccd import clean_files
 from deepcr_ccd.io.fits_file import FitsFile
-from deepcr_ccd.nddata.header_values import value_of
+from deepcr_ccd.nddata.header import KEYWORDS, cleaning_keywords, header_value
 
 SHAPE = (96, 96)
 CARDS = [
@@ -37,7 +37,22 @@ CARDS = [
     ],
 )
 def test_values(card, value):
-    assert value_of(fits.Header.fromstring(card.ljust(80)), "GAIN", "none") == value
+    assert header_value(fits.Header.fromstring(card.ljust(80)), "GAIN", "none") == value
+
+
+def test_comments_are_whole_in_a_header():
+    """Also beside numbers of all digits, and in the words of the glossary."""
+    counts = dict.fromkeys(("CRNPIX", "CRNOBJ", "CRNSKIP"), 12345678901234567890)
+    keywords = cleaning_keywords("universal", (1 / 3, 1e-5 / 3), "median", **counts)
+    header = fits.Header()
+    for key, (value, comment) in keywords.items():
+        header[key] = (value, comment)
+    read = fits.Header.fromstring(header.tostring())
+    assert tuple(read) == KEYWORDS
+    comments = {key: read.comments[key] for key in read}
+    assert comments == {key: comment for key, (_, comment) in keywords.items()}
+    assert comments["CRNPIX"] == "pixels flagged as cosmic rays"
+    assert comments["CRNSKIP"] == "pixels excluded, being bad on input"
 
 
 def write_with(path, card, place):
