@@ -13,7 +13,7 @@ from ..nddata.frame import Frame, is_chunked
 from ..nddata.gain import known_level, resolve_gain
 from ..nddata.header import HISTORY_LENGTH, record
 from ..preprocess.known_noise import uncertainty_facts
-from ..segmentation.hysteresis import Thresholds, levels_of
+from ..segmentation.hysteresis import Thresholds, threshold_levels
 from . import detect as detection
 from .detect import ModelInput
 from .fill import Fill, choose_fill, fill_frame
@@ -313,7 +313,7 @@ def _detect(
     how = _how(plan, progress)
     if probability:
         seen = detection.cosmic_ray_probability(plane, bad, plan.model, **how)
-        levels = levels_of(seen, plan.thresholds.cuts)
+        levels = threshold_levels(seen, plan.thresholds.cuts)
         return detection.finish_mask(levels, plane, bad, grow), seen
     wanted = plan.model, plan.thresholds, grow
     crmask = detection.find_cosmic_rays(plane, bad, *wanted, **how)

@@ -14,10 +14,10 @@ import numpy as np
 
 from ..inpainting.features import compute_features
 from ..tiling.tiles import Tile, read_tile, row_blocks
-from .background import CELL, NoiseMap, measure_noise
+from .background import CELL, BackgroundMap, measure_background
 from .known_noise import KnownNoise, NoiseRatio
 from .noise_check import measure_ratio
-from .sky_noise import Dithered, dither, find_digit
+from .synthetic_noise import DitheredFrame, dither, find_quantization_step
 
 __all__ = ["TRANSFORMS", "Transform"]
 
@@ -80,7 +80,7 @@ class NoiseUnits:
 
     def __init__(
         self,
-        noise: NoiseMap,
+        noise: BackgroundMap,
         background: np.ndarray | None,
         known: NoiseRatio | None,
         floor: float,
@@ -212,13 +212,13 @@ def in_noise_units(
     readnoise : float, optional
         In the unit of the frame: the noise is not less.
     """
-    digit = find_digit(frame, bad)
+    digit = find_quantization_step(frame, bad)
     if digit:
-        frame = Dithered(frame, digit)
+        frame = DitheredFrame(frame, digit)
     if background is not None:
         background = np.asarray(background, dtype=np.float32)
         frame = frame[:] - background
-    noise = measure_noise(frame, bad, cell=cell)
+    noise = measure_background(frame, bad, cell=cell)
     known = None
     if variance is not None:
         known = measure_ratio(variance, frame, bad, noise, cell)
