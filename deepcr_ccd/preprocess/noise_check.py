@@ -57,7 +57,7 @@ def measure_ratio(
         ``(ny, nx)``, finite, in the unit of the network.
     bad : `~numpy.ndarray` or None
         Pixels to leave out.
-    noise : NoiseMap
+    noise : BackgroundMap
         Measured on the frame.
     cell : int
         Width in px of the cells in which that was done.

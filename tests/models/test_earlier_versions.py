@@ -112,9 +112,8 @@ def test_an_inpainting_unet(expected):
 
 def test_an_inpainting_network_of_cutouts(expected):
     frame, mask, bad = (expected[key] for key in ("frame", "mask", "bad"))
-    # The mask of cosmic rays, by whatever name.
     model = load("fill-window")
-    fill, least = model.fill(frame, mask, bad=bad, struck=expected["cr"])
+    fill, least = model.fill(frame, mask, bad=bad, cr_affected=expected["cr"])
     np.testing.assert_allclose(fill, expected["fill-window"], rtol=1e-3, atol=0.05)
     np.testing.assert_allclose(least, expected["least-window"], rtol=1e-3, atol=0.05)
     assert np.isfinite(least).any()
