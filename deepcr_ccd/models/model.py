@@ -113,7 +113,7 @@ class Model:
             self.device,
             self.precision,
             self.card.task,
-            wide_input=self.card.transform not in ("noise", "window"),
+            wide_input=self.card.transform_info.wide_range,
             ranges=self.card.ranges,
             turns=self.card.turns,
         )
@@ -225,12 +225,11 @@ class Model:
         cuts = thresholds and [
             network_threshold(cut, points) for cut in thresholds.cuts
         ]
-        transform = TRANSFORMS[self.card.transform]
         stride = self.network.stride
 
         def function(tile: Tile, values: np.ndarray) -> np.ndarray:
             numbers, inside = apply(values, tile), ...
-            if not transform.reflect:
+            if not self.card.transform_info.reflect:
                 numbers, inside = pad_thin_frame(numbers, tile, frame.shape, stride)
             found = run(numbers[np.newaxis])[inside]
             return threshold_levels(found, cuts) if cuts else recalibrate(found, points)
@@ -442,7 +441,7 @@ class Model:
             self.device,
             engine=engine_here(self.engine),
             description=self.card.name,
-            reflect=TRANSFORMS[self.card.transform].reflect,
+            reflect=self.card.transform_info.reflect,
             **options,
         )
 

@@ -308,7 +308,7 @@ def _detect(
     probability: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the mask of cosmic rays, and their probability if it is wanted."""
-    if measures_noise(plan.model):
+    if plan.model.card.measures_noise:
         warn_if_cr_dominated(plane, bad)
     how = _how(plan, progress)
     if probability:
@@ -328,17 +328,6 @@ def _how(plan: Plan, progress: bool) -> dict:
         "progress": progress,
         **plan.examination.facts,
     }
-
-
-def measures_noise(model: Model) -> bool:
-    """Tell whether a model looks at a frame in units of the noise that it measures.
-
-    Parameters
-    ----------
-    model : Model
-        For task "mask".
-    """
-    return "variance" in model.card.uses
 
 
 def _fill(

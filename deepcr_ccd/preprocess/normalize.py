@@ -38,18 +38,9 @@ class Normalization(Protocol):
 
 
 class Transform(NamedTuple):
-    """A transform, and what there is to know of it.
-
-    ``uses`` are the optional facts about noise it makes use of. With ``reflect``,
-    networks see frames go on by reflection beyond their edges. Without, they see
-    zeros, which stand for sky; so did they in training. With ``scale_free``, a frame
-    times any number is the same to the network.
-    """
+    """A transform; see `~deepcr_ccd.preprocess.transform_info` for its properties."""
 
     prepare: Callable[..., Normalization]
-    uses: frozenset[str] = frozenset()
-    reflect: bool = True
-    scale_free: bool = False
 
 
 class Linear:
@@ -244,12 +235,7 @@ def in_window_units(
 #: Transforms a model card can name.
 TRANSFORMS: dict[str, Transform] = {
     "scaled": Transform(scaled),
-    "standardized": Transform(standardized, scale_free=True),
-    "noise": Transform(
-        in_noise_units,
-        frozenset({"background", "variance", "readnoise"}),
-        reflect=False,
-        scale_free=True,
-    ),
-    "window": Transform(in_window_units, scale_free=True),
+    "standardized": Transform(standardized),
+    "noise": Transform(in_noise_units),
+    "window": Transform(in_window_units),
 }

@@ -44,6 +44,7 @@ def test_what_the_card_of_the_default_model_means():
     assert (card.architecture, card.transform) == ("unet", "noise")
     assert card.fill == "universal-inpaint"
     assert card.scale_free
+    assert card.measures_noise
     assert card.uses == {"background", "variance", "readnoise"}
     assert card.threshold_for(1e-4) == pytest.approx(card.calibration["0.0001"])
 
@@ -81,6 +82,8 @@ def test_every_field_of_a_card():
         "license": "BSD-3-Clause",
         "description": "A test of files.",
     }
+    assert card.measures_noise
+    assert not load("scaled").card.measures_noise
     assert card.thresholds() == (0.4, 0.2)
     assert card.threshold_for(0.001) == pytest.approx(0.6)
     assert card.covers({"INSTRUME": "ACS", "DETECTOR": "WFC", "FILTER1": "F814W"})

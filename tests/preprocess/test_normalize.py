@@ -4,7 +4,12 @@ import pytest
 from deepcr_ccd.preprocess.background import measure_background
 from deepcr_ccd.preprocess.known_noise import KnownNoise
 from deepcr_ccd.preprocess.normalize import TRANSFORMS
+from deepcr_ccd.preprocess.transform_info import TRANSFORM_INFO
 from deepcr_ccd.tiling.tiles import plan_tiles, read_tile
+
+
+def test_what_a_card_can_name_there_is():
+    assert TRANSFORM_INFO.keys() == TRANSFORMS.keys()
 
 
 def test_scaled():
