@@ -9,7 +9,7 @@ import numpy as np
 from astropy.io import fits
 from scipy import ndimage
 
-from deepcr_ccd.preprocess.background import measure_noise
+from deepcr_ccd.preprocess.background import measure_background
 from deepcr_ccd.training.datasets import Observation
 from deepcr_ccd.training.exposures.labels import label_exposures
 
@@ -38,7 +38,7 @@ def stis_pair(path, struck=3.0, peak=6.0):
     items = []
     for one, other in (pair, pair[::-1]):
         excess = one - other
-        sky, sigma = measure_noise(excess).at()
+        sky, sigma = measure_background(excess).at()
         # Noise that the two share less of where there is light.
         light = ndimage.median_filter(np.minimum(one, other), 3) - 10
         sigma = np.sqrt(sigma**2 + 2 * np.maximum(light, 0))
@@ -63,7 +63,7 @@ def hot_pixels(folder):
             exposures += [hdus["SCI", v].data[10:1010, 20:410] for v in (1, 2)]
     middle = np.median(exposures, axis=0).astype(np.float32)
     excess = middle - ndimage.median_filter(middle, 5)
-    return excess > 5 * measure_noise(excess).at()[1]
+    return excess > 5 * measure_background(excess).at()[1]
 
 
 def read_lowell(folder):

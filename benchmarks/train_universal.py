@@ -34,7 +34,7 @@ from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.models.model import Model, ModelCard
 from deepcr_ccd.models.zoo import load_model
 from deepcr_ccd.pipeline.fill import Fill, fill_frame
-from deepcr_ccd.preprocess.background import measure_noise
+from deepcr_ccd.preprocess.background import measure_background
 from deepcr_ccd.simulation.cosmic_rays import (
     cut_deposits,
     read_lsst_darks,
@@ -131,7 +131,7 @@ def cut_stis(path):
         excess = one - other
         for rows in (slice(10, 410), slice(650, 1010)):
             part = excess[rows, 20:-20] if excess.shape[0] > 800 else excess[:, 20:410]
-            noise = measure_noise(part)
+            noise = measure_background(part)
             sky, sigma = noise.at()
             deposits += cut_deposits(part - sky, sigma, core=8, grow=2)
             if excess.shape[0] <= 800:
@@ -144,7 +144,7 @@ def cut_hrc(path, gain):
     with fits.open(path) as hdus:
         data = hdus["SCI"].data.astype(np.float32)[:, 25:-25] * gain
     excess = data - ndimage.median_filter(data, 15)
-    _, sigma = measure_noise(excess).at()
+    _, sigma = measure_background(excess).at()
     return cut_deposits(excess, sigma, core=10, grow=2.5)
 
 

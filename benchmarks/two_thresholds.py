@@ -31,7 +31,7 @@ from deepcr_ccd import load_model
 from deepcr_ccd.evaluation.frames import simulate_frames
 from deepcr_ccd.evaluation.objects import ObjectScores, Reliability
 from deepcr_ccd.models.model import Model
-from deepcr_ccd.models.recalibration import cut_at, recalibrate
+from deepcr_ccd.models.recalibration import network_threshold, recalibrate
 from deepcr_ccd.models.weights import read_weights, write_weights
 from deepcr_ccd.pipeline.detect import threshold_mask
 from deepcr_ccd.segmentation.hysteresis import Thresholds
@@ -80,7 +80,7 @@ def recalibrated(model, frames):
     points = tuple(reliability.points())
 
     def move(threshold):
-        said = cut_at(threshold, model.card.recalibration)
+        said = network_threshold(threshold, model.card.recalibration)
         moved = recalibrate(np.array([said], dtype=np.float32), points)
         return round(float(moved[0]), 4)
 

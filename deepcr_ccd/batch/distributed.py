@@ -15,7 +15,7 @@ import torch
 from ..models.model import Model
 from ..notices import warnings_by_thread
 from ..options import CleanOptions
-from ..tiling.workers import one_thread
+from ..tiling.workers import one_torch_thread
 from .job import Job, blank_row, failure, file_size, run_job
 
 __all__ = ["run_jobs"]
@@ -184,7 +184,7 @@ def _run_on_worker(
     turn, threads = threading.Lock(), torch.get_num_threads()
 
     def run(job: Job) -> dict:
-        with one_thread(threads):
+        with one_torch_thread(threads):
             return run_job(job, options, model, turn=turn, **how)
 
     with warnings_by_thread(), ThreadPoolExecutor(2) as pool:

@@ -15,7 +15,6 @@ from ..nddata.frame import as_mask, read_frame
 from ..nddata.gain import resolve_gain, resolve_readnoise, saturation_level, unit_factor
 from ..notices import warn_unused
 from ..pipeline import detect as detection
-from ..pipeline.clean import measures_noise
 from ..pipeline.fill import Fill, fill_frame
 from ..pipeline.guard import warn_if_cr_dominated, warn_of_flagged
 from ..preprocess.known_noise import KnownNoise
@@ -227,7 +226,7 @@ def detect_cosmics(
     if work is not data:
         flaw = detection.excluded_pixels(work, None)
         bad = flaw if bad is None else bad if flaw is None else bad | flaw
-    if measures_noise(model):
+    if model.card.measures_noise:
         warn_if_cr_dominated(work, bad)
     crmask = detection.find_cosmic_rays(
         work, bad, model, thresholds, factor=factor, **facts

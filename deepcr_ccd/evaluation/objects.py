@@ -8,7 +8,7 @@ from scipy import ndimage
 
 __all__ = ["ObjectScores", "Reliability", "star_harm"]
 
-EIGHT = np.ones((3, 3), dtype=bool)
+EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 #: Share of its pixels that are flagged of a cosmic ray that is covered whole.
 WHOLE = 0.95
 
@@ -49,14 +49,14 @@ class ObjectScores:
             bool, ``(ny, nx)``; objects that touch it are neither false nor missed.
         """
         ignore = np.zeros_like(truth) if ignore is None else ignore
-        groups, number = ndimage.label(truth, EIGHT)
+        groups, number = ndimage.label(truth, EIGHT_CONNECTED)
         index = np.arange(1, number + 1)
         if number:
             size = ndimage.sum_labels(truth, groups, index)
             total = ndimage.sum_labels(charge, groups, index)
             found = ndimage.sum_labels(crmask, groups, index)
             self._rows.append(np.stack([size, total, found / size], axis=1))
-        flagged, number = ndimage.label(crmask, EIGHT)
+        flagged, number = ndimage.label(crmask, EIGHT_CONNECTED)
         index = np.arange(1, number + 1)
         if number:
             true = ndimage.maximum(truth, flagged, index).astype(bool)

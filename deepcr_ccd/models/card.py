@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..nddata.header import header_value
-from ..preprocess.normalize import TRANSFORMS
+from ..preprocess.transform_info import TRANSFORM_INFO, TransformInfo
 from ..segmentation.hysteresis import Thresholds
 from .card_fields import LATER, check_fields, short
 from .recalibration import check_points
@@ -40,7 +40,7 @@ class ModelCard:
     unit : {"electron", "adu"} or None
         Unit of the input; None if it takes any.
     transform : str
-        A key of ``deepcr_ccd.preprocess.normalize.TRANSFORMS``.
+        A key of ``deepcr_ccd.preprocess.transform_info.TRANSFORM_INFO``.
     transform_arguments : dict
         Arguments of the transform, such as ``{"scale": 100}``.
     turns : {1, 2, 4}
@@ -101,7 +101,7 @@ class ModelCard:
         for field, allowed in (
             ("task", TASKS),
             ("unit", UNITS),
-            ("transform", tuple(TRANSFORMS)),
+            ("transform", tuple(TRANSFORM_INFO)),
             ("turns", TURNS if self.task == "mask" else TURNS[:1]),
         ):
             value = getattr(self, field)
@@ -132,14 +132,24 @@ class ModelCard:
         return f"{type(self).__name__}({fields}, ...)"
 
     @property
+    def transform_info(self) -> TransformInfo:
+        """Properties of the transform."""
+        return TRANSFORM_INFO[self.transform]
+
+    @property
     def uses(self) -> frozenset[str]:
         """Facts about the noise that the transform makes use of."""
-        return TRANSFORMS[self.transform].uses
+        return self.transform_info.uses
 
     @property
     def scale_free(self) -> bool:
-        """Whether a frame times any number is the same to the network."""
-        return TRANSFORMS[self.transform].scale_free
+        """Whether a frame times any factor is the same to the network."""
+        return self.transform_info.scale_free
+
+    @property
+    def measures_noise(self) -> bool:
+        """Whether the network sees frames in units of the noise that is measured."""
+        return "variance" in self.uses
 
     def covers(self, header: Mapping | None) -> bool:
         """Tell whether a frame with this header is of the kind trained on.

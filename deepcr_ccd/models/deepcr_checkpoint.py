@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from ..tiling.torch_settings import own_state
+from ..tiling.torch_settings import neutral_torch_state
 from .model import Model, ModelCard
 from .network_checks import check_output
 from .networks.build import plan_network, restore_network
@@ -31,7 +31,7 @@ DTYPES = (
 )
 
 
-@own_state()
+@neutral_torch_state()
 def load_checkpoint(
     path: Path,
     card: dict | None = None,

@@ -15,19 +15,19 @@ from ..inpainting.features import BlockStatistics, refine_features
 from ..inpainting.network import PART, REFINE_PROBABILITY, map_cutouts
 from ..preprocess.network_input import Plane
 from ..preprocess.normalize import TRANSFORMS
-from ..preprocess.sky_noise import surround
-from ..segmentation.hysteresis import Thresholds, levels_of
+from ..preprocess.synthetic_noise import pad_thin_frame
+from ..segmentation.hysteresis import Thresholds, threshold_levels
 from ..tiling.forking import ChildSafeLock
 from ..tiling.run import run_over_tiles
 from ..tiling.tiles import Tile
-from ..tiling.torch_settings import own_state
+from ..tiling.torch_settings import neutral_torch_state
 from ..tiling.workers import tile_threads
 from .card import ModelCard
 from .engines.build import build_engine, engine_here, resolve_engine
 from .engines.devices import resolve_device, resolve_precision
 from .network_checks import check_output
 from .networks.build import restore_network
-from .recalibration import cut_at, recalibrate
+from .recalibration import network_threshold, recalibrate
 from .weights import read_weights, write_weights
 
 __all__ = ["Model", "ModelCard"]
@@ -73,7 +73,7 @@ class Model:
         find cosmic rays on the CPU, and PyTorch elsewhere.
     """
 
-    @own_state()
+    @neutral_torch_state()
     def __init__(
         self,
         card: ModelCard,
@@ -105,7 +105,7 @@ class Model:
     #: What runs the network; that itself stays whole, to be saved and moved.
     _run = _Engine()
 
-    @own_state()
+    @neutral_torch_state()
     def _build(self, engine: str) -> Callable[[np.ndarray], np.ndarray]:
         return build_engine(
             engine,
@@ -113,12 +113,12 @@ class Model:
             self.device,
             self.precision,
             self.card.task,
-            wide_input=self.card.transform not in ("noise", "window"),
+            wide_input=self.card.transform_info.wide_range,
             ranges=self.card.ranges,
             turns=self.card.turns,
         )
 
-    @own_state()
+    @neutral_torch_state()
     def __reduce__(self):
         network = copy.deepcopy(self.network).cpu()
         # Where it arrives there may be no OpenVINO, or one.
@@ -145,7 +145,7 @@ class Model:
             digest.update(value.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
-    @own_state()
+    @neutral_torch_state()
     def to(
         self, device=None, precision: str | None = None, engine: str | None = None
     ) -> Model:
@@ -178,7 +178,7 @@ class Model:
         how = {"device": target, "precision": wanted, "engine": asked}
         return Model(self.card, network, **how)
 
-    @own_state()
+    @neutral_torch_state()
     def probability(
         self,
         frame: np.ndarray,
@@ -222,17 +222,17 @@ class Model:
         frame = _as_plane(frame)
         apply = prepared or self.prepare(frame, bad, **facts)
         run, points = self._run, self.card.recalibration
-        cuts = thresholds and tuple(cut_at(cut, points) for cut in thresholds.cuts)
-
-        transform = TRANSFORMS[self.card.transform]
+        cuts = thresholds and [
+            network_threshold(cut, points) for cut in thresholds.cuts
+        ]
         stride = self.network.stride
 
         def function(tile: Tile, values: np.ndarray) -> np.ndarray:
             numbers, inside = apply(values, tile), ...
-            if not transform.reflect:
-                numbers, inside = surround(numbers, tile, frame.shape, stride)
+            if not self.card.transform_info.reflect:
+                numbers, inside = pad_thin_frame(numbers, tile, frame.shape, stride)
             found = run(numbers[np.newaxis])[inside]
-            return levels_of(found, cuts) if cuts else recalibrate(found, points)
+            return threshold_levels(found, cuts) if cuts else recalibrate(found, points)
 
         return self._map(
             function,
@@ -243,7 +243,7 @@ class Model:
             dtype=np.float32 if thresholds is None else np.uint8,
         )
 
-    @own_state()
+    @neutral_torch_state()
     def fill(
         self,
         frame: np.ndarray,
@@ -341,7 +341,7 @@ class Model:
             found = map_cutouts(function, frame, flags, mask, *around)
         return found[:, 0], found[:, 1]
 
-    @own_state()
+    @neutral_torch_state()
     def save(self, path: str | os.PathLike) -> None:
         """Write network and card to one safetensors file.
 
@@ -355,7 +355,7 @@ class Model:
         write_weights(path, self.network.state_dict(), self.card)
 
     @classmethod
-    @own_state()
+    @neutral_torch_state()
     def load(
         cls,
         path: str | os.PathLike,
@@ -412,7 +412,7 @@ class Model:
                 f"not for {task!r}"
             )
 
-    @own_state()
+    @neutral_torch_state()
     def prepare(
         self, frame: np.ndarray, bad: np.ndarray | None = None, **facts
     ) -> Callable:
@@ -441,7 +441,7 @@ class Model:
             self.device,
             engine=engine_here(self.engine),
             description=self.card.name,
-            reflect=TRANSFORMS[self.card.transform].reflect,
+            reflect=self.card.transform_info.reflect,
             **options,
         )
 

@@ -11,7 +11,7 @@ import functools
 
 import numpy as np
 
-__all__ = ["check_points", "cut_at", "recalibrate"]
+__all__ = ["check_points", "network_threshold", "recalibrate"]
 
 Points = tuple[tuple[float, float], ...]
 
@@ -61,7 +61,7 @@ def recalibrate(probability: np.ndarray, points: Points) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def cut_at(threshold: float, points: Points) -> float:
+def network_threshold(threshold: float, points: Points) -> float:
     """Return where to cut what a network says, to cut its recalibrated probability.
 
     Parameters

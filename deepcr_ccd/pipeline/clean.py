@@ -13,7 +13,7 @@ from ..nddata.frame import Frame, is_dask
 from ..nddata.gain import resolve_gain, saturation_level
 from ..nddata.header import HISTORY_LENGTH, cleaning_keywords
 from ..preprocess.known_noise import uncertainty_facts
-from ..segmentation.hysteresis import Thresholds, levels_of
+from ..segmentation.hysteresis import Thresholds, threshold_levels
 from . import detect as detection
 from .detect import ModelInput
 from .fill import Fill, choose_fill, fill_frame
@@ -308,12 +308,12 @@ def _detect(
     probability: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the mask of cosmic rays, and their probability if it is wanted."""
-    if measures_noise(plan.model):
+    if plan.model.card.measures_noise:
         warn_if_cr_dominated(plane, bad)
     how = _how(plan, progress)
     if probability:
         seen = detection.cosmic_ray_probability(plane, bad, plan.model, **how)
-        levels = levels_of(seen, plan.thresholds.cuts)
+        levels = threshold_levels(seen, plan.thresholds.cuts)
         return detection.finish_mask(levels, plane, bad, grow), seen
     wanted = plan.model, plan.thresholds, grow
     crmask = detection.find_cosmic_rays(plane, bad, *wanted, **how)
@@ -328,17 +328,6 @@ def _how(plan: Plan, progress: bool) -> dict:
         "progress": progress,
         **plan.examination.facts,
     }
-
-
-def measures_noise(model: Model) -> bool:
-    """Tell whether a model looks at a frame in units of the noise that it measures.
-
-    Parameters
-    ----------
-    model : Model
-        For task "mask".
-    """
-    return "variance" in model.card.uses
 
 
 def _fill(

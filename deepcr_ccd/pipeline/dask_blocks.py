@@ -24,7 +24,7 @@ class Rows:
     """A chunked array that is indexed like one in memory; the last band is kept."""
 
     #: Whether it must be read by one thread at a time.
-    in_turn = True
+    serial = True
 
     def __init__(self, array, convert: Callable[[np.ndarray], np.ndarray]):
         self.array = array

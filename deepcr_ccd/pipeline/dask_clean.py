@@ -18,9 +18,9 @@ from ..models.model import Model
 from ..nddata.frame import Frame
 from ..preprocess.known_noise import uncertainty_facts
 from ..preprocess.network_input import Plane, to_float32
-from ..preprocess.own_units import SAMPLES, factor_of
-from ..segmentation.hysteresis import Thresholds, levels_of
-from ..tiling.workers import one_thread
+from ..preprocess.scaled_frame import SAMPLES, scale_factor_of
+from ..segmentation.hysteresis import Thresholds, threshold_levels
+from ..tiling.workers import one_torch_thread
 from . import detect as detection
 from . import leaks
 from .clean import Plan
@@ -100,7 +100,7 @@ def examine(
         shape = {"shape": plane.shape, "chunks": plane.chunks}
         probability = da.full(**shape, fill_value=np.nan, dtype=np.float32)
         return probability.rechunk(own_chunks), bad.rechunk(own_chunks)
-    own = factor_of(values[~hidden])
+    own = scale_factor_of(values[~hidden])
     factor, facts = detection.in_own_units(model, own, factor, facts)
     rows = Rows(plane, lambda values: to_float32(values, factor, finite=True))
     hidden = Rows(bad, np.asarray) if some else None
@@ -271,7 +271,7 @@ def _examine_chunk(
     hidden = bad[core_of(region, origin)]
     if hidden.all():
         return np.full(hidden.shape, np.nan, dtype=np.float32)
-    with one_thread(known["threads"]):
+    with one_torch_thread(known["threads"]):
         seen = Plane(
             piece,
             known["factor"],
@@ -297,7 +297,7 @@ def _mask_chunk(
 ) -> np.ndarray:
     """Return the mask of cosmic rays, as `detection.find_cosmic_rays` does."""
     probability, piece, bad = pieces
-    levels = levels_of(probability, thresholds.cuts)
+    levels = threshold_levels(probability, thresholds.cuts)
     crmask = detection.finish_mask(levels, piece, bad, grow)
     # A copy, as a view would keep what is around it.
     return crmask[core_of(region, origin)].copy()
@@ -318,7 +318,7 @@ def _fill_chunk(
     sigma = np.zeros(piece.shape, dtype=dtype)
     cleaned = piece.astype(dtype)
     if targets.any():
-        with one_thread(threads):
+        with one_torch_thread(threads):
             cleaned[targets], sigma[targets] = fill_frame(
                 piece,
                 targets,

@@ -12,10 +12,16 @@ from ..nddata.frame import Frame
 from ..nddata.gain import COUNTS, resolve_readnoise, unit_factor
 from ..notices import warn_unused
 from ..preprocess.network_input import Plane
-from ..preprocess.own_units import own_factor
+from ..preprocess.scaled_frame import find_scale_factor
 from ..segmentation.growth import grow_mask
-from ..segmentation.hysteresis import SEED, WEAK, Thresholds, follow, levels_of
-from ..segmentation.labels import label_places
+from ..segmentation.hysteresis import (
+    SEED,
+    WEAK,
+    Thresholds,
+    apply_hysteresis,
+    threshold_levels,
+)
+from ..segmentation.labels import label_pixels
 from .guard import warn_of_excluded
 from .leaks import drop_leaks
 from .saturation import exclude_saturated
@@ -166,7 +172,7 @@ def cosmic_ray_probability(
     """
     if bad is not None and bad.all():
         return np.full(plane.shape, np.nan, dtype=np.float32)
-    factor, facts = in_own_units(model, own_factor(plane, bad), factor, facts)
+    factor, facts = in_own_units(model, find_scale_factor(plane, bad), factor, facts)
     seen = Plane(plane, factor, bad, model.network.radius)
     probability = model.probability(
         seen, bad=bad, tile_size=tile_size, progress=progress, **facts
@@ -186,7 +192,8 @@ def in_own_units(
     model : Model
         Models that work in a unit get what was given.
     own : float
-        From `~deepcr_ccd.preprocess.own_units.own_factor`; 1 for ordinary frames.
+        From `~deepcr_ccd.preprocess.scaled_frame.find_scale_factor`; 1 for ordinary
+        frames.
     factor : float
         From the frame's unit to the card's.
     facts : dict
@@ -232,7 +239,7 @@ def find_cosmic_rays(
     """
     if bad is not None and bad.all():
         return np.zeros(plane.shape, dtype=bool)
-    factor, facts = in_own_units(model, own_factor(plane, bad), factor, facts)
+    factor, facts = in_own_units(model, find_scale_factor(plane, bad), factor, facts)
     seen = Plane(plane, factor, bad, model.network.radius)
     levels = model.probability(
         seen,
@@ -255,8 +262,9 @@ def threshold_mask(
     probability : `~numpy.ndarray`
         ``(ny, nx)``; NaN where not examined.
     thresholds : `~deepcr_ccd.segmentation.hysteresis.Thresholds`
-        Cosmic rays are pixels above the higher one, and what hangs together with sure
-        ones above the lower one, see `~deepcr_ccd.segmentation.hysteresis.follow`.
+        Cosmic rays are pixels above the higher one, and pixels above the lower one that
+        are connected to certain ones, see
+        `~deepcr_ccd.segmentation.hysteresis.apply_hysteresis`.
     grow : float
         Radius in px by which the mask is grown; pixels that were not examined stay
         out of it.
@@ -266,7 +274,9 @@ def threshold_mask(
     `~numpy.ndarray`
         bool, ``(ny, nx)``.
     """
-    crmask = follow(levels_of(np.ascontiguousarray(probability), thresholds.cuts))
+    crmask = apply_hysteresis(
+        threshold_levels(np.ascontiguousarray(probability), thresholds.cuts)
+    )
     return grow_mask(crmask, grow, np.isnan(probability))
 
 
@@ -279,7 +289,7 @@ def finish_mask(
     ----------
     levels : `~numpy.ndarray`
         uint8, ``(ny, nx)``, from
-        `~deepcr_ccd.segmentation.hysteresis.levels_of`. It is changed.
+        `~deepcr_ccd.segmentation.hysteresis.threshold_levels`. It is changed.
     plane : `~numpy.ndarray`
         ``(ny, nx)``, the frame.
     bad : `~numpy.ndarray` or None
@@ -293,7 +303,7 @@ def finish_mask(
         # Nothing is followed along a bad column either.
         kept = [drop_leaks(levels >= least, plane, bad) for least in (WEAK, SEED)]
         levels[~np.where(levels == WEAK, *kept)] = 0
-    return grow_mask(follow(levels), grow, bad)
+    return grow_mask(apply_hysteresis(levels), grow, bad)
 
 
 def count_objects(crmask: np.ndarray) -> int:
@@ -304,4 +314,4 @@ def count_objects(crmask: np.ndarray) -> int:
     crmask : `~numpy.ndarray`
         bool, ``(ny, nx)``.
     """
-    return int(label_places(np.flatnonzero(crmask), crmask.shape[1])[0])
+    return int(label_pixels(np.flatnonzero(crmask), crmask.shape[1])[0])

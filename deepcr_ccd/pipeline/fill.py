@@ -18,7 +18,7 @@ from ..models.zoo import load_model
 from ..nddata.frame import Frame
 from ..nddata.gain import unit_factor
 from ..preprocess.network_input import Plane
-from ..preprocess.own_units import ScaledFrame, own_factor, to_frame
+from ..preprocess.scaled_frame import ScaledFrame, find_scale_factor, unscale
 
 __all__ = ["Fill", "METHODS", "choose_fill", "fill_frame", "load_fill"]
 
@@ -170,7 +170,7 @@ def fill_frame(
     """
     if not good_pixels(targets, bad).any():
         return plane[targets].astype(np.float64), np.zeros(targets.sum())
-    own = own_factor(plane, targets, bad)
+    own = find_scale_factor(plane, targets, bad)
     scaled = plane if own == 1 else ScaledFrame(plane, own)
     if fill.method == "network":
         filled = _fill_by_network(
@@ -178,7 +178,7 @@ def fill_frame(
         )
     else:
         filled = fill_pixels(scaled, targets, bad, fill.method)
-    return tuple(to_frame(part, own, plane.dtype) for part in filled)
+    return tuple(unscale(part, own, plane.dtype) for part in filled)
 
 
 def _fill_by_network(

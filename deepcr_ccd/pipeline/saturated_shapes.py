@@ -9,7 +9,7 @@ from scipy import ndimage
 
 __all__ = ["Cutout", "keep_extended", "keep_star", "keep_wrapped"]
 
-EIGHT = np.ones((3, 3), dtype=bool)
+EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 #: Distances from a core, in px, at which its wings are, and what is around them.
 WINGS, AROUND = (1.0, 2.9), (6.0, 9.0)
 #: How high above their surroundings wings are: in sigma of the median, but one of a
@@ -138,7 +138,7 @@ def keep_wrapped(cutout: Cutout) -> np.ndarray | None:
     core, width = _core(full)
     if not _is_star(cutout._replace(member=full), core, width, 0):
         return None
-    around = ndimage.binary_dilation(hole, EIGHT, iterations=2)
+    around = ndimage.binary_dilation(hole, EIGHT_CONNECTED, iterations=2)
     return ndimage.binary_fill_holes(around & full | hole)
 
 
@@ -181,7 +181,7 @@ def _is_star(cutout: Cutout, core: np.ndarray, width: int, axis: int) -> bool:
 
 def _is_compact(member: np.ndarray, core: np.ndarray, axis: int) -> bool:
     """Tell whether most of a group is its core, or on a line with that."""
-    main = ndimage.binary_dilation(core, EIGHT, iterations=2)
+    main = ndimage.binary_dilation(core, EIGHT_CONNECTED, iterations=2)
     main |= core.any(axis=axis, keepdims=True)
     return bool((main & member).sum() >= MAIN * member.sum())
 
@@ -236,11 +236,11 @@ def _has_narrow_tail(cutout: Cutout, axis: int) -> bool:
 
 def _keep(member: np.ndarray, core: np.ndarray, axis: int | None = None) -> np.ndarray:
     """Return a star's core and its bleeding, without a cosmic ray that crosses them."""
-    kept = ndimage.binary_opening(member, EIGHT) | core
+    kept = ndimage.binary_opening(member, EIGHT_CONNECTED) | core
     if axis is not None:
         run = np.ones((RUN, 1) if axis == 0 else (1, RUN), dtype=bool)
         kept |= ndimage.binary_opening(member, run)
-    labels, _ = ndimage.label(member & ~kept, EIGHT)
+    labels, _ = ndimage.label(member & ~kept, EIGHT_CONNECTED)
     sizes = np.bincount(labels.ravel())
     sizes[0] = REST + 1
     kept |= sizes[labels] <= REST
@@ -250,6 +250,6 @@ def _keep(member: np.ndarray, core: np.ndarray, axis: int | None = None) -> np.n
 
 def _grow(kept: np.ndarray, axis: int) -> np.ndarray:
     """Return a region that bleeds with its rim, and with the tips of the bleeding."""
-    grown = ndimage.binary_dilation(kept, EIGHT)
+    grown = ndimage.binary_dilation(kept, EIGHT_CONNECTED)
     along = np.ones((3, 1) if axis == 0 else (1, 3), dtype=bool)
     return ndimage.binary_dilation(grown, along)

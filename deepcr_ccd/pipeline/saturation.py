@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..segmentation.labels import label_places
+from ..segmentation.labels import label_pixels
 from ..tiling.tiles import row_blocks
 from .pileup import (
     ABOVE,
@@ -162,7 +162,7 @@ def _judge(
     """Return what of groups of bright pixels is saturated, as flat indices."""
     if not places.size:
         return []
-    _, labels = label_places(places, plane.shape[1], corners=level is None)
+    _, labels = label_pixels(places, plane.shape[1], corners=level is None)
     if level is None:
         wanted = np.ones(labels.max() + 1, dtype=bool)
     else:
@@ -226,7 +226,7 @@ def _judge_wraps(
     """Return cores of stars whose values went beyond the highest and began anew."""
     if not places.size:
         return []
-    _, labels = label_places(places, plane.shape[1])
+    _, labels = label_pixels(places, plane.shape[1])
     top = values.max()
     peaks = np.zeros(labels.max() + 1)
     np.maximum.at(peaks, labels, values)

@@ -1,10 +1,11 @@
-"""Sky and noise of a frame, from the frame itself.
+"""Background and noise of a frame, from the frame itself.
 
-Both are measured in square cells, robustly, and interpolated between them. The sky is
-a mode estimated from clipped median and mean (as SExtractor does: Bertin & Arnouts
-1996, A&AS 117, 393). The noise is the scatter of second differences between neighbours,
-in which smooth structure cancels, along the axis where it is smallest. Where parts of a
-cell are dark (vignetting, a field stop, an overscan), the sky goes down there.
+Both are measured robustly in square cells, and interpolated between these. The
+background is a mode estimated from the clipped median and mean (as SExtractor does:
+Bertin & Arnouts 1996, A&AS 117, 393). The noise is the scatter of second differences
+of neighbouring pixels, in which smooth structure cancels, along the axis where it is
+smallest. Dark regions within a cell (vignetting, a field stop, an overscan) have a
+lower background of their own.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from .cells import (
     sample,
     scatter,
 )
-from .dark_parts import ENOUGH, measure_dark_noise, measure_dip, measure_parts
+from .dark_regions import ENOUGH, measure_dark_noise, measure_dark_offset, measure_parts
 
-__all__ = ["NoiseMap", "measure_noise"]
+__all__ = ["BackgroundMap", "measure_background"]
 
 #: A noise that float32 holds, and parts of it as well.
 SMALLEST = 1e4 * float(np.finfo(np.float32).tiny)
@@ -41,20 +42,21 @@ FEW = 20
 BAND = 300_000
 
 
-class NoiseMap(NamedTuple):
-    """Sky and one-sigma noise at the centres of cells.
+class BackgroundMap(NamedTuple):
+    """Background and background rms at the centres of cells.
 
-    ``sky`` and ``sigma`` are ``(n, m)``, in the frame's unit; ``shape`` is that of the
-    frame. ``dip`` is ``(PARTS * n, PARTS * m)``: what is to be added to the sky in
-    parts of cells, zero or less; or None if there is nothing. ``dark`` is the noise in
-    these parts, infinite where it is that of the cells; or None.
+    ``background`` and ``rms`` are float32, ``(n, m)``, in the unit of the frame;
+    ``shape`` is that of the frame. In dark regions, ``dark_offset`` is added to the
+    background: float32, ``(PARTS * n, PARTS * m)``, zero or negative; ``dark_rms`` is
+    the rms there, infinite where that of the cell holds. Both are None if there are no
+    dark regions.
     """
 
-    sky: np.ndarray
-    sigma: np.ndarray
+    background: np.ndarray
+    rms: np.ndarray
     shape: tuple[int, int]
-    dip: np.ndarray | None = None
-    dark: np.ndarray | None = None
+    dark_offset: np.ndarray | None = None
+    dark_rms: np.ndarray | None = None
 
     def at(self, tile: Tile | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Interpolate to the pixels of a tile, or of the frame.
@@ -66,33 +68,33 @@ class NoiseMap(NamedTuple):
 
         Returns
         -------
-        sky, sigma : `~numpy.ndarray`
+        background, rms : `~numpy.ndarray`
             float32, of the shape of the tile's read.
         """
-        sky, sigma = interpolate((self.sky, self.sigma), self.shape, tile)
-        if self.dip is not None:
-            sky += interpolate((self.dip,), self.shape, tile)[0]
-        if self.dark is not None:
-            # Not interpolated: beyond the edge of a dark part there is more noise.
+        background, rms = interpolate((self.background, self.rms), self.shape, tile)
+        if self.dark_offset is not None:
+            background += interpolate((self.dark_offset,), self.shape, tile)[0]
+        if self.dark_rms is not None:
+            # Not interpolated: beyond the edge of a dark region the noise is higher.
             read = tile.read if tile else tuple((0, size) for size in self.shape)
             rows, columns = (
                 reflect_indices(*span, size) * parts // size
                 for span, size, parts in zip(
-                    read, self.shape, self.dark.shape, strict=True
+                    read, self.shape, self.dark_rms.shape, strict=True
                 )
             )
-            np.minimum(sigma, self.dark[rows][:, columns], out=sigma)
-        return sky, sigma
+            np.minimum(rms, self.dark_rms[rows][:, columns], out=rms)
+        return background, rms
 
 
-def measure_noise(
+def measure_background(
     frame: np.ndarray,
     bad: np.ndarray | None = None,
     *,
     cell: int = CELL,
     unit: np.ndarray | None = None,
-) -> NoiseMap:
-    """Measure sky and noise of a frame.
+) -> BackgroundMap:
+    """Measure background and noise of a frame.
 
     Parameters
     ----------
@@ -103,13 +105,13 @@ def measure_noise(
     cell : int
         Width of a cell in px, about.
     unit : `~numpy.ndarray`, optional
-        ``(ny, nx)``, the one-sigma that pixels shall have, NaN where unknown: the noise
-        is that of the frame in units of it.
+        ``(ny, nx)``, the expected one-sigma noise of pixels, NaN where unknown: the
+        noise is then measured in units of it.
 
     Returns
     -------
-    NoiseMap
-        Its sigma is positive everywhere.
+    BackgroundMap
+        Its rms is positive everywhere.
     """
     counts = [max(1, round(size / cell)) for size in frame.shape]
     rows, columns = (
@@ -124,31 +126,33 @@ def measure_noise(
     def measure(band: np.ndarray) -> tuple[np.ndarray, ...]:
         return _measure_cells(frame, bad, band, columns, unit, enough)
 
-    in_turn = any(getattr(part, "in_turn", False) for part in (frame, bad, unit))
-    samples = 0 if in_turn else rows.size * columns.size
+    serial = any(getattr(part, "serial", False) for part in (frame, bad, unit))
+    samples = 0 if serial else rows.size * columns.size
     with tile_threads(torch.device("cpu"), samples, len(bands)) as mapped:
         measured = list(mapped(measure, bands))
         if bad is not None and np.isnan(np.concatenate([m[1] for m in measured])).all():
             # Where no cell has as many good pixels as it should, a few will do.
             enough = FEW / (rows.shape[1] * columns.shape[1])
             measured = list(mapped(measure, bands))
-    sky, sigma, parts = (np.concatenate(part) for part in zip(*measured, strict=True))
+    background, rms, parts = (
+        np.concatenate(part) for part in zip(*measured, strict=True)
+    )
     # A frame of equal numbers has no noise; any positive scale will do.
-    if np.isfinite(sky).any():
-        level = np.nanmedian(sky)
+    if np.isfinite(background).any():
+        level = np.nanmedian(background)
     else:
         level = float(np.median(frame[rows[:1].T, columns[:1]]))
-    sky = complete(sky, level)
-    sigma = complete(sigma, np.nan if unit is not None else max(abs(level), 1) * 1e-3)
+    background = complete(background, level)
+    rms = complete(rms, np.nan if unit is not None else max(abs(level), 1) * 1e-3)
     # Cells that a bright star spoils follow their neighbours.
     size = [min(3, count) for count in counts]
-    sky = ndimage.median_filter(sky, size).astype(np.float32)
-    sigma = np.maximum(ndimage.median_filter(sigma, size), SMALLEST).astype(np.float32)
-    dip = measure_dip(sky, sigma, parts, frame.shape)
+    background = ndimage.median_filter(background, size).astype(np.float32)
+    rms = np.maximum(ndimage.median_filter(rms, size), SMALLEST).astype(np.float32)
+    offset = measure_dark_offset(background, rms, parts, frame.shape)
     dark = None
-    if dip is not None and unit is None:
-        dip, dark = measure_dark_noise(frame, bad, sky, sigma, dip)
-    return NoiseMap(sky, sigma, frame.shape, dip, dark)
+    if offset is not None and unit is None:
+        offset, dark = measure_dark_noise(frame, bad, background, rms, offset)
+    return BackgroundMap(background, rms, frame.shape, offset, dark)
 
 
 def _measure_cells(
@@ -159,7 +163,7 @@ def _measure_cells(
     unit: np.ndarray | None = None,
     enough: float = ENOUGH,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Measure sky and noise of cells, given the places of their samples.
+    """Measure background and noise of cells, given the places of their samples.
 
     Both are NaN where a cell has too few good pixels, the noise where it is zero too.
     The third are the medians of the parts of the cells.
@@ -201,8 +205,8 @@ def _measure_cells(
     mean = np.where(kept, values, 0).sum(axis=-1, dtype=np.float64) / np.maximum(
         number, 1
     )
-    sky = 2.5 * median(values, kept) - 1.5 * mean
-    sky = np.clip(sky, middle - spread, middle + spread)
+    background = 2.5 * median(values, kept) - 1.5 * mean
+    background = np.clip(background, middle - spread, middle + spread)
     noises = []
     for dy, dx in ((0, 1), (1, 0)):
         before, good_before = take(-dy, -dx)
@@ -211,11 +215,11 @@ def _measure_cells(
         every = all_of(good, good_before, good_after)
         noises.append(scatter(*in_units(difference, every, dy, dx)))
     # Along a spectrum or a bad column the scatter is that of the noise.
-    sigma = np.fmin(*[np.where(n > 0, n / np.sqrt(6), np.nan) for n in noises])
-    sigma = np.where(sigma > 0, sigma, np.nan if unit is not None else spread)
+    rms = np.fmin(*[np.where(n > 0, n / np.sqrt(6), np.nan) for n in noises])
+    rms = np.where(rms > 0, rms, np.nan if unit is not None else spread)
     if good is not None:
         poor = good.mean(axis=-1) < enough
-        sky[poor] = sigma[poor] = np.nan
-    sigma[~(sigma > 0)] = np.nan
+        background[poor] = rms[poor] = np.nan
+    rms[~(rms > 0)] = np.nan
     samples = rows.shape[1], columns.shape[1]
-    return sky, sigma, measure_parts(values, good, samples)
+    return background, rms, measure_parts(values, good, samples)

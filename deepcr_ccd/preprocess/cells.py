@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 
 from ..tiling.tiles import Tile, reflect_indices
-from ..tiling.torch_settings import own_state
+from ..tiling.torch_settings import neutral_torch_state
 
 __all__ = [
     "all_of",
@@ -50,7 +50,7 @@ def interpolate(
     return interpolate_maps(maps, pixels, shape)
 
 
-@own_state()
+@neutral_torch_state()
 def interpolate_maps(
     maps: tuple[np.ndarray, ...],
     pixels: Sequence[np.ndarray],

@@ -14,9 +14,9 @@ import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
 
 from ..tiling.tiles import Tile
-from .background import CELL, NoiseMap, measure_noise
+from .background import CELL, BackgroundMap, measure_background
 from .cells import complete, interpolate_maps, sample
-from .dark_parts import ENOUGH
+from .dark_regions import ENOUGH
 from .known_noise import KnownNoise, NoiseRatio
 
 __all__ = ["measure_ratio"]
@@ -44,7 +44,7 @@ def measure_ratio(
     known: KnownNoise,
     frame,
     bad: np.ndarray | None,
-    noise: NoiseMap,
+    noise: BackgroundMap,
     cell: int = CELL,
 ) -> NoiseRatio | None:
     """Compare what is known with the frame.
@@ -57,7 +57,7 @@ def measure_ratio(
         ``(ny, nx)``, finite, in the unit of the network.
     bad : `~numpy.ndarray` or None
         Pixels to leave out.
-    noise : NoiseMap
+    noise : BackgroundMap
         Measured on the frame.
     cell : int
         Width in px of the cells in which that was done.
@@ -80,7 +80,7 @@ def measure_ratio(
     low = complete(low, np.nan).astype(np.float32)
     ratio = NoiseRatio(known, np.ones_like(low), low, noise.shape, slope)
     unit = _Units(ratio, frame, noise) if slope else sigmas
-    scale = measure_noise(frame, bad, cell=cell, unit=unit).sigma
+    scale = measure_background(frame, bad, cell=cell, unit=unit).rms
     if np.isnan(scale).all():
         # There is no noise to compare it with.
         return None
@@ -99,7 +99,7 @@ class _Sigmas:
     def __init__(self, known: KnownNoise, shape: tuple[int, int]):
         self.known = known
         self.shape = shape
-        self.in_turn = getattr(known.array, "in_turn", False)
+        self.serial = getattr(known.array, "serial", False)
 
     def __getitem__(self, rows) -> np.ndarray:
         return self.known.convert(self.known.array[rows])
@@ -108,7 +108,7 @@ class _Sigmas:
 class _Units(_Sigmas):
     """The noise without the photon noise of objects, indexed by rows."""
 
-    def __init__(self, ratio: NoiseRatio, frame, noise: NoiseMap):
+    def __init__(self, ratio: NoiseRatio, frame, noise: BackgroundMap):
         super().__init__(ratio.known, noise.shape)
         self.ratio = ratio
         self.frame = frame
@@ -116,24 +116,26 @@ class _Units(_Sigmas):
 
     def __getitem__(self, rows) -> np.ndarray:
         pixels = rows, np.arange(self.shape[1])
-        maps = self.noise.sky, self.ratio.low
+        maps = self.noise.background, self.ratio.low
         sky, low = interpolate_maps(maps, pixels, self.shape)
         known = super().__getitem__(rows)
         return low * self.ratio.relative(known, self.frame[rows] - sky, low)
 
 
 def _background(
-    sigmas: _Sigmas, frame, bad: np.ndarray | None, noise: NoiseMap, slope: float
+    sigmas: _Sigmas, frame, bad: np.ndarray | None, noise: BackgroundMap, slope: float
 ) -> np.ndarray:
     """Return the known noise of the background of cells; NaN where it is unknown."""
-    cells = noise.sky.shape
+    cells = noise.background.shape
     rows, columns = map(sample, noise.shape, cells)
     low = np.full(cells, np.nan)
     for index, row in enumerate(rows):
         # In float64, which holds the squares.
         values = sigmas[row][:, columns].astype(np.float64) ** 2
         if slope:
-            values -= slope * (frame[row][:, columns] - noise.sky[index][:, None])
+            values -= slope * (
+                frame[row][:, columns] - noise.background[index][:, None]
+            )
         if bad is not None:
             values[bad[row][:, columns]] = np.nan
         values = values.swapaxes(0, 1).reshape(cells[1], -1)
@@ -143,13 +145,13 @@ def _background(
     return np.sqrt(low)
 
 
-def _slope(known: KnownNoise, frame, bad, noise: NoiseMap) -> float:
+def _slope(known: KnownNoise, frame, bad, noise: BackgroundMap) -> float:
     """Return the variance that comes with light, in the unit of the network.
 
     It is zero where the variances were not computed from the frame itself. Second
     differences of both are compared, in which smooth light cancels.
     """
-    unit = float(np.median(noise.sigma))
+    unit = float(np.median(noise.rms))
     pairs = []
     for span in _blocks(noise.shape):
         where = tuple(slice(*part) for part in span)

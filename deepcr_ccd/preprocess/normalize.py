@@ -14,10 +14,10 @@ import numpy as np
 
 from ..inpainting.features import compute_features
 from ..tiling.tiles import Tile, read_tile, row_blocks
-from .background import CELL, NoiseMap, measure_noise
+from .background import CELL, BackgroundMap, measure_background
 from .known_noise import KnownNoise, NoiseRatio
 from .noise_check import measure_ratio
-from .sky_noise import Dithered, dither, find_digit
+from .synthetic_noise import DitheredFrame, dither, find_quantization_step
 
 __all__ = ["TRANSFORMS", "Transform"]
 
@@ -38,18 +38,9 @@ class Normalization(Protocol):
 
 
 class Transform(NamedTuple):
-    """A transform, and what there is to know of it.
-
-    ``uses`` are the optional facts about noise it makes use of. With ``reflect``,
-    networks see frames go on by reflection beyond their edges. Without, they see
-    zeros, which stand for sky; so did they in training. With ``scale_free``, a frame
-    times any number is the same to the network.
-    """
+    """A transform; see `~deepcr_ccd.preprocess.transform_info` for its properties."""
 
     prepare: Callable[..., Normalization]
-    uses: frozenset[str] = frozenset()
-    reflect: bool = True
-    scale_free: bool = False
 
 
 class Linear:
@@ -80,7 +71,7 @@ class NoiseUnits:
 
     def __init__(
         self,
-        noise: NoiseMap,
+        noise: BackgroundMap,
         background: np.ndarray | None,
         known: NoiseRatio | None,
         floor: float,
@@ -212,13 +203,13 @@ def in_noise_units(
     readnoise : float, optional
         In the unit of the frame: the noise is not less.
     """
-    digit = find_digit(frame, bad)
+    digit = find_quantization_step(frame, bad)
     if digit:
-        frame = Dithered(frame, digit)
+        frame = DitheredFrame(frame, digit)
     if background is not None:
         background = np.asarray(background, dtype=np.float32)
         frame = frame[:] - background
-    noise = measure_noise(frame, bad, cell=cell)
+    noise = measure_background(frame, bad, cell=cell)
     known = None
     if variance is not None:
         known = measure_ratio(variance, frame, bad, noise, cell)
@@ -244,12 +235,7 @@ def in_window_units(
 #: Transforms a model card can name.
 TRANSFORMS: dict[str, Transform] = {
     "scaled": Transform(scaled),
-    "standardized": Transform(standardized, scale_free=True),
-    "noise": Transform(
-        in_noise_units,
-        frozenset({"background", "variance", "readnoise"}),
-        reflect=False,
-        scale_free=True,
-    ),
-    "window": Transform(in_window_units, scale_free=True),
+    "standardized": Transform(standardized),
+    "noise": Transform(in_noise_units),
+    "window": Transform(in_window_units),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ..tiling.tiles import BLOCK, row_blocks
+from ..tiling.tiles import BLOCK_PIXELS, row_blocks
 
 __all__ = ["grow_mask"]
 
@@ -52,7 +52,7 @@ def _within(crmask: np.ndarray, radius: float) -> np.ndarray:
     ny, nx = crmask.shape
     grown = np.zeros_like(crmask)
     x = np.arange(nx)
-    for rows in row_blocks(crmask.shape, max(BLOCK, 4 * reach * nx)):
+    for rows in row_blocks(crmask.shape, max(BLOCK_PIXELS, 4 * reach * nx)):
         low, high = max(rows.start - reach, 0), min(rows.stop + reach, ny)
         piece = crmask[low:high]
         if not piece.any():

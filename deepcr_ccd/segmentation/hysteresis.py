@@ -12,7 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["REACH", "SEED", "SURE", "Thresholds", "WEAK", "follow", "levels_of"]
+__all__ = [
+    "REACH",
+    "SEED",
+    "SURE",
+    "Thresholds",
+    "WEAK",
+    "apply_hysteresis",
+    "threshold_levels",
+]
 
 #: Cosmic rays are followed from pixels above this probability. What is wrongly flagged,
 #: such as a star, seldom has one, and so does not grow. On simulated frames this gives
@@ -48,7 +56,7 @@ class Thresholds(NamedTuple):
         return self.extend, self.seed, sure
 
 
-def levels_of(probability: np.ndarray, cuts: tuple[float, ...]) -> np.ndarray:
+def threshold_levels(probability: np.ndarray, cuts: tuple[float, ...]) -> np.ndarray:
     """Return how many cuts each pixel is above.
 
     Parameters
@@ -72,14 +80,14 @@ def levels_of(probability: np.ndarray, cuts: tuple[float, ...]) -> np.ndarray:
     return levels
 
 
-def follow(levels: np.ndarray) -> np.ndarray:
+def apply_hysteresis(levels: np.ndarray) -> np.ndarray:
     """Return the mask of seeds, and of what hangs together with those that are sure.
 
     Parameters
     ----------
     levels : `~numpy.ndarray`
-        uint8, ``(ny, nx)``, C-contiguous, from `levels_of`; 0 where not examined. Its
-        memory becomes the mask.
+        uint8, ``(ny, nx)``, C-contiguous, from `threshold_levels`; 0 where
+        excluded. Its memory becomes the mask.
 
     Returns
     -------

@@ -6,10 +6,10 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 
-__all__ = ["EIGHT", "group_peaks", "label_places"]
+__all__ = ["EIGHT_CONNECTED", "group_peaks", "label_pixels"]
 
 
-def label_places(
+def label_pixels(
     places: np.ndarray, width: int, *, corners: bool = True
 ) -> tuple[int, np.ndarray]:
     """Return how many groups some pixels form, and the group of each.
@@ -47,7 +47,7 @@ def label_places(
 
 
 #: Pixels touch each other at corners, too.
-EIGHT = np.ones((3, 3), dtype=bool)
+EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
 
 def group_peaks(values: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -65,7 +65,7 @@ def group_peaks(values: np.ndarray, where: np.ndarray) -> np.ndarray:
     `~numpy.ndarray`
         float64, ``(ny, nx)``; 0 where there is no group.
     """
-    groups, number = ndimage.label(where, EIGHT)
+    groups, number = ndimage.label(where, EIGHT_CONNECTED)
     peaks = np.zeros(number + 1)
     if number:
         # The pixels of groups are few: ndimage.maximum would sort all there are.

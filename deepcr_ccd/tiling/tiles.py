@@ -15,7 +15,7 @@ __all__ = [
     "row_blocks",
 ]
 #: Pixels of a frame that are worked on at a time where all of them are needed.
-BLOCK = 4_000_000
+BLOCK_PIXELS = 4_000_000
 
 
 class Tile(NamedTuple):
@@ -119,7 +119,7 @@ def reflect_indices(start: int, stop: int, size: int) -> np.ndarray:
     return np.minimum(index, period - index) if size > 1 else np.zeros_like(index)
 
 
-def row_blocks(shape: tuple[int, int], pixels: int = BLOCK) -> list[slice]:
+def row_blocks(shape: tuple[int, int], pixels: int = BLOCK_PIXELS) -> list[slice]:
     """Return slices over rows that cover a frame.
 
     Parameters

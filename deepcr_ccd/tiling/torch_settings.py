@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import torch
 
-__all__ = ["own_state", "training_state"]
+__all__ = ["neutral_torch_state", "training_state"]
 
 
 @contextlib.contextmanager
-def own_state() -> Iterator[None]:
+def neutral_torch_state() -> Iterator[None]:
     """Compute without the caller's autocast, inference mode and default device.
 
     As a decorator too. The default type of tensors is one for all threads: code that
@@ -36,7 +36,7 @@ def training_state() -> Iterator[None]:
     """
     dtype = torch.get_default_dtype()
     devices = range(torch.cuda.device_count())
-    with own_state(), torch.enable_grad(), torch.random.fork_rng(devices):
+    with neutral_torch_state(), torch.enable_grad(), torch.random.fork_rng(devices):
         torch.set_default_dtype(torch.float32)
         try:
             yield

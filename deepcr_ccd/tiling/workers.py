@@ -16,18 +16,18 @@ from .forking import is_forked, set_threads
 __all__ = [
     "CPU_TILES",
     "CPU_TILE_RADII",
-    "FEW",
+    "TILES_PER_THREAD",
     "GPU_THREADS",
-    "SIDE_BY_SIDE",
+    "PARALLEL_PIXELS",
     "choose_tiles",
     "gpu_tile",
-    "one_thread",
+    "one_torch_thread",
     "tile_threads",
 ]
 
 
 @contextlib.contextmanager
-def one_thread(threads: int) -> Iterator[None]:
+def one_torch_thread(threads: int) -> Iterator[None]:
     """Leave it to Dask how many threads there are.
 
     Parameters
@@ -51,11 +51,11 @@ def one_thread(threads: int) -> Iterator[None]:
 CPU_TILES = (256, 1024)
 CPU_TILE_RADII = {"torch": 25, "openvino": 64}
 #: Tiles on a CPU are worked on side by side from this many pixels on.
-SIDE_BY_SIDE = 65536
+PARALLEL_PIXELS = 65536
 #: Threads that work on tiles for a GPU.
 GPU_THREADS = 4
 #: Fewer tiles a thread than this are shared out evenly.
-FEW = 8
+TILES_PER_THREAD = 8
 
 
 @contextlib.contextmanager
@@ -92,7 +92,7 @@ def tile_threads(device: torch.device, pixels: int, tiles: int) -> Iterator[Call
             yield pool.map
         return
     number = min(before, tiles)
-    if device.type != "cpu" or number < 2 or pixels < SIDE_BY_SIDE:
+    if device.type != "cpu" or number < 2 or pixels < PARALLEL_PIXELS:
         yield map
         return
     pool = ThreadPoolExecutor(number, initializer=torch.set_num_threads, initargs=(1,))
@@ -128,8 +128,8 @@ def choose_tiles(
     rows, columns = -(-ny // most), -(-nx // most)
     if device.type == "cpu":
         # As many for each thread, so that none is left without at the end.
-        threads = max(1, min(torch.get_num_threads(), ny * nx // SIDE_BY_SIDE))
-        if rows * columns < FEW * threads:
+        threads = max(1, min(torch.get_num_threads(), ny * nx // PARALLEL_PIXELS))
+        if rows * columns < TILES_PER_THREAD * threads:
             rows, columns = min(
                 (
                     (r, c)

@@ -14,7 +14,7 @@ import torch
 from scipy import ndimage
 
 from ..preprocess.normalize import TRANSFORMS
-from ..segmentation.labels import EIGHT, group_peaks
+from ..segmentation.labels import EIGHT_CONNECTED, group_peaks
 from ..simulation.cosmic_rays import add_deposits
 from ..simulation.defects import add_banding, add_columns, add_hot_pixels, bleed, shade
 
@@ -94,7 +94,7 @@ def _saturated(
     spilt = frame != held
     if not spilt.any():
         return spilt
-    groups, number = ndimage.label(spilt, EIGHT)
+    groups, number = ndimage.label(spilt, EIGHT_CONNECTED)
     star = np.zeros(number + 1, dtype=bool)
     star[np.unique(groups[spilt & bright])] = True
     return spilt & (star[groups] == truth)

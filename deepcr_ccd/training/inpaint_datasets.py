@@ -9,7 +9,7 @@ from scipy import ndimage
 from ..inpainting.cutouts import ENOUGH, PixelFlag, read_cutouts
 from ..inpainting.feature_layout import TOLD
 from ..inpainting.features import measure_block, refine_features
-from ..segmentation.labels import EIGHT
+from ..segmentation.labels import EIGHT_CONNECTED
 from .datasets import Observation, SimulatedFrames
 
 __all__ = ["InpaintFrames", "InpaintCutouts"]
@@ -118,7 +118,9 @@ class InpaintCutouts(SimulatedFrames):
 def _some_mask(seen: Observation, rng: np.random.Generator) -> np.ndarray:
     """Return a mask as they come out: mostly whole, sometimes grown or with less."""
     mask = seen.truth | (seen.ignore & (rng.random() < 0.5))
-    return ndimage.binary_dilation(mask, EIGHT) if rng.random() < 0.5 else mask
+    return (
+        ndimage.binary_dilation(mask, EIGHT_CONNECTED) if rng.random() < 0.5 else mask
+    )
 
 
 def _structure(seen: Observation) -> np.ndarray:

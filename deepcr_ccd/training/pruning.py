@@ -13,7 +13,7 @@ from torch import nn
 from ..models.model import Model
 from ..models.networks.build import restore_network
 from ..models.networks.unet import UNet
-from ..tiling.torch_settings import own_state
+from ..tiling.torch_settings import neutral_torch_state
 
 __all__ = ["narrow"]
 
@@ -34,7 +34,7 @@ class Channels(NamedTuple):
     users: list[Use]
 
 
-@own_state()
+@neutral_torch_state()
 def narrow(model: Model, width: list[int], frames: Iterable[torch.Tensor]) -> Model:
     """Return a model whose network has fewer channels.
 

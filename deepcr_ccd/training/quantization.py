@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..models.networks.unet import UNet
-from ..tiling.torch_settings import own_state
+from ..tiling.torch_settings import neutral_torch_state
 
 __all__ = ["measure_ranges"]
 
@@ -16,7 +16,7 @@ __all__ = ["measure_ranges"]
 LEFT_OUT = 1e-4
 
 
-@own_state()
+@neutral_torch_state()
 @torch.inference_mode()
 def measure_ranges(
     network: UNet, frames: Iterable[torch.Tensor]

@@ -44,6 +44,7 @@ def test_what_the_card_of_the_default_model_means():
     assert (card.architecture, card.transform) == ("unet", "noise")
     assert card.fill == "universal-inpaint"
     assert card.scale_free
+    assert card.measures_noise
     assert card.uses == {"background", "variance", "readnoise"}
     assert card.threshold_for(1e-4) == pytest.approx(card.calibration["0.0001"])
 
@@ -81,6 +82,8 @@ def test_every_field_of_a_card():
         "license": "BSD-3-Clause",
         "description": "A test of files.",
     }
+    assert card.measures_noise
+    assert not load("scaled").card.measures_noise
     assert card.thresholds() == (0.4, 0.2)
     assert card.threshold_for(0.001) == pytest.approx(0.6)
     assert card.covers({"INSTRUME": "ACS", "DETECTOR": "WFC", "FILTER1": "F814W"})
@@ -112,9 +115,8 @@ def test_an_inpainting_unet(expected):
 
 def test_an_inpainting_network_of_cutouts(expected):
     frame, mask, bad = (expected[key] for key in ("frame", "mask", "bad"))
-    # The mask of cosmic rays, by whatever name.
     model = load("fill-window")
-    fill, least = model.fill(frame, mask, bad=bad, struck=expected["cr"])
+    fill, least = model.fill(frame, mask, bad=bad, cr_affected=expected["cr"])
     np.testing.assert_allclose(fill, expected["fill-window"], rtol=1e-3, atol=0.05)
     np.testing.assert_allclose(least, expected["least-window"], rtol=1e-3, atol=0.05)
     assert np.isfinite(least).any()

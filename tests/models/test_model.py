@@ -21,7 +21,7 @@ from deepcr_ccd.models.engines.fusing import fuse
 from deepcr_ccd.models.engines.precision import reduce_precision
 from deepcr_ccd.models.model import Model, ModelCard
 from deepcr_ccd.models.networks.build import build_network
-from deepcr_ccd.tiling.workers import FEW, SIDE_BY_SIDE, choose_tiles
+from deepcr_ccd.tiling.workers import PARALLEL_PIXELS, TILES_PER_THREAD, choose_tiles
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 
@@ -288,8 +288,8 @@ def test_threads_get_tiles_alike(threads, shape, monkeypatch):
     height, width = choose_tiles(torch.device("cpu"), 41, shape)
     number = -(-shape[0] // height) * -(-shape[1] // width)
     # Small frames are not cut into slivers.
-    sharing = max(1, min(threads, shape[0] * shape[1] // SIDE_BY_SIDE))
-    assert number % sharing == 0 or number >= FEW * sharing
+    sharing = max(1, min(threads, shape[0] * shape[1] // PARALLEL_PIXELS))
+    assert number % sharing == 0 or number >= TILES_PER_THREAD * sharing
     assert max(height, width) <= 1024
 
 

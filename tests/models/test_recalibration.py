@@ -11,7 +11,7 @@ from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, load_model
 from deepcr_ccd.evaluation.frames import simulate_frames
 from deepcr_ccd.evaluation.objects import Reliability
 from deepcr_ccd.models.model import Model, ModelCard
-from deepcr_ccd.models.recalibration import check_points, cut_at, recalibrate
+from deepcr_ccd.models.recalibration import check_points, network_threshold, recalibrate
 from deepcr_ccd.simulation.scenes import KINDS
 
 POINTS = ((0.01, 0.01), (0.3, 0.4), (0.5, 0.5), (0.6, 0.5), (0.7, 0.85), (1.0, 1.0))
@@ -29,12 +29,12 @@ def test_the_curve_is_straight_between_its_points():
 @pytest.mark.parametrize("threshold", [0.0, 0.003, 0.2, 0.45, 0.5, 0.62171, 0.99, 1.0])
 def test_a_cut_is_exact(threshold, rng):
     """On either side of it no number of float32 is on the wrong one."""
-    cut = np.float32(cut_at(threshold, POINTS))
+    cut = np.float32(network_threshold(threshold, POINTS))
     near = cut + np.arange(-50, 51, dtype=np.float32) * np.spacing(cut)
     said = np.concatenate([near, rng.random(2000)]).clip(0, 1).astype(np.float32)
     above = recalibrate(said.copy(), POINTS) > threshold
     np.testing.assert_array_equal(said > cut, above)
-    assert cut_at(threshold, ()) == threshold
+    assert network_threshold(threshold, ()) == threshold
 
 
 def test_masks_are_cut_from_recalibrated_probabilities(ccd):

@@ -201,20 +201,20 @@ def test_noise_of_many_bands_is_that_in_memory(rng, monkeypatch):
     frame = rng.normal(100, 5, (1000, 900)).astype(np.float32)
     frame += np.linspace(0, 300, 1000, dtype=np.float32)[:, None]
     bad = rng.random(frame.shape) < 0.05
-    expected = sky.measure_noise(frame, bad)
+    expected = sky.measure_background(frame, bad)
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
-        threaded = sky.measure_noise(frame, bad)
-        lazy = sky.measure_noise(
+        threaded = sky.measure_background(frame, bad)
+        lazy = sky.measure_background(
             chunks.Rows(da.from_array(frame, chunks=(150, 300)), np.asarray),
             chunks.Rows(da.from_array(bad, chunks=(150, 300)), np.asarray),
         )
     finally:
         torch.set_num_threads(before)
     for other in (threaded, lazy):
-        np.testing.assert_array_equal(other.sky, expected.sky)
-        np.testing.assert_array_equal(other.sigma, expected.sigma)
+        np.testing.assert_array_equal(other.background, expected.background)
+        np.testing.assert_array_equal(other.rms, expected.rms)
 
 
 @pytest.mark.parametrize("kind", ["plain", "scaled", "compressed"])

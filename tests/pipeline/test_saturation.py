@@ -8,7 +8,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, detect_cosmics
 from deepcr_ccd.nddata.gain import saturation_level
-from deepcr_ccd.segmentation.labels import label_places
+from deepcr_ccd.segmentation.labels import label_pixels
 
 SHAPE = (240, 256)
 LEVEL = 60000
@@ -211,7 +211,7 @@ def test_groups_are_those_of_scipy():
 
     where = np.random.default_rng(15).random((60, 70)) < 0.3
     for corners, structure in ((True, np.ones((3, 3))), (False, None)):
-        number, labels = label_places(np.flatnonzero(where), 70, corners=corners)
+        number, labels = label_pixels(np.flatnonzero(where), 70, corners=corners)
         expected, count = ndimage.label(where, structure)
         assert number == count
         pairs = np.unique(np.stack([labels, expected[where]]), axis=1)

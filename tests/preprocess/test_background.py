@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from deepcr_ccd.demo import simulate
-from deepcr_ccd.preprocess.background import measure_noise
+from deepcr_ccd.preprocess.background import measure_background
 from deepcr_ccd.tiling.tiles import plan_tiles, read_tile
 
 
 def test_flat_noise(rng):
-    noise = measure_noise(rng.normal(100, 7, (500, 400)).astype(np.float32))
-    np.testing.assert_allclose(noise.sky, 100, atol=1.5)
-    np.testing.assert_allclose(noise.sigma, 7, rtol=0.1)
+    noise = measure_background(rng.normal(100, 7, (500, 400)).astype(np.float32))
+    np.testing.assert_allclose(noise.background, 100, atol=1.5)
+    np.testing.assert_allclose(noise.rms, 7, rtol=0.1)
     sky, sigma = noise.at()
     assert sky.shape == sigma.shape == (500, 400)
     assert sky.dtype == np.float32
@@ -17,7 +17,7 @@ def test_flat_noise(rng):
 
 def test_slope_is_followed(rng):
     truth = np.indices((300, 300))[1] * 0.5 + 50
-    sky, sigma = measure_noise(rng.poisson(truth).astype(np.float32)).at()
+    sky, sigma = measure_background(rng.poisson(truth).astype(np.float32)).at()
     inside = (slice(40, -40), slice(40, -40))
     assert np.abs(sky - truth)[inside].max() < 4
     np.testing.assert_allclose(sigma[inside], np.sqrt(truth)[inside], rtol=0.15)
@@ -31,8 +31,8 @@ def test_sky_goes_down_where_it_is_dark(rng, turn):
     truth = np.rot90(np.tile(lit, 280), turn)
     frame = rng.normal(truth, 10).astype(np.float32)
     frame[rng.random(frame.shape) < 0.02] += 500
-    noise = measure_noise(frame)
-    assert noise.dip is not None
+    noise = measure_background(frame)
+    assert noise.dark_offset is not None
     sky, sigma = noise.at()
     off = np.rot90(sky - truth, -turn)
     assert off[:255].max() < 45
@@ -45,8 +45,8 @@ def test_dark_parts_are_good_ones(rng):
     dead = np.zeros(frame.shape, dtype=bool)
     dead[100:150, 60:120] = True
     frame[dead] = 0
-    assert measure_noise(frame).dip.min() < -900
-    assert measure_noise(frame, dead).dip is None
+    assert measure_background(frame).dark_offset.min() < -900
+    assert measure_background(frame, dead).dark_offset is None
 
 
 def test_noise_stars_and_columns_are_no_dips(rng):
@@ -54,55 +54,55 @@ def test_noise_stars_and_columns_are_no_dips(rng):
     columns = rng.normal(1000, 10, (256, 256))
     columns[:, ::37] = 0
     for frame in (stars, columns, rng.poisson(0.3, (300, 300))):
-        assert measure_noise(frame.astype(np.float32)).dip is None
+        assert measure_background(frame.astype(np.float32)).dark_offset is None
 
 
 def test_crowded_field():
     frame = simulate((256, 256), n_stars=1500, n_tracks=0, seed=1).data
-    noise = measure_noise(frame)
+    noise = measure_background(frame)
     assert np.median(frame) > 66
-    assert abs(np.median(noise.sky) - 60) < 5
+    assert abs(np.median(noise.background) - 60) < 5
     # Faint stars cannot be told from noise: it is overestimated, but not by much.
-    assert 8.5 < np.median(noise.sigma) < 15
+    assert 8.5 < np.median(noise.rms) < 15
 
 
 def test_cosmic_rays_hardly_matter(rng):
     frame = rng.normal(0, 5, (256, 256))
     frame[rng.random(frame.shape) < 0.03] += 2000
-    noise = measure_noise(frame.astype(np.float32))
-    np.testing.assert_allclose(noise.sky, 0, atol=1.5)
-    np.testing.assert_allclose(noise.sigma, 5, rtol=0.2)
+    noise = measure_background(frame.astype(np.float32))
+    np.testing.assert_allclose(noise.background, 0, atol=1.5)
+    np.testing.assert_allclose(noise.rms, 5, rtol=0.2)
 
 
 def test_bad_pixels_are_left_out(rng):
     frame = rng.normal(20, 3, (200, 200)).astype(np.float32)
     bad = rng.random(frame.shape) < 0.3
     bad[:100, :100] = True
-    noise = measure_noise(np.where(bad, 1e6, frame).astype(np.float32), bad)
-    np.testing.assert_allclose(noise.sky, 20, atol=1.2)
-    np.testing.assert_allclose(noise.sigma, 3, rtol=0.2)
+    noise = measure_background(np.where(bad, 1e6, frame).astype(np.float32), bad)
+    np.testing.assert_allclose(noise.background, 20, atol=1.2)
+    np.testing.assert_allclose(noise.rms, 3, rtol=0.2)
 
 
 def test_coarse_digits_have_noise(rng):
     counts = rng.poisson(0.3, (300, 300)).astype(np.float32)
-    noise = measure_noise(counts)
-    np.testing.assert_allclose(noise.sigma, 0.3**0.5, rtol=0.3)
+    noise = measure_background(counts)
+    np.testing.assert_allclose(noise.rms, 0.3**0.5, rtol=0.3)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (2, 70), (3, 3)])
 @pytest.mark.parametrize("value", [0.0, 7.0])
 def test_frames_without_noise_have_a_scale(shape, value):
-    sky, sigma = measure_noise(np.full(shape, value, np.float32)).at()
+    sky, sigma = measure_background(np.full(shape, value, np.float32)).at()
     assert sky.shape == shape
     np.testing.assert_allclose(sky, value, rtol=1e-6)
     assert (sigma > 0).all()
     bad = np.ones(shape, dtype=bool)
-    assert (measure_noise(np.full(shape, value, np.float32), bad).sigma > 0).all()
+    assert (measure_background(np.full(shape, value, np.float32), bad).rms > 0).all()
 
 
 def test_tiles_see_what_the_frame_sees(rng):
     frame = rng.normal(100, 5, (150, 170)).astype(np.float32)
-    noise = measure_noise(frame)
+    noise = measure_background(frame)
     whole = noise.at()
     for tile in plan_tiles(frame.shape, 64, halo=9, stride=2):
         for part, all_ in zip(noise.at(tile), whole, strict=True):
@@ -112,9 +112,9 @@ def test_tiles_see_what_the_frame_sees(rng):
 def test_bands_of_cells_are_the_whole(rng, monkeypatch):
     frame = rng.normal(100, 5, (400, 300)).astype(np.float32)
     bad = rng.random(frame.shape) < 0.1
-    whole = measure_noise(frame, bad)
+    whole = measure_background(frame, bad)
     monkeypatch.setattr("deepcr_ccd.preprocess.background.BAND", 1)
-    for one, other in zip(measure_noise(frame, bad)[:2], whole[:2], strict=True):
+    for one, other in zip(measure_background(frame, bad)[:2], whole[:2], strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -126,7 +126,7 @@ def test_noise_goes_down_where_it_is_dark(width, place, rng):
     truth[inside, inside] = 20
     frame = rng.poisson(truth) + rng.normal(0, 4, truth.shape)
     frame[rng.random(frame.shape) < 0.01] += 3000
-    noise = measure_noise(frame.astype(np.float32))
+    noise = measure_background(frame.astype(np.float32))
     sky, sigma = noise.at()
     deep = slice(inside.start + 12, inside.stop - 12)
     assert np.mean(sigma[deep, deep] < 8) > 0.9
@@ -144,7 +144,7 @@ def test_dark_noise_is_the_same_in_tiles(rng):
     frame = rng.normal(truth, np.sqrt(truth)).astype(np.float32)
     bad = rng.random(frame.shape) < 0.05
     frame[bad] = 60000
-    noise = measure_noise(frame, bad)
+    noise = measure_background(frame, bad)
     whole = noise.at()
     assert np.mean(whole[1][:, 100:140] < 3) > 0.9
     for tile in plan_tiles(frame.shape, 64, halo=9, stride=2):
@@ -158,6 +158,6 @@ def test_frames_of_which_little_is_good(rng):
     frame = rng.normal(300, 17, (64, 96)).astype(np.float32)
     bad = np.zeros(frame.shape, dtype=bool)
     bad[:52] = True
-    noise = measure_noise(frame, bad)
-    np.testing.assert_allclose(noise.sky, 300, atol=8)
-    np.testing.assert_allclose(noise.sigma, 17, rtol=0.2)
+    noise = measure_background(frame, bad)
+    np.testing.assert_allclose(noise.background, 300, atol=8)
+    np.testing.assert_allclose(noise.rms, 17, rtol=0.2)

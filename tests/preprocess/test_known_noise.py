@@ -19,7 +19,7 @@ from deepcr_ccd import (
     cosmicray_probability,
     detect_cosmics,
 )
-from deepcr_ccd.preprocess.background import measure_noise
+from deepcr_ccd.preprocess.background import measure_background
 from deepcr_ccd.preprocess.known_noise import KnownNoise
 from deepcr_ccd.preprocess.noise_check import measure_ratio
 
@@ -187,7 +187,7 @@ def test_slope_is_that_of_the_light(rng):
     scene = np.full((300, 300), 80.0)
     scene[::9, ::7] += 3000
     frame = rng.poisson(scene) + rng.normal(0, 4, scene.shape)
-    noise = measure_noise(frame.astype("f4"))
+    noise = measure_background(frame.astype("f4"))
     for gain in (1.0, 4.0):
         variance = (np.maximum(frame, 0) + 16) / gain**2
         known = KnownNoise(variance, 2)

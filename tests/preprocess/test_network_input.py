@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deepcr_ccd.preprocess.background import measure_noise
+from deepcr_ccd.preprocess.background import measure_background
 from deepcr_ccd.preprocess.network_input import Plane
 from deepcr_ccd.preprocess.normalize import standardized
 from deepcr_ccd.tiling.tiles import plan_tiles
@@ -63,14 +63,16 @@ def test_float64_beyond_float32():
 
 
 def test_statistics_are_those_of_the_array(rng, monkeypatch):
-    monkeypatch.setattr("deepcr_ccd.tiling.tiles.BLOCK", 500)
+    monkeypatch.setattr("deepcr_ccd.tiling.tiles.BLOCK_PIXELS", 500)
     data = rng.normal(50, 3, (120, 130)).astype(np.float32)
     bad = rng.random(data.shape) < 0.02
     data[bad] = np.nan
     plane = Plane(data, 2.0, bad)
     clean = np.where(bad, 0, data * np.float32(2))
     for one, other in zip(
-        measure_noise(plane, bad)[:2], measure_noise(clean, bad)[:2], strict=True
+        measure_background(plane, bad)[:2],
+        measure_background(clean, bad)[:2],
+        strict=True,
     ):
         np.testing.assert_allclose(one, other, rtol=1e-6)
     linear = standardized(plane, bad)

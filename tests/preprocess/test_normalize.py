@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
 
-from deepcr_ccd.preprocess.background import measure_noise
+from deepcr_ccd.preprocess.background import measure_background
 from deepcr_ccd.preprocess.known_noise import KnownNoise
 from deepcr_ccd.preprocess.normalize import TRANSFORMS
+from deepcr_ccd.preprocess.transform_info import TRANSFORM_INFO
 from deepcr_ccd.tiling.tiles import plan_tiles, read_tile
+
+
+def test_what_a_card_can_name_there_is():
+    assert TRANSFORM_INFO.keys() == TRANSFORMS.keys()
 
 
 def test_scaled():
@@ -62,7 +67,7 @@ def test_noise_units_with_what_is_known(rng):
     prepare = TRANSFORMS["noise"].prepare
     known = KnownNoise(variance, 2)
     apply = prepare(frame, None, background=background, variance=known)
-    sky = measure_noise(frame - background).at()[0] + background
+    sky = measure_background(frame - background).at()[0] + background
     got = apply(frame, None)
     sigma = (frame - sky) / np.sinh(got)
     np.testing.assert_allclose(np.median(sigma[:30]), 6, rtol=0.15)

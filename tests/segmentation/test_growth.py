@@ -26,7 +26,7 @@ def by_discs(mask, radius):
 @pytest.mark.parametrize("radius", RADII)
 @pytest.mark.parametrize("shape", [(60, 41), (1, 50), (37, 1)])
 def test_discs(radius, shape, rng, monkeypatch):
-    monkeypatch.setattr(growth, "BLOCK", 500)
+    monkeypatch.setattr(growth, "BLOCK_PIXELS", 500)
     probability = (rng.random(shape) < 0.01).astype(np.float32)
     probability.flat[7] = 1
     probability[rng.random(shape) < 0.1] = np.nan

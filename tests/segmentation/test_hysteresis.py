@@ -25,17 +25,17 @@ from deepcr_ccd.segmentation.hysteresis import (
     REACH,
     SURE,
     Thresholds,
-    follow,
-    levels_of,
+    apply_hysteresis,
+    threshold_levels,
 )
 
-EIGHT = np.ones((3, 3))
+EIGHT_CONNECTED = np.ones((3, 3))
 WIDE = {"threshold": 0.9, "extend_threshold": 0.02}
 
 
 def hysteresis(probability, seed, extend):
     """Seeds, and components above the lower threshold that hold a sure one."""
-    labels, number = ndimage.label(probability > extend, EIGHT)
+    labels, number = ndimage.label(probability > extend, EIGHT_CONNECTED)
     kept = np.zeros(number + 1, dtype=bool)
     kept[labels[probability > max(seed, SURE)]] = True
     kept[0] = False
@@ -68,10 +68,12 @@ def test_components_with_a_sure_seed_are_kept_whole(shape, share, rng):
     for _ in range(20):
         probability = np.where(rng.random(shape) < share, rng.random(shape), 0)
         expected = hysteresis(probability, 0.6, 0.1)
-        found = follow(levels_of(probability, Thresholds(0.6, 0.1).cuts))
+        found = apply_hysteresis(
+            threshold_levels(probability, Thresholds(0.6, 0.1).cuts)
+        )
         assert found.dtype == bool
         np.testing.assert_array_equal(found, expected)
-        one = follow(levels_of(probability, Thresholds(0.6, 0.6).cuts))
+        one = apply_hysteresis(threshold_levels(probability, Thresholds(0.6, 0.6).cuts))
         np.testing.assert_array_equal(one, probability > 0.6)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-__all__ = ["Together"]
+__all__ = ["DynamicBatcher"]
 
 
 class _Request:
@@ -20,7 +20,7 @@ class _Request:
         self.error: BaseException | None = None
 
 
-class Together:
+class DynamicBatcher:
     """A function of many arrays, called with one array at a time by many threads.
 
     What waits while the function runs goes into its next call, if it has the same

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ...tiling.workers import gpu_tile
-from .batching import Together
+from .batching import DynamicBatcher
 from .devices import PRECISIONS
 from .fusing import fuse
 from .precision import reduce_precision
@@ -50,7 +50,7 @@ class TorchEngine:
             # While one stream computes, another takes in what comes next.
             streams = [torch.cuda.Stream(device) for _ in range(2)]
             most = gpu_tile(device) ** 2
-            self._together = Together(self.compute, streams, most)
+            self._together = DynamicBatcher(self.compute, streams, most)
 
     def __call__(self, numbers: np.ndarray) -> np.ndarray:
         """Run the network on an array."""

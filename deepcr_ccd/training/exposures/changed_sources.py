@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from ...segmentation.labels import EIGHT
+from ...segmentation.labels import EIGHT_CONNECTED
 from .comparison import Comparison
 from .registration import moved_image
 from .star_shapes import (
@@ -90,7 +90,7 @@ def _measure_groups(
     flux = cutouts.sum(axis=(1, 2))
     # What stands in the shade of another group has no peak of its own.
     flux[np.bincount(groups[peaks], minlength=number + 1)[1:] == 0] = np.nan
-    like = ndimage.binary_dilation(like, EIGHT, iterations=REACH) & inside
+    like = ndimage.binary_dilation(like, EIGHT_CONNECTED, iterations=REACH) & inside
     shape = normalised(cutouts)
     return _Groups(places[highest], flux, shape, np.minimum(*unlike), like)
 
@@ -157,7 +157,7 @@ def changed_sources(
     # Whether the shape alone tells.
     told = len(stars) > 0 and sharpest > UNDERSAMPLED
     limit = np.clip(SHARE * sharpest, SHARE * UNDERSAMPLED, LARGEST)
-    numbered = [ndimage.label(truth, EIGHT) for truth in truths]
+    numbered = [ndimage.label(truth, EIGHT_CONNECTED) for truth in truths]
     measured = [
         _measure_groups(*groups, one, stars, limit)
         for groups, one in zip(numbered, comparisons, strict=True)
@@ -175,7 +175,7 @@ def changed_sources(
         # And what a cosmic ray touches.
         if told:
             whole |= one.stars
-        changed.append(ndimage.label(whole, EIGHT)[0])
+        changed.append(ndimage.label(whole, EIGHT_CONNECTED)[0])
     return changed
 
 

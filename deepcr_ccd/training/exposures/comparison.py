@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from ...preprocess.background import measure_noise
+from ...preprocess.background import measure_background
 from .registration import moved_image
 from .star_shapes import cutouts_around, star_places
 
@@ -50,13 +50,13 @@ def compare_exposure(number: int, frames: list, bads: list, shifts: list) -> Com
         How far each is shifted against the first, in px.
     """
     frame = frames[number]
-    sky, sigma = measure_noise(frame, bads[number]).at()
+    sky, sigma = measure_background(frame, bads[number]).at()
     others, hidden = [], []
     for other, shift in enumerate(shifts):
         if other == number:
             continue
         move = np.subtract(shifts[number], shift)
-        other_sky, _ = measure_noise(frames[other], bads[other]).at()
+        other_sky, _ = measure_background(frames[other], bads[other]).at()
         level = moved_image(frames[other] - other_sky, move, np.nan)
         spoiled = moved_image(bads[other].astype(np.float32), move, 1.0) > 0.01
         others.append(np.where(spoiled, np.nan, level))
@@ -87,7 +87,7 @@ def compare_exposure(number: int, frames: list, bads: list, shifts: list) -> Com
     variance = noise + (share * np.where(slope > 6 * sigma, slope, 0)) ** 2
     excess = frame - sky - reference
     # What is left of a sky that changed from one exposure to the next.
-    excess -= measure_noise(excess, unknown).at()[0]
+    excess -= measure_background(excess, unknown).at()[0]
     light = reference + excess
     seeing = _seeing_share(light, reference, noise, variance, unknown)
     if seeing:

@@ -18,7 +18,7 @@ from ...nddata.frame import read_frame
 from ...nddata.gain import COUNTS, electron_factor, resolve_gain, resolve_satlevel
 from ...pipeline.detect import excluded_pixels
 from ...preprocess.network_input import Plane
-from ...segmentation.labels import EIGHT, group_peaks
+from ...segmentation.labels import EIGHT_CONNECTED, group_peaks
 from .changed_sources import changed_sources
 from .comparison import Comparison, compare_exposure
 from .registration import FEWEST, measure_shift, moved_image
@@ -157,7 +157,9 @@ def label_exposures(
         ignore = (
             one.unknown | undecided | streaks[number] | _spilt(number, full, shifts)
         )
-        ignore |= ndimage.binary_dilation(changed[number] > 0, EIGHT, iterations=2)
+        ignore |= ndimage.binary_dilation(
+            changed[number] > 0, EIGHT_CONNECTED, iterations=2
+        )
         labelled.append(LabelledFrame(frames[number], truth & ~ignore, ignore))
     return labelled
 
@@ -188,7 +190,7 @@ def _check(exposures, core, grow) -> None:
 def _report_changed(changed: list, truths: list, seeing: list) -> None:
     """Say what was not labelled, as it need not be a cosmic ray."""
     counts = [int(sources.max()) for sources in changed]
-    total = sum(ndimage.label(truth, EIGHT)[1] for truth in truths)
+    total = sum(ndimage.label(truth, EIGHT_CONNECTED)[1] for truth in truths)
     said = []
     if any(counts):
         each = ", ".join(f"{n} in exposures[{i}]" for i, n in enumerate(counts) if n)
@@ -270,7 +272,7 @@ def _spilt(number: int, full: list, shifts: list) -> np.ndarray:
         move = np.subtract(shifts[number], shift)
         times += moved_image(other.astype(np.float32), move, 0.0) > 0.01
     stars = group_peaks(times, times > 0) > 1
-    return ndimage.binary_dilation(stars, EIGHT, iterations=SPILL)
+    return ndimage.binary_dilation(stars, EIGHT_CONNECTED, iterations=SPILL)
 
 
 def _label(one: Comparison, core: float, grow: float) -> tuple[np.ndarray, np.ndarray]:
@@ -280,11 +282,11 @@ def _label(one: Comparison, core: float, grow: float) -> tuple[np.ndarray, np.nd
     # down, chains of noise would lead away from the track.
     linked = (strength > max(LINK, grow)) & ~unknown
     track = group_peaks(strength, linked) > core
-    beside = ndimage.binary_dilation(track, EIGHT)
+    beside = ndimage.binary_dilation(track, EIGHT_CONNECTED)
     truth = track | (beside & (strength > grow) & ~unknown)
     # Excesses that are too faint to decide, and what is beside a track. Where another
     # exposure is struck there is nothing to compare with.
-    struck_elsewhere = ndimage.binary_dilation(strength < -core, EIGHT)
+    struck_elsewhere = ndimage.binary_dilation(strength < -core, EIGHT_CONNECTED)
     undecided = (strength > LINK) | beside | struck_elsewhere
     # And what slopes and seeing could explain, and noise could not.
     undecided |= one.excess > core * np.sqrt(one.variance)
@@ -297,7 +299,7 @@ def _streaks(strength: np.ndarray, unknown: np.ndarray) -> np.ndarray:
     They are followed to the edges, as a satellite fades and flickers on its way.
     """
     near = np.zeros(strength.shape, dtype=bool)
-    groups, _ = ndimage.label((strength > LINK) & ~unknown, EIGHT)
+    groups, _ = ndimage.label((strength > LINK) & ~unknown, EIGHT_CONNECTED)
     for number, box in enumerate(ndimage.find_objects(groups), start=1):
         if np.hypot(*(side.stop - side.start for side in box)) < LONGEST:
             continue

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import fft, ndimage
 
-from ...preprocess.background import measure_noise
+from ...preprocess.background import measure_background
 
 __all__ = ["FEWEST", "Shift", "find_shift", "measure_shift", "moved_image"]
 
@@ -68,7 +68,7 @@ def measure_shift(frame: np.ndarray, reference: np.ndarray) -> Shift:
     """
     smooth = []
     for image in (frame, reference):
-        sky, sigma = measure_noise(image).at()
+        sky, sigma = measure_background(image).at()
         # A median takes most cosmic rays out, and leaves stars.
         clean = ndimage.median_filter((image - sky) / sigma, 3)
         smooth.append(ndimage.gaussian_filter(np.arcsinh(np.maximum(clean - 3, 0)), 1))

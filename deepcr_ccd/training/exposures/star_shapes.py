@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage
 
-from ...segmentation.labels import EIGHT
+from ...segmentation.labels import EIGHT_CONNECTED
 
 __all__ = [
     "REACH",
@@ -67,7 +67,7 @@ def star_places(
         steady, np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], steady.dtype) / 4
     )
     peaks &= beside > BESIDE * steady
-    peaks &= ~ndimage.binary_dilation(unknown, EIGHT, iterations=REACH)
+    peaks &= ~ndimage.binary_dilation(unknown, EIGHT_CONNECTED, iterations=REACH)
     for edge in (slice(None, WIDE), slice(-WIDE, None)):
         peaks[edge] = peaks[:, edge] = False
     places = np.argwhere(peaks)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from deepcr_ccd.models.engines.batching import Together
+from deepcr_ccd.models.engines.batching import DynamicBatcher
 
 
 class Doubler:
@@ -42,7 +42,7 @@ def ask_while_busy(function, together, arrays):
 
 def test_what_waits_goes_together():
     function = Doubler()
-    together = Together(function, ["slot"], most=400)
+    together = DynamicBatcher(function, ["slot"], most=400)
     arrays = [np.full((10, 10), i) for i in range(8)]
     futures = ask_while_busy(function, together, arrays)
     for array, future in zip(arrays, futures, strict=True):
@@ -52,7 +52,7 @@ def test_what_waits_goes_together():
 
 def test_only_what_has_the_same_shape():
     function = Doubler()
-    together = Together(function, ["slot"], most=10_000)
+    together = DynamicBatcher(function, ["slot"], most=10_000)
     shapes = [(4, 4), (4, 4), (5, 3), (4, 4), (5, 3)]
     arrays = [np.full(shape, i) for i, shape in enumerate(shapes)]
     futures = ask_while_busy(function, together, arrays)
@@ -63,7 +63,7 @@ def test_only_what_has_the_same_shape():
 
 def test_arrays_larger_than_a_call_go_alone():
     function = Doubler()
-    together = Together(function, ["slot"], most=1)
+    together = DynamicBatcher(function, ["slot"], most=1)
     arrays = [np.full((3, 3), i) for i in range(4)]
     futures = ask_while_busy(function, together, arrays)
     assert [future.result()[0, 0] for future in futures] == [0, 2, 4, 6]
@@ -72,7 +72,7 @@ def test_arrays_larger_than_a_call_go_alone():
 
 def test_errors_reach_all_of_a_call_and_no_other():
     function = Doubler()
-    together = Together(function, ["slot"], most=200)
+    together = DynamicBatcher(function, ["slot"], most=200)
     # The last has another shape, and goes alone whichever thread comes first.
     arrays = [np.full((10, 10), i) for i in (1, 2, -3)] + [np.full((5, 5), 4)]
     futures = ask_while_busy(function, together, arrays)
@@ -100,7 +100,7 @@ def test_many_threads(slots):
             busy.remove(slot)
         return result
 
-    together = Together(function, range(slots), most=40)
+    together = DynamicBatcher(function, range(slots), most=40)
     with ThreadPoolExecutor(8) as pool:
         for array, result in zip(arrays, pool.map(together, arrays), strict=True):
             np.testing.assert_array_equal(result, array + 1)

@@ -7,7 +7,13 @@ from scipy.special import ndtri
 
 from ..tiling.tiles import Tile, reflect_indices
 
-__all__ = ["Dithered", "THIN", "dither", "find_digit", "surround"]
+__all__ = [
+    "DitheredFrame",
+    "THIN",
+    "dither",
+    "find_quantization_step",
+    "pad_thin_frame",
+]
 
 #: Frames of fewer rows or columns are surrounded by so many made-up ones, about.
 THIN = 16
@@ -53,7 +59,7 @@ def _centred(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return (_uniform(rows, columns) - 0.5).astype(np.float32)
 
 
-class Dithered:
+class DitheredFrame:
     """A frame of coarse digits, indexed like one in memory.
 
     Parameters
@@ -61,14 +67,14 @@ class Dithered:
     frame : array-like
         ``(ny, nx)``.
     digit : float
-        From `find_digit`.
+        From `find_quantization_step`.
     """
 
     def __init__(self, frame, digit: float):
         self.frame = frame
         self.digit = np.float32(digit)
         self.shape = frame.shape
-        self.in_turn = getattr(frame, "in_turn", False)
+        self.serial = getattr(frame, "serial", False)
 
     def __getitem__(self, index) -> np.ndarray:
         parts = index if isinstance(index, tuple) else (index, slice(None))
@@ -78,7 +84,7 @@ class Dithered:
         return self.frame[index] + self.digit * _centred(*pixels)
 
 
-def find_digit(frame, bad: np.ndarray | None) -> float:
+def find_quantization_step(frame, bad: np.ndarray | None) -> float:
     """Return the step between the values of a frame, where its noise is less than half.
 
     Parameters
@@ -112,7 +118,7 @@ def find_digit(frame, bad: np.ndarray | None) -> float:
     return float(digit) if whole.mean() > WHOLE else 0.0
 
 
-def surround(
+def pad_thin_frame(
     numbers: np.ndarray, tile: Tile, shape: tuple[int, int], stride: int
 ) -> tuple[np.ndarray, tuple[slice, slice]]:
     """Put plain sky around the pixels of a frame that is thin.

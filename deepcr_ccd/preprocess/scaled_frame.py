@@ -11,7 +11,7 @@ import numpy as np
 
 from ..inpainting.cutouts import working_dtype
 
-__all__ = ["SAMPLES", "ScaledFrame", "factor_of", "own_factor", "to_frame"]
+__all__ = ["SAMPLES", "ScaledFrame", "scale_factor_of", "find_scale_factor", "unscale"]
 
 #: Frames whose noise lies between these are worked on as they are.
 ORDINARY = (1e-6, 1e9)
@@ -19,7 +19,7 @@ ORDINARY = (1e-6, 1e9)
 SAMPLES = 20_000
 
 
-def own_factor(data: np.ndarray, *hidden: np.ndarray | None) -> float:
+def find_scale_factor(data: np.ndarray, *hidden: np.ndarray | None) -> float:
     """Return the power of two that takes a frame to numbers that floats can hold.
 
     Parameters
@@ -40,11 +40,11 @@ def own_factor(data: np.ndarray, *hidden: np.ndarray | None) -> float:
     values = _good(data[sparse], [mask[sparse] for mask in hidden])
     if not values.size:
         values = _good(data, hidden)
-    return factor_of(values)
+    return scale_factor_of(values)
 
 
-def factor_of(values: np.ndarray) -> float:
-    """Return the factor of `own_factor`, given some good pixels.
+def scale_factor_of(values: np.ndarray) -> float:
+    """Return the factor of `find_scale_factor`, given some good pixels.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class ScaledFrame:
             return (self.data[index] * np.float64(self.factor)).astype(self.dtype)
 
 
-def to_frame(values: np.ndarray, factor: float, dtype: np.dtype) -> np.ndarray:
+def unscale(values: np.ndarray, factor: float, dtype: np.dtype) -> np.ndarray:
     """Return numbers of a frame that was scaled in its own units again.
 
     Parameters
@@ -104,7 +104,7 @@ def to_frame(values: np.ndarray, factor: float, dtype: np.dtype) -> np.ndarray:
     values : `~numpy.ndarray`
         Of the scaled frame.
     factor : float
-        From `own_factor`.
+        From `find_scale_factor`.
     dtype : `~numpy.dtype`
         Of the frame. What is more than its working type holds becomes the most that
         it does.

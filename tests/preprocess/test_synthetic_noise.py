@@ -3,7 +3,12 @@ import pytest
 from scipy import ndimage
 
 from deepcr_ccd import cosmicray_deepcr, cosmicray_probability
-from deepcr_ccd.preprocess.sky_noise import Dithered, dither, find_digit, surround
+from deepcr_ccd.preprocess.synthetic_noise import (
+    DitheredFrame,
+    dither,
+    find_quantization_step,
+    pad_thin_frame,
+)
 from deepcr_ccd.tiling.tiles import plan_tiles, read_tile
 
 
@@ -36,16 +41,16 @@ def test_few_photons(rng):
 
 def test_digits(rng):
     fine = rng.normal(0, 1, (90, 80))
-    assert find_digit(fine, None) == 0
-    assert find_digit(np.rint(fine), None) == 0
-    assert find_digit(np.zeros((90, 80)), None) == 0
-    assert find_digit(np.rint(0.3 * fine) * 2.5 + 7, None) == 2.5
+    assert find_quantization_step(fine, None) == 0
+    assert find_quantization_step(np.rint(fine), None) == 0
+    assert find_quantization_step(np.zeros((90, 80)), None) == 0
+    assert find_quantization_step(np.rint(0.3 * fine) * 2.5 + 7, None) == 2.5
     bad = np.zeros(fine.shape, dtype=bool)
     bad[:, ::2] = True
-    assert find_digit(np.rint(0.3 * fine), bad) == 0
+    assert find_quantization_step(np.rint(0.3 * fine), bad) == 0
     # What holds no data is not coarse.
     fine[:, :60] = 0
-    assert find_digit(fine, None) == 0
+    assert find_quantization_step(fine, None) == 0
 
 
 def test_dither_is_that_of_the_place():
@@ -59,7 +64,7 @@ def test_dither_is_that_of_the_place():
         assert abs(product.mean()) < 0.005
     for tile in plan_tiles(shape, 32, halo=9, stride=2):
         np.testing.assert_array_equal(dither(tile, shape), read_tile(whole, tile))
-    seen = Dithered(np.zeros(shape), 2.0)
+    seen = DitheredFrame(np.zeros(shape), 2.0)
     np.testing.assert_array_equal(seen[3:5, 7:9], 2 * whole[3:5, 7:9])
     np.testing.assert_array_equal(seen[np.array([4, 9])], 2 * whole[[4, 9]])
 
@@ -83,7 +88,7 @@ def test_only_thin_frames_are_surrounded():
     for shape in ((16, 40), (15, 40), (300, 3)):
         tile = plan_tiles(shape, 512, halo=8, stride=8, reflect=False)[0]
         numbers = np.ones([stop - start for start, stop in tile.read], np.float32)
-        seen, inside = surround(numbers, tile, shape, 8)
+        seen, inside = pad_thin_frame(numbers, tile, shape, 8)
         np.testing.assert_array_equal(seen[inside], 1)
         grown = [n - m for n, m in zip(seen.shape, numbers.shape, strict=True)]
         assert grown == [32 if size < 16 else 0 for size in shape]

@@ -1,6 +1,6 @@
-"""Dark parts of cells: vignetted corners, field stops, occulters, overscans.
+"""Dark regions within cells: vignetted corners, field stops, occulters, overscans.
 
-There the sky is below that of the cell, and so is the noise.
+Background and noise are lower there than in the rest of the cell.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from scipy import ndimage
 
 from .cells import LARGEST, SAMPLES, all_of, interpolate_maps, median, scatter
 
-__all__ = ["measure_dark_noise", "measure_dip", "measure_parts"]
+__all__ = ["measure_dark_noise", "measure_dark_offset", "measure_parts"]
 
 #: The fraction of a cell, or of a part, that must be good.
 ENOUGH = 0.3
-#: Parts of a cell, along each axis, in which the sky may be lower; and how far below
-#: the sky of the cells, in units of the noise, the median of a part is let be.
+#: Parts of a cell along each axis that are measured; and how far below the background
+#: of the cells, in units of the noise, the median of a part may be before it is dark.
 PARTS = 8
 DARK = 3.0
-#: Width in px of what is looked at of a part for its noise; and the fraction of it that
-#: may be brighter than halfway to the sky of the cells: less than a line of pixels.
+#: Width in px of the square in a part in which its noise is measured; and the fraction
+#: of it that may be brighter than halfway to the background of the cells: less than a
+#: line of pixels.
 WIDTH = 7
 BRIGHT = 0.1
 #: Up to which factor the noise of parts is alike; how many that are so are enough where
@@ -68,14 +69,14 @@ def measure_parts(
     return medians
 
 
-def measure_dip(
-    sky: np.ndarray, sigma: np.ndarray, parts: np.ndarray, shape: tuple[int, int]
+def measure_dark_offset(
+    background: np.ndarray, rms: np.ndarray, parts: np.ndarray, shape: tuple[int, int]
 ) -> np.ndarray | None:
-    """Return how far the sky of parts of cells is below that of the cells.
+    """Return how far the background of parts of cells is below that of the cells.
 
     Parameters
     ----------
-    sky, sigma : `~numpy.ndarray`
+    background, rms : `~numpy.ndarray`
         ``(n, m)``, those of the cells.
     parts : `~numpy.ndarray`
         ``(PARTS * n, PARTS * m)``, the medians of the parts.
@@ -85,22 +86,24 @@ def measure_dip(
     Returns
     -------
     `~numpy.ndarray` or None
-        What is to be added to the sky, zero or less; None if nothing is dark.
+        What is to be added to the background, zero or less; None if nothing is dark.
     """
-    level, noise = interpolate_maps((sky, sigma), _centres(parts.shape, shape), shape)
-    dip = np.minimum(parts - level + DARK * noise, 0)
-    dip[~np.isfinite(dip)] = 0
-    return dip.astype(np.float32) if dip.any() else None
+    level, noise = interpolate_maps(
+        (background, rms), _centres(parts.shape, shape), shape
+    )
+    offset = np.minimum(parts - level + DARK * noise, 0)
+    offset[~np.isfinite(offset)] = 0
+    return offset.astype(np.float32) if offset.any() else None
 
 
 def measure_dark_noise(
     frame: np.ndarray,
     bad: np.ndarray | None,
-    sky: np.ndarray,
-    sigma: np.ndarray,
-    dip: np.ndarray,
+    background: np.ndarray,
+    rms: np.ndarray,
+    offset: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Measure the sky of dark parts, and their noise from second differences there.
+    """Measure the background of dark parts, and their noise by second differences.
 
     Parameters
     ----------
@@ -108,27 +111,27 @@ def measure_dark_noise(
         ``(ny, nx)``, finite.
     bad : `~numpy.ndarray` or None
         bool, pixels to leave out.
-    sky, sigma : `~numpy.ndarray`
+    background, rms : `~numpy.ndarray`
         ``(n, m)``, those of the cells.
-    dip : `~numpy.ndarray`
-        From `measure_dip`.
+    offset : `~numpy.ndarray`
+        From `measure_dark_offset`.
 
     Returns
     -------
-    dip, noise : `~numpy.ndarray`
+    offset, noise : `~numpy.ndarray`
         float32, ``(PARTS * n, PARTS * m)``. The noise is infinite in parts that are not
         dark all over, and None if there are no others.
     """
-    centres = _centres(dip.shape, frame.shape)
-    level, noise = interpolate_maps((sky, sigma), centres, frame.shape)
+    centres = _centres(offset.shape, frame.shape)
+    level, noise = interpolate_maps((background, rms), centres, frame.shape)
     starts = [
         np.clip((place - WIDTH / 2 + 1).astype(int), 0, max(size - WIDTH, 0))
         for place, size in zip(centres, frame.shape, strict=True)
     ]
     inside = np.arange(WIDTH)
-    middle, found = np.full((2, *dip.shape), np.nan)
+    middle, found = np.full((2, *offset.shape), np.nan)
     # Cells that are partly dark pass their noise on to those beside them.
-    near = ndimage.maximum_filter(dip < 0, 2 * PARTS + 1)
+    near = ndimage.maximum_filter(offset < 0, 2 * PARTS + 1)
     for row in np.flatnonzero(near.any(axis=1)):
         dark = np.flatnonzero(near[row])
         rows, columns = starts[0][row] + inside, starts[1][dark][:, None] + inside
@@ -136,17 +139,17 @@ def measure_dark_noise(
         values = frame[rows][:, columns].swapaxes(0, 1)
         values = np.clip(values, -LARGEST, LARGEST)
         good = None if bad is None else ~bad[rows][:, columns].swapaxes(0, 1)
-        limit = (DARK * noise[row, dark] - dip[row, dark]) / 2
+        limit = (DARK * noise[row, dark] - offset[row, dark]) / 2
         middle[row, dark], found[row, dark] = _measure_whole(values, good, limit)
     found = np.where(found > 0, found, np.nan)
     # The median of those beside that are alike: an edge stays one.
     beside = _neighbours(found)
     alike = (beside < ALIKE * found) & (found < ALIKE * beside)
     found = _median_of(np.where(alike, beside, np.nan))
-    enough = np.where(dip < 0, ENOUGH_ALIKE, SURROUNDED)
+    enough = np.where(offset < 0, ENOUGH_ALIKE, SURROUNDED)
     less = (found < LESS * noise) & (alike.sum(axis=0) >= enough)
     if not less.any():
-        return dip, None
+        return offset, None
     # Between dark parts, what is bright in one is a cosmic ray.
     beside = _neighbours(np.where(less, found, np.nan))
     usual, below = _median_of(beside), _median_of(_neighbours(middle))
@@ -155,8 +158,8 @@ def measure_dark_noise(
     found[missing] = usual[missing]
     less |= missing
     middle = _median_of(_neighbours(np.where(less, middle, np.nan)))
-    dip = np.where(less, np.minimum(middle - level, 0), dip).astype(np.float32)
-    return dip, np.where(less, found, np.inf).astype(np.float32)
+    offset = np.where(less, np.minimum(middle - level, 0), offset).astype(np.float32)
+    return offset, np.where(less, found, np.inf).astype(np.float32)
 
 
 def _measure_whole(

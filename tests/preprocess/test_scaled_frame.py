@@ -5,7 +5,7 @@ import pytest
 from astropy.nddata import CCDData, StdDevUncertainty, VarianceUncertainty
 
 from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, detect_cosmics, inpaint
-from deepcr_ccd.preprocess.own_units import own_factor
+from deepcr_ccd.preprocess.scaled_frame import find_scale_factor
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +126,13 @@ def test_unsigned_data_and_background(dtype, background):
 def test_ordinary_frames_are_worked_on_as_they_are(scene):
     data, _ = scene
     for scale in (1e-6, 1e-3, 1.0, 1e3, 1e6):
-        assert own_factor(data * scale) == 1
+        assert find_scale_factor(data * scale) == 1
     for scale in (1e-28, 1e20):
-        factor = own_factor(data * scale)
+        factor = find_scale_factor(data * scale)
         assert np.log2(factor) == np.rint(np.log2(factor))
         assert 0.5 < factor * scale * 12 < 3
-    assert own_factor(np.zeros((9, 9))) == 1
-    assert own_factor(np.full((9, 9), np.nan)) == 1
-    assert own_factor(np.full((9, 9), 2.0**-90)) == 2.0**90
+    assert find_scale_factor(np.zeros((9, 9))) == 1
+    assert find_scale_factor(np.full((9, 9), np.nan)) == 1
+    assert find_scale_factor(np.full((9, 9), 2.0**-90)) == 2.0**90
     bad = np.ones((9, 9), bool)
-    assert own_factor(np.zeros((9, 9), "u1"), bad) == 1
+    assert find_scale_factor(np.zeros((9, 9), "u1"), bad) == 1
