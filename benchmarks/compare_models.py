@@ -27,7 +27,7 @@ from train_universal import SCORED, deposits, held_out_frames
 from deepcr_ccd import cosmicray_deepcr, detect_cosmics, load_model
 from deepcr_ccd.evaluation.baselines import CosmicConn
 from deepcr_ccd.evaluation.compare import compare
-from deepcr_ccd.training.datasets import Labels
+from deepcr_ccd.simulation.camera import LabelThresholds
 
 
 def trials(model):
@@ -91,7 +91,7 @@ def main():
     limits, known = SCORED, {}
     if options.limits:
         known = dict(zip(("struck", "peak"), options.limits, strict=True))
-        limits = Labels(**known)
+        limits = LabelThresholds(**known)
     frames = held_out_frames(
         options.folder, libraries, options.frames, psfs=options.psfs, limits=limits
     )

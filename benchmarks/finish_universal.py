@@ -42,7 +42,7 @@ from two_thresholds import choose, recalibrated, validation_frames
 from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.models.model import Model
 from deepcr_ccd.models.zoo import load_model
-from deepcr_ccd.training.quantization import measure_ranges
+from deepcr_ccd.training.quantization import measure_activation_ranges
 
 DATA = Path(__file__).parents[1] / "deepcr_ccd" / "data"
 CREDITS = {
@@ -96,7 +96,7 @@ def finish_mask(model, frames, options):
     bank = scenes(options.folder / "scenes.npy", 0, 0)
     data = options.data
     learnt = mixture(data, bank, deposits(data, 7, "train"), 100, 7)
-    ranges = measure_ranges(
+    ranges = measure_activation_ranges(
         model.network.cpu(), (learnt[i]["frame"] for i in range(len(learnt)))
     )
     return {

@@ -77,7 +77,7 @@ def judge_rays(number, ways):
     for kind in KINDS:
         scores = {name: ObjectScores(sizes=SIZES) for name in ways}
         for item in simulate_frames(kind, number, seed=77):
-            excess = np.maximum(item.frame - item.quiet, 0)
+            excess = np.maximum(item.frame - item.noiseless, 0)
             p = model.probability(item.frame)
             calibration.add(p, item.truth, item.ignore)
             for name, way in ways.items():

@@ -17,8 +17,8 @@ from scipy import ndimage
 from train_universal import deposits
 
 from deepcr_ccd import load_model
+from deepcr_ccd.simulation.camera import LabelThresholds, label_charge
 from deepcr_ccd.simulation.cosmic_rays import add_deposits
-from deepcr_ccd.training.datasets import Labels, label_charge
 
 SIZE = 512
 FINE = 4
@@ -182,7 +182,7 @@ def main():
         rng = np.random.default_rng(5)
         charge = add_deposits(clean.astype(np.float32), rays, rng, 150)
         noise = np.sqrt(clean + READNOISE**2)
-        truth, ignore = label_charge(charge, noise, Labels(struck=1.0))
+        truth, ignore = label_charge(charge, noise, LabelThresholds(pixel=1.0))
         frame = rng.poisson(clean + charge) + rng.normal(0, READNOISE, clean.shape)
         frame = frame.astype(np.float32)
         row = {"frame": kind}

@@ -10,7 +10,7 @@ from astropy.io import fits
 from scipy import ndimage
 
 from deepcr_ccd.preprocess.background import measure_background
-from deepcr_ccd.training.datasets import Observation
+from deepcr_ccd.simulation.camera import Observation
 from deepcr_ccd.training.exposures.labels import label_exposures
 
 STIS = {

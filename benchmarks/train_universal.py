@@ -35,17 +35,17 @@ from deepcr_ccd.models.model import Model, ModelCard
 from deepcr_ccd.models.zoo import load_model
 from deepcr_ccd.pipeline.fill import Fill, fill_frame
 from deepcr_ccd.preprocess.background import measure_background
+from deepcr_ccd.simulation.camera import CameraSimulator, LabelThresholds
 from deepcr_ccd.simulation.cosmic_rays import (
     cut_deposits,
     read_lsst_darks,
     simulate_deposit,
 )
 from deepcr_ccd.simulation.scenes import KINDS, make_scene, read_psf
-from deepcr_ccd.training.datasets import Labels, SimulatedFrames
+from deepcr_ccd.training.datasets import LabelledFrames, MixedFrames, SimulatedFrames
 from deepcr_ccd.training.fit import Recipe, train_model
 from deepcr_ccd.training.inpaint_datasets import InpaintCutouts
-from deepcr_ccd.training.labelled import LabelledFrames, MixedFrames
-from deepcr_ccd.training.pruning import narrow
+from deepcr_ccd.training.pruning import prune_channels
 
 SIZE = 256
 BATCH = 8
@@ -74,7 +74,7 @@ THROUGH_PSFS = 0.4
 #: Kinds of held-out scenes that are.
 HUBBLE = ("sparse", "extragalactic", "cluster", "resolved")
 #: Scored are pixels above one sigma; the fainter ends of tracks are left out.
-SCORED = Labels(struck=1.0)
+SCORED = LabelThresholds(pixel=1.0)
 FPRS = (0.0005, 0.005)
 UNIVERSAL = ModelCard(
     name="universal",
@@ -248,9 +248,9 @@ def held_out_frames(folder, libraries, number=None, psfs=None, limits=SCORED):
         )
         every = [slice(i, i + 1) for i in range(number)] if number else [slice(10)] * 12
         frames[kind] = [
-            SimulatedFrames(
-                bank[which], libraries, length=0, size=SIZE, labels=limits
-            ).observe(np.random.default_rng([99, place, i]))
+            CameraSimulator(bank[which], libraries, SIZE, limits).observe(
+                np.random.default_rng([99, place, i])
+            )
             for i, which in enumerate(every)
         ]
     return frames
@@ -289,7 +289,7 @@ def fill_errors(model, observations):
             )
             for fill in (Fill("network", model), Fill("median"))
         ]
-        target = item.quiet[item.truth]
+        target = item.noiseless[item.truth]
         errors.append([np.sum((fill - target) ** 2.0) for fill, _ in fills])
     return np.array(errors)
 
@@ -370,7 +370,7 @@ def main():
     if options.task == "fast":
         wide = load_model("universal", device="cpu", precision="float32")
         frames = (dataset[number]["frame"] for number in range(64))
-        start = narrow(wide, card.arguments["width"], frames)
+        start = prune_channels(wide, card.arguments["width"], frames)
         known = {"teacher": wide, **known, "start": start}
     began = time.time()
     libraries = deposits(options.data, 4242, "held out")

@@ -127,7 +127,7 @@ def judge(model, frames):
             struck = found = clean = false = 0
             for item, probability in zip(items, probabilities, strict=True):
                 mask = threshold_mask(probability, Thresholds(*thresholds))
-                charge = item.frame - item.quiet
+                charge = item.frame - item.noiseless
                 objects.add(mask, item.truth, charge, item.ignore)
                 counted = ~item.ignore
                 struck += (item.truth & counted).sum()

@@ -21,9 +21,9 @@ from scipy import ndimage
 
 from deepcr_ccd import load_model
 from deepcr_ccd.evaluation.scores import RocCurve
+from deepcr_ccd.simulation.camera import LabelThresholds, label_charge
 from deepcr_ccd.simulation.cosmic_rays import add_deposits, simulate_deposit
 from deepcr_ccd.simulation.scenes import make_scene
-from deepcr_ccd.training.datasets import Labels, label_charge
 
 GAIN, READNOISE, SKY = 1.7, 8.0, 90.0
 KINDS = ("extragalactic", "sparse", "cluster", "nebula")
@@ -48,7 +48,7 @@ def observe(scene, deposits, rng):
     quiet = scene + SKY
     frame = rng.poisson(quiet + charge) + rng.normal(0, READNOISE, scene.shape)
     sigma = np.sqrt(quiet + READNOISE**2)
-    truth, ignore = label_charge(charge, sigma, Labels(struck=1.0))
+    truth, ignore = label_charge(charge, sigma, LabelThresholds(pixel=1.0))
     return np.rint(frame / GAIN).astype(np.float32), truth, ignore
 
 

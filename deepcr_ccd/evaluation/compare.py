@@ -147,7 +147,7 @@ def compare(
     ----------
     frames : mapping
         By kind, iterables of objects with ``frame`` (electron), ``truth``, ``ignore``
-        and ``readnoise``, such as `~deepcr_ccd.training.datasets.Observation`.
+        and ``readnoise``, such as `~deepcr_ccd.simulation.camera.Observation`.
     models : mapping
         By name, a `~deepcr_ccd.models.model.Model` or any object whose
         ``probability(frame)`` returns a probability for each pixel, such as

@@ -10,9 +10,9 @@ from astropy.io import fits
 
 from ..io.fits_file import FitsFile, matching_images
 from ..nddata.gain import electron_factor, resolve_gain, resolve_readnoise
+from ..simulation.camera import CameraSimulator, LabelThresholds, Observation
 from ..simulation.cosmic_rays import simulate_deposit
 from ..simulation.scenes import KINDS, make_scene, read_psf
-from ..training.datasets import Labels, Observation, SimulatedFrames
 from ..training.exposures.labels import label_exposures
 
 __all__ = ["read_frames", "simulate_frames"]
@@ -63,10 +63,9 @@ def simulate_frames(
     seen = None if psf is None else read_psf(psf)
     scenes = np.stack([make_scene(rng, size, kind, seen) for _ in range(number)])
     deposits = [simulate_deposit(rng) for _ in range(3000)]
-    limits = Labels(struck=1.0)
-    data = SimulatedFrames(scenes, [deposits], length=0, size=size, labels=limits)
+    camera = CameraSimulator(scenes, [deposits], size, LabelThresholds(pixel=1.0))
     return [
-        data.observe(np.random.default_rng([700_002, seed, place, i]))
+        camera.observe(np.random.default_rng([700_002, seed, place, i]))
         for i in range(number)
     ]
 

@@ -13,9 +13,9 @@ from ..io.fits_file import FitsFile, matching_images
 from ..models.model import Model, ModelCard
 from ..models.zoo import DEFAULT_MODEL, load_model
 from ..notices import suggestion
+from .datasets import LabelledFrames
 from .exposures.labels import LabelledFrame, label_exposures
 from .fit import Recipe, train_model
-from .labelled import LabelledFrames
 
 __all__ = ["read_config", "train_from_config"]
 

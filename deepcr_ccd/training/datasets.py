@@ -1,107 +1,24 @@
-"""Training data made on the fly: a scene, a sky, cosmic rays, and the detector's noise.
+"""Training data: simulated on the fly, cut from labelled frames, and mixtures of both.
 
-Item ``i`` depends on the seed and on ``i`` alone, whoever makes it and in whatever
-order; so training can be resumed, and does not depend on the number of workers.
+Item ``i`` depends on the seed and on ``i`` alone, in whatever process and order it is
+made: so training can be resumed, and does not depend on the number of workers.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy import ndimage
 
 from ..preprocess.normalize import TRANSFORMS
-from ..segmentation.labels import EIGHT_CONNECTED, group_peaks
-from ..simulation.cosmic_rays import add_deposits
-from ..simulation.defects import add_banding, add_columns, add_hot_pixels, bleed, shade
+from ..simulation.camera import CameraSimulator, LabelThresholds, Observation
 
-__all__ = [
-    "Labels",
-    "Observation",
-    "SimulatedFrames",
-    "label_charge",
-]
-
-#: How often deposits are blurred as a camera does it that lets charge spread.
-DIFFUSED = 0.2
-
-
-@dataclasses.dataclass(frozen=True)
-class Labels:
-    """What counts as struck, in units of a pixel's own noise.
-
-    A deposit is labelled if its brightest pixel is above ``peak``; then all its pixels
-    above ``struck`` are. Other pixels above ``undecided`` are ignored.
-    """
-
-    peak: float = 3.5
-    struck: float = 0.6
-    undecided: float = 0.12
-
-
-class Observation(NamedTuple):
-    """A frame and what is true of it.
-
-    ``frame`` is float32, ``(ny, nx)``, in electron; ``truth`` and ``ignore`` are bool;
-    ``readnoise`` is in electron; ``quiet`` is the frame without cosmic rays and noise.
-    """
-
-    frame: np.ndarray
-    truth: np.ndarray
-    ignore: np.ndarray
-    readnoise: float
-    quiet: np.ndarray
-
-
-def label_charge(
-    charge: np.ndarray, sigma: np.ndarray, labels: Labels | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Tell which pixels are struck, and which the noise makes undecidable.
-
-    Parameters
-    ----------
-    charge : `~numpy.ndarray`
-        ``(ny, nx)``, what cosmic rays left.
-    sigma : `~numpy.ndarray`
-        ``(ny, nx)``, one-sigma noise without them, in the same unit.
-    labels : Labels, optional
-        The limits.
-
-    Returns
-    -------
-    truth, ignore : `~numpy.ndarray`
-        bool, ``(ny, nx)``; no pixel is in both.
-    """
-    labels = labels or Labels()
-    strength = charge / sigma
-    touched = strength > labels.undecided
-    peaks = group_peaks(strength, touched)
-    truth = (strength > labels.struck) & (peaks > labels.peak)
-    return truth, touched & ~truth
-
-
-def _saturated(
-    frame: np.ndarray, held: np.ndarray, bright: np.ndarray, truth: np.ndarray
-) -> np.ndarray:
-    """Return which pixels at or beyond the full well nobody can decide about.
-
-    What a star filled, and where its charge ran, is clean, but for cosmic rays on top
-    of it; where charge of a cosmic ray ran is undecided.
-    """
-    spilt = frame != held
-    if not spilt.any():
-        return spilt
-    groups, number = ndimage.label(spilt, EIGHT_CONNECTED)
-    star = np.zeros(number + 1, dtype=bool)
-    star[np.unique(groups[spilt & bright])] = True
-    return spilt & (star[groups] == truth)
+__all__ = ["LabelledFrames", "MixedFrames", "SimulatedFrames"]
 
 
 class SimulatedFrames(torch.utils.data.Dataset):
-    """Frames of scenes with cosmic rays on them.
+    """Simulated exposures of scenes, with cosmic rays on them.
 
     Parameters
     ----------
@@ -116,15 +33,18 @@ class SimulatedFrames(torch.utils.data.Dataset):
     seed : int
         Of the random numbers.
     transform : str
-        What is done to a frame, a key of
+        Preprocessing of a frame, a key of
         ``deepcr_ccd.preprocess.normalize.TRANSFORMS``.
-    labels : Labels, optional
-        What counts as struck.
+    thresholds : LabelThresholds, optional
+        Which pixels are labelled as CR-affected.
     defects : float
-        How often a frame has hot pixels, bad columns, banding or an edge beyond which
-        there is no light or no data, or is read with next to no noise. Hot pixels are
-        clean where there are many, and ignored where a few of them could as well be
-        cosmic rays.
+        Fraction of frames with defects; see
+        `~deepcr_ccd.simulation.camera.CameraSimulator`.
+
+    Raises
+    ------
+    ValueError
+        If scenes are smaller than a frame.
 
     Notes
     -----
@@ -141,34 +61,26 @@ class SimulatedFrames(torch.utils.data.Dataset):
         size: int = 128,
         seed: int = 0,
         transform: str = "noise",
-        labels: Labels | None = None,
+        thresholds: LabelThresholds | None = None,
         defects: float = 0.0,
     ):
-        if min(scenes.shape[1:]) < size:
-            raise ValueError(f"size={size} is more than scenes have: {scenes.shape}")
-        self.scenes = scenes
-        self.deposits = deposits
+        self.camera = CameraSimulator(
+            scenes, deposits, size, thresholds or LabelThresholds(), defects
+        )
         self.length = length
         self.size = size
         self.seed = seed
         self.transform = TRANSFORMS[transform]
-        self.labels = labels or Labels()
-        self.defects = defects
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        seen = self.observe(np.random.default_rng([self.seed, index]))
-        planes = self.transform.prepare(seen.frame, None)(seen.frame)
-        return {
-            "frame": torch.from_numpy(np.ascontiguousarray(planes))[None],
-            "truth": torch.from_numpy(seen.truth),
-            "ignore": torch.from_numpy(seen.ignore),
-        }
+        observed = self.observe(np.random.default_rng([self.seed, index]))
+        return _as_item(self.transform, observed.frame, observed.truth, observed.ignore)
 
     def observe(self, rng: np.random.Generator) -> Observation:
-        """Observe a scene with some camera.
+        """Take an exposure, before the transform.
 
         Parameters
         ----------
@@ -180,78 +92,144 @@ class SimulatedFrames(torch.utils.data.Dataset):
         Observation
             Of ``(size, size)`` px.
         """
-        scene = self._crop(rng) * np.float32(10 ** rng.uniform(-0.8, 0.7))
-        sky = 10 ** rng.uniform(-0.5, 3.3)
-        if rng.random() < 0.3:
-            ramp = np.linspace(-1, 1, self.size, dtype=np.float32)
-            scene = scene + sky * rng.uniform(0, 0.4) * (1 + ramp)
-        readnoise = np.exp(rng.uniform(np.log(1.5), np.log(12)))
-        if self.defects and rng.random() < 0.4 * self.defects:
-            # A camera that counts photons: its noise is skewed.
-            readnoise, sky = rng.uniform(0.01, 1.5), 10 ** rng.uniform(-0.5, 1.3)
-        number = rng.poisson(self.size**2 * 10 ** rng.uniform(-4, -2))
-        library = self.deposits[rng.integers(len(self.deposits))]
-        charge = add_deposits(scene, library, rng, number)
-        charge *= np.float32(rng.lognormal(0, 0.5))
-        if rng.random() < DIFFUSED:
-            # In some detectors charge spreads before it is held, as in WFC3/UVIS.
-            charge = ndimage.gaussian_filter(charge, rng.uniform(0.2, 0.5))
-        quiet = scene + np.float32(sky)
-        blank = None
-        if self.defects and rng.random() < 0.25 * self.defects:
-            light = shade(rng, quiet.shape)
-            if rng.random() < 0.4:
-                blank = light < 0.5
-            else:
-                quiet = quiet * light
-        sigma = np.sqrt(quiet + readnoise**2)
-        truth, ignore = label_charge(charge, sigma, self.labels)
-        if self.defects:
-            quiet, hot = self._spoil(rng, quiet, sigma, readnoise)
-            ignore |= hot & ~truth
-        frame = rng.poisson(np.maximum(quiet, 0) + charge) + np.minimum(quiet, 0)
-        frame = frame + rng.normal(0, readnoise, scene.shape)
-        well = 10 ** rng.uniform(4.4, 5.3)
-        held = bleed(frame, well) if rng.random() < 0.6 else np.minimum(frame, well)
-        ignore |= _saturated(frame, held, quiet > 0.5 * well, truth)
-        truth &= ~ignore
-        frame = held
-        if rng.random() < 0.5:
-            gain = rng.choice([1.0, 1.5, 2.0, 4.0])
-            frame = np.rint(frame / gain) * gain
-        if blank is not None:
-            # As rectified and rotated frames are filled up where there are no data.
-            frame[blank] = 0
-            truth &= ~blank
-            ignore &= ~blank
-        quiet = np.minimum(quiet, well)
-        return Observation(
-            frame.astype(np.float32), truth, ignore, float(readnoise), quiet
-        )
+        return self.camera.observe(rng)
 
-    def _spoil(
+
+class LabelledFrames(torch.utils.data.Dataset):
+    """Crops of frames whose cosmic rays are known, such as those of a user's camera.
+
+    Parameters
+    ----------
+    frames : sequence of (frame, truth, ignore)
+        Arrays of ``(ny, nx)``, such as
+        `~deepcr_ccd.training.exposures.labels.LabelledFrame`.
+    length : int
+        Number of items.
+    size : int
+        Width of a crop in px.
+    seed : int
+        Of the random numbers.
+    transform : str
+        Preprocessing of a crop, a key of
+        ``deepcr_ccd.preprocess.normalize.TRANSFORMS``.
+
+    Raises
+    ------
+    ValueError
+        If there are no frames, or one is smaller than a crop.
+
+    Notes
+    -----
+    Items are as those of `SimulatedFrames`. Crops are rotated and mirrored at random;
+    half of them hold a CR-affected pixel, if there is any.
+    """
+
+    def __init__(
         self,
-        rng: np.random.Generator,
-        quiet: np.ndarray,
-        sigma: np.ndarray,
-        readnoise: float,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Add defects; return which hot pixels nobody can tell from cosmic rays."""
-        doubtful = np.zeros(quiet.shape, dtype=bool)
-        if rng.random() < self.defects:
-            share = 10 ** rng.uniform(-4, -1)
-            charge = add_hot_pixels(rng, sigma, share)
-            quiet = quiet + charge
-            if share < 0.003:
-                doubtful = charge > self.labels.undecided * sigma
-        if rng.random() < 0.5 * self.defects:
-            quiet = quiet + add_columns(rng, sigma)
-        if rng.random() < 0.5 * self.defects:
-            quiet = quiet + add_banding(rng, quiet.shape, readnoise)
-        return quiet, doubtful
+        frames: Sequence,
+        *,
+        length: int,
+        size: int = 128,
+        seed: int = 0,
+        transform: str = "noise",
+    ):
+        if not frames:
+            raise ValueError("frames must be one or more")
+        for number, (frame, _, _) in enumerate(frames):
+            if min(frame.shape) < size:
+                raise ValueError(
+                    f"frames[{number}] has shape {frame.shape}, less than size={size}"
+                )
+        self.frames = frames
+        self.cr_positions = [np.argwhere(truth) for _, truth, _ in frames]
+        self.length = length
+        self.size = size
+        self.seed = seed
+        self.transform = TRANSFORMS[transform]
 
-    def _crop(self, rng: np.random.Generator) -> np.ndarray:
-        scene = self.scenes[rng.integers(len(self.scenes))]
-        y, x = (rng.integers(0, n - self.size + 1) for n in scene.shape)
-        scene = np.rot90(scene[y : y + self.size, x : x + self.size], rng.integers(4))
-        return scene[::-1] if rng.random() < 0.5 else scene
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng([self.seed, index])
+        number = rng.integers(len(self.frames))
+        shape = self.frames[number][0].shape
+        corner = np.array([rng.integers(0, n - self.size + 1) for n in shape])
+        positions = self.cr_positions[number]
+        if len(positions) and rng.random() < 0.5:
+            inside = positions[rng.integers(len(positions))]
+            corner = inside - rng.integers(0, self.size, 2)
+            corner = np.clip(corner, 0, np.array(shape) - self.size)
+        crop = tuple(slice(c, c + self.size) for c in corner)
+        rotations, mirrored = rng.integers(4), rng.random() < 0.5
+        arrays = []
+        for array in self.frames[number]:
+            array = np.rot90(array[crop], rotations)
+            arrays.append(np.ascontiguousarray(array[::-1] if mirrored else array))
+        frame, truth, ignore = arrays
+        frame = frame.astype(np.float32, copy=False)
+        return _as_item(self.transform, frame, truth, ignore)
+
+
+class MixedFrames(torch.utils.data.Dataset):
+    """Items of several datasets, drawn in given fractions.
+
+    Parameters
+    ----------
+    datasets : sequence of `torch.utils.data.Dataset`
+        Each at least as long as ``length``.
+    fractions : sequence of float
+        How often each is drawn from, relative to the others.
+    length : int
+        Number of items.
+    seed : int
+        Of the random numbers.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of datasets and fractions differ, or a dataset is too short.
+    """
+
+    def __init__(
+        self,
+        datasets: Sequence,
+        fractions: Sequence[float],
+        *,
+        length: int,
+        seed: int = 0,
+    ):
+        if len(datasets) != len(fractions) or not datasets:
+            raise ValueError(
+                f"fractions must be one for each dataset: {len(fractions)} for "
+                f"{len(datasets)}"
+            )
+        for number, dataset in enumerate(datasets):
+            if len(dataset) < length:
+                raise ValueError(
+                    f"datasets[{number}] has {len(dataset)} items; {length} are needed"
+                )
+        self.datasets = datasets
+        self.fractions = np.asarray(fractions, dtype=float) / np.sum(fractions)
+        self.length = length
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng([self.seed, index])
+        chosen = rng.choice(len(self.datasets), p=self.fractions)
+        return self.datasets[chosen][index]
+
+
+def _as_item(
+    transform, frame: np.ndarray, truth: np.ndarray, ignore: np.ndarray
+) -> dict[str, torch.Tensor]:
+    """Return a frame after the transform, and its labels, as an item of a dataset."""
+    planes = transform.prepare(frame, None)(frame)
+    return {
+        "frame": torch.from_numpy(np.ascontiguousarray(planes))[None],
+        "truth": torch.from_numpy(truth),
+        "ignore": torch.from_numpy(ignore),
+    }

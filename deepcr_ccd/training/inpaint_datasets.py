@@ -10,7 +10,8 @@ from ..inpainting.cutouts import ENOUGH, PixelFlag, read_cutouts
 from ..inpainting.feature_layout import TOLD
 from ..inpainting.features import measure_block, refine_features
 from ..segmentation.labels import EIGHT_CONNECTED
-from .datasets import Observation, SimulatedFrames
+from ..simulation.camera import Observation
+from .datasets import SimulatedFrames
 
 __all__ = ["InpaintFrames", "InpaintCutouts"]
 
@@ -42,7 +43,7 @@ class InpaintFrames(SimulatedFrames):
         planes = np.stack([np.where(mask, 0, normalize(seen.frame)), mask])
         return {
             "frame": torch.from_numpy(planes.astype(np.float32)),
-            "target": torch.from_numpy(np.ascontiguousarray(normalize(seen.quiet))),
+            "target": torch.from_numpy(np.ascontiguousarray(normalize(seen.noiseless))),
             "mask": torch.from_numpy(np.ascontiguousarray(mask)),
         }
 
@@ -104,7 +105,7 @@ class InpaintCutouts(SimulatedFrames):
             some = compared[which]
             refine_features(told, some, values, flag, mean, spread, block)
             numbers[which] = told
-            quiet = seen.quiet[rows[which], columns[which]]
+            quiet = seen.noiseless[rows[which], columns[which]]
             target[which] = (quiet - mean) / spread
         known = numbers[:, size : 2 * size].sum(axis=1) >= ENOUGH
         known &= np.abs(target) <= FORESEEABLE
@@ -125,7 +126,7 @@ def _some_mask(seen: Observation, rng: np.random.Generator) -> np.ndarray:
 
 def _structure(seen: Observation) -> np.ndarray:
     """Return the scatter of what is seen without noise, over the noise."""
-    mean = ndimage.uniform_filter(seen.quiet, 5)
-    square = ndimage.uniform_filter(seen.quiet**2, 5)
+    mean = ndimage.uniform_filter(seen.noiseless, 5)
+    square = ndimage.uniform_filter(seen.noiseless**2, 5)
     variance = np.maximum(square - mean**2, 0)
-    return np.sqrt(variance / (np.maximum(seen.quiet, 0) + seen.readnoise**2))
+    return np.sqrt(variance / (np.maximum(seen.noiseless, 0) + seen.readnoise**2))

@@ -15,7 +15,7 @@ from ..models.networks.build import restore_network
 from ..models.networks.unet import UNet
 from ..tiling.torch_settings import neutral_torch_state
 
-__all__ = ["narrow"]
+__all__ = ["prune_channels"]
 
 
 class Use(NamedTuple):
@@ -35,7 +35,9 @@ class Channels(NamedTuple):
 
 
 @neutral_torch_state()
-def narrow(model: Model, width: list[int], frames: Iterable[torch.Tensor]) -> Model:
+def prune_channels(
+    model: Model, width: list[int], frames: Iterable[torch.Tensor]
+) -> Model:
     """Return a model whose network has fewer channels.
 
     Of each set of channels those are kept that say most to the layers after them: the

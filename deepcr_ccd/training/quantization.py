@@ -10,7 +10,7 @@ import torch
 from ..models.networks.unet import UNet
 from ..tiling.torch_settings import neutral_torch_state
 
-__all__ = ["measure_ranges"]
+__all__ = ["measure_activation_ranges"]
 
 #: The share of a frame's numbers beyond each limit.
 LEFT_OUT = 1e-4
@@ -18,7 +18,7 @@ LEFT_OUT = 1e-4
 
 @neutral_torch_state()
 @torch.inference_mode()
-def measure_ranges(
+def measure_activation_ranges(
     network: UNet, frames: Iterable[torch.Tensor]
 ) -> list[tuple[float, float]]:
     """Measure between what limits the numbers are that go into each inner layer.

@@ -8,9 +8,9 @@ from deepcr_ccd import load_model
 from deepcr_ccd.evaluation.baselines import AstroscrappyGrid, CosmicConn
 from deepcr_ccd.evaluation.compare import compare
 from deepcr_ccd.evaluation.scores import RocCurve
+from deepcr_ccd.simulation.camera import CameraSimulator
 from deepcr_ccd.simulation.cosmic_rays import simulate_deposit
 from deepcr_ccd.simulation.scenes import make_scene
-from deepcr_ccd.training.datasets import SimulatedFrames
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +18,8 @@ def frames():
     rng = np.random.default_rng(11)
     scenes = np.stack([make_scene(rng, 96, "sparse") for _ in range(2)])
     deposits = [simulate_deposit(rng) for _ in range(100)]
-    data = SimulatedFrames(scenes, [deposits], length=0, size=96)
-    return [data.observe(np.random.default_rng([5, i])) for i in range(3)]
+    camera = CameraSimulator(scenes, [deposits], size=96)
+    return [camera.observe(np.random.default_rng([5, i])) for i in range(3)]
 
 
 def test_rows_are_the_scores_of_each_method(frames):

@@ -113,7 +113,7 @@ def test_frames_through_a_point_spread_function(tmp_path):
         for psf in (None, tmp_path / "psf.fits")
     )
     # Light that is in one pixel stands out more.
-    assert through[0].quiet.max() > 1.5 * own[0].quiet.max()
+    assert through[0].noiseless.max() > 1.5 * own[0].noiseless.max()
     fits.writeto(tmp_path / "none.fits", 0 * sharp)
     with pytest.raises(ValueError, match="holds no point spread function"):
         evaluate([], tmp_path, simulate=["sparse"], psf=tmp_path / "none.fits")

@@ -20,9 +20,9 @@ from deepcr_ccd import (
 from deepcr_ccd.demo import example_frame
 from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.pipeline.fill import Fill, fill_frame
+from deepcr_ccd.simulation.camera import CameraSimulator, LabelThresholds
 from deepcr_ccd.simulation.cosmic_rays import simulate_deposit
 from deepcr_ccd.simulation.scenes import make_scene
-from deepcr_ccd.training.datasets import Labels, SimulatedFrames
 
 THREE = np.ones((3, 3), dtype=bool)
 
@@ -36,9 +36,8 @@ def observations(kind, number=3, seed=8):
     rng = np.random.default_rng([seed, 31337])
     scenes = np.stack([make_scene(rng, 192, kind) for _ in range(4)])
     deposits = [simulate_deposit(rng) for _ in range(500)]
-    limits = Labels(struck=1.0)
-    data = SimulatedFrames(scenes, [deposits], length=0, size=192, labels=limits)
-    return [data.observe(np.random.default_rng([seed, i])) for i in range(number)]
+    camera = CameraSimulator(scenes, [deposits], 192, LabelThresholds(pixel=1.0))
+    return [camera.observe(np.random.default_rng([seed, i])) for i in range(number)]
 
 
 def test_it_is_the_default_and_needs_no_other_package(ccd, monkeypatch):
@@ -263,7 +262,7 @@ def test_fills_are_nearer_the_truth_than_medians(kind, gain):
             value, sigma = fill_frame(
                 item.frame, item.truth, None, fill, cr_affected=item.truth
             )
-            squares[i] += np.sum((value - item.quiet[item.truth]) ** 2.0)
+            squares[i] += np.sum((value - item.noiseless[item.truth]) ** 2.0)
             # A coarse converter can make all neighbours of a pixel alike.
             places = np.argwhere(item.truth)[~(sigma > 0)]
             for y, x in places:

@@ -123,7 +123,7 @@ def test_plain_frames_are_as_without():
     for seen in simulate_frames("extragalactic", 4, size=300, seed=9):
         ccd = CCDData(seen.frame, unit="electron")
         before = cosmicray_deepcr(ccd, inpaint=None).mask
-        for light in (seen.frame, seen.quiet, np.median(seen.frame)):
+        for light in (seen.frame, seen.noiseless, np.median(seen.frame)):
             variance = np.maximum(light, 0) + seen.readnoise**2
             ccd.uncertainty = VarianceUncertainty(np.full(ccd.shape, variance))
             after = cosmicray_deepcr(ccd, inpaint=None).mask

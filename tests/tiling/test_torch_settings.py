@@ -18,7 +18,7 @@ from deepcr_ccd.simulation.cosmic_rays import simulate_deposit
 from deepcr_ccd.training.datasets import SimulatedFrames
 from deepcr_ccd.training.fit import Recipe, train_model
 from deepcr_ccd.training.inpaint_datasets import InpaintCutouts
-from deepcr_ccd.training.quantization import measure_ranges
+from deepcr_ccd.training.quantization import measure_activation_ranges
 
 ENGINES = ["torch", "openvino"] if has_openvino() else ["torch"]
 
@@ -200,9 +200,12 @@ def test_training(task, tmp_path):
 def test_ranges():
     network = load_model("universal-fast", device="cpu", engine="torch").network
     frames = [torch.linspace(-1, 5, 64 * 64).reshape(1, 64, 64)]
-    expected = measure_ranges(network, frames)
+    expected = measure_activation_ranges(network, frames)
     for setting in SETTINGS:
-        assert unchanged(lambda: measure_ranges(network, frames), setting) == expected
+        assert (
+            unchanged(lambda: measure_activation_ranges(network, frames), setting)
+            == expected
+        )
 
 
 IMPORT = """

@@ -20,7 +20,7 @@ from deepcr_ccd.models.engines import openvino_engine as openvino_graph
 from deepcr_ccd.models.engines.openvino_engine import has_openvino
 from deepcr_ccd.models.model import Model
 from deepcr_ccd.models.networks.build import build_network
-from deepcr_ccd.training.quantization import measure_ranges
+from deepcr_ccd.training.quantization import measure_activation_ranges
 
 SHAPES = [(64, 64), (35, 91), (16, 300)]
 ARGUMENTS = {
@@ -266,7 +266,7 @@ def ranged(model, rng):
     frame = rng.normal(100, 10, (120, 144)).astype(np.float32)
     frame[rng.random(frame.shape) < 0.01] += 500
     planes = model.prepare(frame)(frame)
-    ranges = measure_ranges(model.network, [torch.from_numpy(planes)[None]])
+    ranges = measure_activation_ranges(model.network, [torch.from_numpy(planes)[None]])
     card = dataclasses.replace(model.card, ranges=ranges)
     return Model(card, model.network, device="cpu", precision="float32"), frame
 

@@ -1,0 +1,16 @@
+import numpy as np
+import pytest
+
+from deepcr_ccd.simulation.cosmic_rays import (
+    simulate_deposit,
+)
+from deepcr_ccd.simulation.scenes import make_scene
+from deepcr_ccd.training.datasets import SimulatedFrames
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    scenes = np.stack([make_scene(rng, 64, "sparse") for _ in range(4)])
+    deposits = [simulate_deposit(rng) for _ in range(300)]
+    return SimulatedFrames(scenes, [deposits], length=4000, size=48, seed=3)
