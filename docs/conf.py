@@ -34,7 +34,8 @@ exclude_patterns = ["_build", "_generated"]
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"navigation_with_keys": False}
 html_title = f"deepcr_ccd {release}"
-html_static_path = []
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_sidebars = {"**": []}
 automodsumm_inherited_members = False
 

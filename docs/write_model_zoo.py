@@ -85,7 +85,10 @@ def write_table(source: Path, path: Path) -> None:
 
 def write_rows(rows: list[list[str]], path: Path) -> None:
     """Write rows of cells, the first of them the head."""
-    lines = [".. list-table::", "    :header-rows: 1", ""]
+    lines = [".. list-table::", "    :header-rows: 1"]
+    if len(rows[0]) > 8:
+        lines.append("    :class: wide")
+    lines.append("")
     for cells in rows:
         lines.extend(
             ("    * - " if number == 0 else "      - ") + cell
