@@ -87,10 +87,10 @@ def judge_rays(number, ways):
             table = score.completeness()
             every = table["number"]
             rows.append({
-                "frames": kind, "method": name, "rays": int(every.sum()),
-                "found (%)": 100 * np.average(table["found"], weights=every),
+                "frames": kind, "method": name, "cosmic rays": int(every.sum()),
+                "completeness (%)": 100 * np.average(table["found"], weights=every),
                 "covered (%)": 100 * np.average(table["covered"], weights=every),
-                "pure (%)": 100 * score.purity,
+                "purity (%)": 100 * score.purity,
             })  # fmt: skip
             table["frames"], table["method"] = kind, name
             sizes.append(table)
@@ -137,9 +137,9 @@ def main():
     parser.add_argument("--number", type=int, default=24, help="frames of a kind")
     options = parser.parse_args()
     ways = methods()
-    rays, sizes, calibration = judge_rays(options.number, ways)
+    completeness, sizes, calibration = judge_rays(options.number, ways)
     tables = {
-        "rays": rays,
+        "completeness": completeness,
         "sizes": sizes,
         "calibration": calibration,
         "stars": judge_stars(options.number, ways),

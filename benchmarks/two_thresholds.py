@@ -6,7 +6,7 @@
 
 The first scores masks on the frames of compare_models.py, which are held out: the share
 of struck pixels that are flagged, of cosmic rays that are covered to 95 % of their
-pixels, false objects a frame, and false pixels a megapixel. FOLDER is for scenes.
+pixels, false objects per frame, and false positives per megapixel. FOLDER keeps scenes.
 
 With --choose what cards say of probabilities is measured on validation frames:
 simulated ones, which are neither trained on nor scored, and, for the second threshold,
@@ -137,10 +137,10 @@ def judge(model, frames):
             rows.append({
                 "frames": kind, "model": card.name,
                 "thresholds": " and ".join(f"{t:g}" for t in dict.fromkeys(thresholds)),
-                "pixels found (%)": 100 * found / struck,
-                "rays covered to 95 % (%)": 100 * objects.completeness()["whole"][0],
-                "false objects a frame": objects.false / len(items),
-                "false pixels a megapixel": 1e6 * false / clean,
+                "true positive rate (%)": 100 * found / struck,
+                "covered to 95 % (%)": 100 * objects.completeness()["whole"][0],
+                "false objects per frame": objects.false / len(items),
+                "false positives per megapixel": 1e6 * false / clean,
             })  # fmt: skip
     return rows
 

@@ -44,7 +44,7 @@ draw_layout(here / "_generated" / "layout.svg")
 write_model_zoo(here / "_generated" / "models.inc")
 write_comparison(here / "scores.ecsv", here / "_generated" / "comparison.inc")
 write_comparison(here / "scores_bright.ecsv", here / "_generated" / "bright.inc")
-tables = ("rays", "tracks", "stars", "calibration", "peer_suites", "peer_failures")
+tables = ("completeness", "tracks", "stars", "calibration", "peer_suites", "peer_failures")
 tables += ("reliability",)
 for name in tables:
     write_table(here / f"{name}.ecsv", here / "_generated" / f"{name}.inc")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 from astropy.table import Table
 
 from deepcr_ccd import list_models, load_model
@@ -13,7 +14,7 @@ FIELDS = {
     "transform": "Transform",
     "transform_arguments": "Its arguments",
     "threshold": "Default threshold",
-    "extend_threshold": "Cosmic rays are followed down to",
+    "extend_threshold": "Second threshold",
     "fill": "Inpainting model",
     "training_data": "Training data",
     "scores": "Scores",
@@ -78,15 +79,21 @@ def write_table(source: Path, path: Path) -> None:
     table = Table.read(source)
     rows = [table.colnames]
     for row in table:
-        cells = (f"{v:.3g}" if isinstance(v, float) else str(v) for v in row)
-        rows.append([cell.replace("1e+09", "").replace("inf", "") for cell in cells])
+        rows.append([write_number(v) if isinstance(v, float) else str(v) for v in row])
     write_rows(rows, path)
+
+
+def write_number(value: float) -> str:
+    """Return a number to three digits, and nothing for the end of an open interval."""
+    if value >= 1e9:
+        return ""
+    return np.format_float_positional(float(f"{value:.3g}"), trim="-", fractional=False)
 
 
 def write_rows(rows: list[list[str]], path: Path) -> None:
     """Write rows of cells, the first of them the head."""
     lines = [".. list-table::", "    :header-rows: 1"]
-    if len(rows[0]) > 8:
+    if len(rows[0]) > 7:
         lines.append("    :class: wide")
     lines.append("")
     for cells in rows:
