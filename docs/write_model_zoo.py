@@ -22,6 +22,9 @@ FIELDS = {
     "license": "Licence",
 }
 
+#: Headings of columns, where these are not the names in the files.
+HEADINGS = {"struck": "fraction affected"}
+
 
 def describe(value) -> str:
     """Return a card's value in words."""
@@ -77,7 +80,7 @@ def write_comparison(scores: Path, path: Path) -> None:
 def write_table(source: Path, path: Path) -> None:
     """Write a table as it is, numbers to three digits."""
     table = Table.read(source)
-    rows = [table.colnames]
+    rows = [[HEADINGS.get(name, name) for name in table.colnames]]
     for row in table:
         rows.append([write_number(v) if isinstance(v, float) else str(v) for v in row])
     write_rows(rows, path)
