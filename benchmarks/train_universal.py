@@ -41,7 +41,8 @@ from deepcr_ccd.simulation.cosmic_rays import (
     read_lsst_darks,
     simulate_deposit,
 )
-from deepcr_ccd.simulation.scenes import KINDS, make_scene, read_psf
+from deepcr_ccd.simulation.psf import read_psf
+from deepcr_ccd.simulation.scenes import KINDS, make_scene
 from deepcr_ccd.training.datasets import LabelledFrames, MixedFrames, SimulatedFrames
 from deepcr_ccd.training.fit import Recipe, train_model
 from deepcr_ccd.training.inpaint_datasets import InpaintCutouts

@@ -12,7 +12,8 @@ from ..io.fits_file import FitsFile, matching_images
 from ..nddata.gain import electron_factor, resolve_gain, resolve_readnoise
 from ..simulation.camera import CameraSimulator, LabelThresholds, Observation
 from ..simulation.cosmic_rays import simulate_deposit
-from ..simulation.scenes import KINDS, make_scene, read_psf
+from ..simulation.psf import read_psf
+from ..simulation.scenes import KINDS, make_scene
 from ..training.exposures.labels import label_exposures
 
 __all__ = ["read_frames", "simulate_frames"]
@@ -43,7 +44,7 @@ def simulate_frames(
         Of the random numbers; those that ``universal`` was trained on have others.
     psf : str or path-like, optional
         FITS file with the point spread function of a camera, as its pixels see it; see
-        `~deepcr_ccd.simulation.scenes.read_psf`. By default each frame has one of its
+        `~deepcr_ccd.simulation.psf.read_psf`. By default each frame has one of its
         own.
 
     Returns

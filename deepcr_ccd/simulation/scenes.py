@@ -1,4 +1,4 @@
-"""Noise-free skies of many kinds, in electron above the sky level.
+"""Noise-free scenes of many kinds, in electron above the background.
 
 Sources are placed on a grid finer than the pixels, convolved with a point spread
 function there, and summed to pixels: so the profile of an undersampled star depends on
@@ -7,17 +7,17 @@ where in its pixel it falls, which is what makes it look like a cosmic ray.
 
 from __future__ import annotations
 
-from os import PathLike
+from collections.abc import Callable
 
 import numpy as np
-from astropy.io import fits
 from scipy import fft, ndimage
 
 from .extended_scenes import OVERSAMPLING, make_disks, make_slits, make_spectrum
+from .psf import make_psf
 
-__all__ = ["KINDS", "make_psf", "make_scene", "read_psf"]
+__all__ = ["KINDS", "make_scene"]
 
-#: Kinds of scenes, and how often each is drawn.
+#: Kinds of scenes, and their relative frequencies.
 KINDS = {
     "sparse": 0.10,
     "extragalactic": 0.20,
@@ -29,137 +29,8 @@ KINDS = {
     "slits": 0.12,
     "disks": 0.08,
 }
-
-
-def make_psf(rng: np.random.Generator, size: int = 65) -> tuple[np.ndarray, float]:
-    """Return a point spread function on the fine grid, and its FWHM.
-
-    Parameters
-    ----------
-    rng : `~numpy.random.Generator`
-        Source of random numbers.
-    size : int
-        Width in px.
-
-    Returns
-    -------
-    psf : `~numpy.ndarray`
-        float32, on the fine grid, of sum 1.
-    fwhm : float
-        In px.
-    """
-    half = size * OVERSAMPLING // 2
-    y, x = np.mgrid[-half : half + 1, -half : half + 1] / OVERSAMPLING
-    angle = rng.uniform(0, np.pi)
-    along = x * np.cos(angle) + y * np.sin(angle)
-    across = -x * np.sin(angle) + y * np.cos(angle)
-    if rng.random() < 0.45:
-        # From space: a compact core, wings that fall slowly, diffraction spikes.
-        fwhm = rng.uniform(1.2, 2.4)
-        ellipticity = rng.uniform(0.9, 1.1)
-        radius = np.hypot(along * ellipticity, across / ellipticity)
-        core = (1 + (radius / fwhm) ** 2 * 4 * (2 ** (1 / 3.5) - 1)) ** -3.5
-        rings = 1 + 0.6 * rng.random() * np.cos(2 * np.pi * radius / (1.1 * fwhm))
-        wings = rings / (1 + (radius / (1.2 * fwhm)) ** 2) ** 1.5
-        spikes = np.zeros_like(radius)
-        if rng.random() < 0.8:
-            width = rng.uniform(0.3, 0.7)
-            for offset in (along, across):
-                other = across if offset is along else along
-                spikes += np.exp(-((other / width) ** 2) / 2) / (1 + (offset / 3) ** 2)
-        psf = core / core.sum()
-        psf = psf + rng.uniform(0.05, 0.25) * wings / wings.sum()
-        if spikes.any():
-            psf = psf + rng.uniform(0.01, 0.06) * spikes / spikes.sum()
-    else:
-        # From the ground; some without wings, as a Gaussian, and these mostly sharp.
-        if rng.random() < 0.6:
-            fwhm, beta = 1.2 * (8 / 1.2) ** rng.random(), rng.uniform(2.2, 4.8)
-        else:
-            fwhm, beta = 1.4 * (8 / 1.4) ** rng.random() ** 2, rng.uniform(5, 40)
-        ellipticity = rng.uniform(1, 1.15)
-        radius2 = (along * ellipticity) ** 2 + (across / ellipticity) ** 2
-        alpha2 = (fwhm / 2) ** 2 / (2 ** (1 / beta) - 1)
-        psf = (1 + radius2 / alpha2) ** -beta
-    return (psf / psf.sum()).astype(np.float32), fwhm
-
-
-def read_psf(path: str | PathLike, binning: int = 1, size: int = 65) -> np.ndarray:
-    """Read a point spread function that is sampled as a detector samples it.
-
-    As Tiny Tim makes them without oversampling: those of HST's cameras come with
-    drizzlepac, in ``drizzlepac/pars/psfs``.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        FITS file with one image.
-    binning : int
-        How many pixels of the file make one of the detector, along each axis.
-    size : int
-        Width in px of what is kept around the brightest pixel.
-
-    Returns
-    -------
-    `~numpy.ndarray`
-        float32, on the fine grid: what a pixel collects of a star, by the distance
-        between the two. Between pixels of the file it is interpolated by cubic splines.
-
-    Raises
-    ------
-    ValueError
-        If the file holds no image, or nothing above zero.
-    """
-    psf = np.asarray(fits.getdata(path), dtype=float)
-    if psf.ndim != 2 or not psf.max() > 0:
-        raise ValueError(f"path={str(path)!r} holds no point spread function")
-    psf = ndimage.uniform_filter(psf, binning, mode="constant")
-    half = size // 2 * OVERSAMPLING
-    fine = np.arange(-half, half + 1) * (binning / OVERSAMPLING)
-    y, x = np.unravel_index(psf.argmax(), psf.shape)
-    places = np.meshgrid(y + fine, x + fine, indexing="ij")
-    seen = np.maximum(ndimage.map_coordinates(psf, places, order=3), 0)
-    return (seen * (OVERSAMPLING**2 / seen.sum())).astype(np.float32)
-
-
-def _fluxes(rng, number, slope, faint, bright):
-    """Draw fluxes of a power law in number, between two limits."""
-    u = rng.random(number)
-    low, high = faint**-slope, bright**-slope
-    return (low + u * (high - low)) ** (-1 / slope)
-
-
-def _stars(rng, grid, number, slope, faint, bright, place=None):
-    ny, nx = grid.shape
-    if place is None:
-        y, x = rng.integers(0, ny, number), rng.integers(0, nx, number)
-    else:
-        y, x = (
-            np.clip(c, 0, n - 1).astype(int)
-            for c, n in zip(place, (ny, nx), strict=True)
-        )
-    np.add.at(grid, (y, x), _fluxes(rng, number, slope, faint, bright))
-
-
-def _galaxy(rng, shape, flux, effective):
-    """Return a galaxy with an elliptical Sersic profile, on the fine grid."""
-    ny, nx = shape
-    y0, x0 = rng.uniform(0, ny), rng.uniform(0, nx)
-    reach = int(6 * effective) + 4
-    rows = slice(max(0, int(y0) - reach), min(ny, int(y0) + reach))
-    columns = slice(max(0, int(x0) - reach), min(nx, int(x0) + reach))
-    y, x = np.mgrid[rows, columns]
-    angle, ratio = rng.uniform(0, np.pi), rng.uniform(0.25, 1)
-    dx, dy = x - x0, y - y0
-    along = dx * np.cos(angle) + dy * np.sin(angle)
-    across = (-dx * np.sin(angle) + dy * np.cos(angle)) / ratio
-    index = rng.choice([0.7, 1.0, 1.5, 2.5, 4.0])
-    b = 2 * index - 1 / 3
-    profile = np.exp(
-        -b * (np.hypot(np.hypot(along, across), 0.5) / effective) ** (1 / index)
-    )
-    total = profile.sum()
-    return rows, columns, profile * (flux / total if total > 0 else 0)
+#: Border in px around a scene in which there are sources, whose light reaches inside.
+BORDER = 16
 
 
 def make_scene(
@@ -179,114 +50,206 @@ def make_scene(
     kind : str, optional
         A key of `KINDS`; drawn if not given.
     psf : `~numpy.ndarray`, optional
-        From `read_psf`; of `make_psf` if not given. Spectra take none.
+        From `~deepcr_ccd.simulation.psf.read_psf`; by default from
+        `~deepcr_ccd.simulation.psf.make_psf`. Spectra are not convolved with it.
 
     Returns
     -------
     `~numpy.ndarray`
-        float32, ``(size, size)``, in electron, >= 0, without the sky.
+        float32, ``(size, size)``, in electron, >= 0, without the background.
     """
     if kind is None:
-        kind = rng.choice(
-            list(KINDS), p=np.array(list(KINDS.values())) / sum(KINDS.values())
-        )
-    over = OVERSAMPLING
-    pad = 16
-    width = size + 2 * pad
-    fine = np.zeros((width * over, width * over))
-    made, fwhm = make_psf(rng)
-    sampled = psf is not None and kind != "spectrum"
-    if not sampled:
-        psf = made
-    area = width**2
-    if kind == "sparse":
-        _stars(
-            rng, fine, rng.poisson(area * 10 ** rng.uniform(-4.3, -3)), 0.8, 200, 3e5
-        )
-    elif kind == "extragalactic":
-        _stars(rng, fine, rng.poisson(area * 4e-4), 0.7, 200, 3e5)
-        for _ in range(rng.poisson(area * 10 ** rng.uniform(-3.6, -2.6))):
-            effective = over * np.exp(rng.normal(np.log(2.5), 0.7))
-            rows, columns, galaxy = _galaxy(
-                rng, fine.shape, _fluxes(rng, 1, 0.9, 300, 1e6)[0], effective
-            )
-            fine[rows, columns] += galaxy
-    elif kind == "cluster":
-        number = rng.poisson(
-            area * 10 ** rng.uniform(-2.6, -1.0) / max(1, fwhm / 2) ** 1.5
-        )
-        place = None
-        if rng.random() < 0.6:
-            scale = rng.uniform(0.15, 0.6) * width * over
-            centre = rng.uniform(0, width * over, (2, 1))
-            place = centre + rng.standard_t(3, (2, number)) * scale
-            inside = ((place >= 0) & (place < width * over)).all(axis=0)
-            place, number = place[:, inside], int(inside.sum())
-        _stars(
-            rng,
-            fine,
-            number,
-            rng.uniform(0.4, 0.9),
-            10 ** rng.uniform(1.5, 2.7),
-            10 ** rng.uniform(4.3, 6),
-            place,
-        )
-    elif kind == "resolved":
-        # Unresolved light of many faint stars, and the brightest of them.
-        number = rng.poisson(area * 10 ** rng.uniform(-1.2, 0.4))
-        _stars(rng, fine, number, rng.uniform(0.8, 1.5), 10 ** rng.uniform(0.8, 2), 1e5)
-        rows, columns, galaxy = _galaxy(
-            rng,
-            fine.shape,
-            area * 10 ** rng.uniform(0.5, 2.5),
-            over * width * rng.uniform(0.2, 0.6),
-        )
-        fine[rows, columns] += galaxy
-    elif kind == "nebula":
-        for scale in (3, 10, 30):
-            cloud = ndimage.zoom(
-                rng.normal(0, 1, (width // scale + 3,) * 2), scale * over / 1, order=1
-            )
-            fine += (
-                np.clip(cloud[: fine.shape[0], : fine.shape[1]], 0, None)
-                * 10 ** rng.uniform(0, 2)
-                / over**2
-            )
-        _stars(rng, fine, rng.poisson(area * 1e-3), 0.8, 200, 1e5)
-    elif kind == "slits":
-        fine += make_slits(rng, fine.shape)
-    elif kind == "disks":
-        fine += make_disks(rng, fine.shape)
-        _stars(rng, fine, rng.poisson(area * 3e-4), 0.8, 200, 1e5)
-    elif kind == "trails":
-        _stars(
-            rng, fine, rng.poisson(area * 10 ** rng.uniform(-3.5, -2.3)), 0.8, 500, 1e6
-        )
-        length, angle = rng.uniform(4, 25), rng.uniform(0, 2 * np.pi)
-        line = np.zeros_like(psf)
-        steps = np.linspace(-0.5, 0.5, int(length * over * 2)) * length * over
-        middle = psf.shape[0] // 2
-        rows = np.clip(middle + steps * np.sin(angle), 0, len(psf) - 1).astype(int)
-        columns = np.clip(middle + steps * np.cos(angle), 0, len(psf) - 1).astype(int)
-        np.add.at(line, (rows, columns), 1 / len(steps))
-        psf = fft.irfft2(
-            fft.rfft2(np.fft.ifftshift(psf)) * fft.rfft2(line), s=psf.shape
-        ).astype(np.float32)
+        frequencies = np.array(list(KINDS.values()))
+        kind = str(rng.choice(list(KINDS), p=frequencies / sum(KINDS.values())))
+    width = size + 2 * BORDER
+    fine = np.zeros((width * OVERSAMPLING, width * OVERSAMPLING))
+    drawn, fwhm = make_psf(rng)
     if kind == "spectrum":
-        sharp = make_spectrum(rng, fine.shape)
+        scene = _sum_to_pixels(make_spectrum(rng, fine.shape))
     else:
-        shape = [
-            fft.next_fast_len(n + m - 1, real=True)
-            for n, m in zip(fine.shape, psf.shape, strict=True)
-        ]
-        product = fft.rfft2(fine.astype(np.float32), shape) * fft.rfft2(psf, shape)
-        middle = psf.shape[0] // 2
-        sharp = fft.irfft2(product, shape)[
-            middle : middle + fine.shape[0], middle : middle + fine.shape[1]
-        ]
-    if sampled:
-        scene = sharp[over // 2 :: over, over // 2 :: over]
-    else:
-        scene = sharp.reshape(width, over, width, over).sum(axis=(1, 3))
-    scene = scene[pad:-pad, pad:-pad]
+        SOURCES[kind](rng, fine, fwhm)
+        optics = drawn if psf is None else psf
+        if kind == "trails":
+            optics = _trailed(rng, optics)
+        sharp = _convolve(fine, optics)
+        if psf is None:
+            scene = _sum_to_pixels(sharp)
+        else:
+            # What a pixel collects is in the point spread function.
+            middle = slice(OVERSAMPLING // 2, None, OVERSAMPLING)
+            scene = sharp[middle, middle]
+    scene = scene[BORDER:-BORDER, BORDER:-BORDER]
     return np.maximum(scene, 0).astype(np.float32)
+
+
+def _sum_to_pixels(fine: np.ndarray) -> np.ndarray:
+    """Return an image on the fine grid summed to pixels."""
+    ny, nx = (n // OVERSAMPLING for n in fine.shape)
+    return fine.reshape(ny, OVERSAMPLING, nx, OVERSAMPLING).sum(axis=(1, 3))
+
+
+def _convolve(fine: np.ndarray, psf: np.ndarray) -> np.ndarray:
+    """Return sources on the fine grid, convolved with a point spread function."""
+    shape = [
+        fft.next_fast_len(n + m - 1, real=True)
+        for n, m in zip(fine.shape, psf.shape, strict=True)
+    ]
+    product = fft.rfft2(fine.astype(np.float32), shape) * fft.rfft2(psf, shape)
+    middle = psf.shape[0] // 2
+    return fft.irfft2(product, shape)[
+        middle : middle + fine.shape[0], middle : middle + fine.shape[1]
+    ]
+
+
+def _trailed(rng: np.random.Generator, psf: np.ndarray) -> np.ndarray:
+    """Return a point spread function that moved along a line during the exposure."""
+    length, angle = rng.uniform(4, 25), rng.uniform(0, 2 * np.pi)
+    line = np.zeros_like(psf)
+    steps = np.linspace(-0.5, 0.5, int(length * OVERSAMPLING * 2))
+    steps = steps * length * OVERSAMPLING
+    middle = psf.shape[0] // 2
+    rows = np.clip(middle + steps * np.sin(angle), 0, len(psf) - 1).astype(int)
+    columns = np.clip(middle + steps * np.cos(angle), 0, len(psf) - 1).astype(int)
+    np.add.at(line, (rows, columns), 1 / len(steps))
+    return fft.irfft2(
+        fft.rfft2(np.fft.ifftshift(psf)) * fft.rfft2(line), s=psf.shape
+    ).astype(np.float32)
+
+
+def _draw_fluxes(
+    rng: np.random.Generator, number: int, slope: float, faint: float, bright: float
+) -> np.ndarray:
+    """Draw fluxes of a power law in number, between two limits in electron."""
+    u = rng.random(number)
+    low, high = faint**-slope, bright**-slope
+    return (low + u * (high - low)) ** (-1 / slope)
+
+
+def _add_stars(
+    rng: np.random.Generator,
+    fine: np.ndarray,
+    number: int,
+    slope: float,
+    faint: float,
+    bright: float,
+    positions: np.ndarray | None = None,
+) -> None:
+    """Add stars to the fine grid, anywhere or at ``(2, number)`` rows and columns."""
+    ny, nx = fine.shape
+    if positions is None:
+        y, x = rng.integers(0, ny, number), rng.integers(0, nx, number)
+    else:
+        y, x = (
+            np.clip(c, 0, n - 1).astype(int)
+            for c, n in zip(positions, (ny, nx), strict=True)
+        )
+    np.add.at(fine, (y, x), _draw_fluxes(rng, number, slope, faint, bright))
+
+
+def _add_galaxy(
+    rng: np.random.Generator, fine: np.ndarray, flux: float, effective: float
+) -> None:
+    """Add a galaxy with an elliptical Sersic profile; its radius is in fine pixels."""
+    ny, nx = fine.shape
+    y0, x0 = rng.uniform(0, ny), rng.uniform(0, nx)
+    reach = int(6 * effective) + 4
+    rows = slice(max(0, int(y0) - reach), min(ny, int(y0) + reach))
+    columns = slice(max(0, int(x0) - reach), min(nx, int(x0) + reach))
+    y, x = np.mgrid[rows, columns]
+    angle, ratio = rng.uniform(0, np.pi), rng.uniform(0.25, 1)
+    dx, dy = x - x0, y - y0
+    along = dx * np.cos(angle) + dy * np.sin(angle)
+    across = (-dx * np.sin(angle) + dy * np.cos(angle)) / ratio
+    index = rng.choice([0.7, 1.0, 1.5, 2.5, 4.0])
+    b = 2 * index - 1 / 3
+    profile = np.exp(
+        -b * (np.hypot(np.hypot(along, across), 0.5) / effective) ** (1 / index)
+    )
+    total = profile.sum()
+    fine[rows, columns] += profile * (flux / total if total > 0 else 0)
+
+
+def _area(fine: np.ndarray) -> int:
+    """Return the area of a scene in px."""
+    return (len(fine) // OVERSAMPLING) ** 2
+
+
+def _add_sparse(rng: np.random.Generator, fine: np.ndarray, _fwhm: float) -> None:
+    number = rng.poisson(_area(fine) * 10 ** rng.uniform(-4.3, -3))
+    _add_stars(rng, fine, number, 0.8, 200, 3e5)
+
+
+def _add_extragalactic(
+    rng: np.random.Generator, fine: np.ndarray, _fwhm: float
+) -> None:
+    area = _area(fine)
+    _add_stars(rng, fine, rng.poisson(area * 4e-4), 0.7, 200, 3e5)
+    for _ in range(rng.poisson(area * 10 ** rng.uniform(-3.6, -2.6))):
+        effective = OVERSAMPLING * np.exp(rng.normal(np.log(2.5), 0.7))
+        flux = _draw_fluxes(rng, 1, 0.9, 300, 1e6)[0]
+        _add_galaxy(rng, fine, flux, effective)
+
+
+def _add_cluster(rng: np.random.Generator, fine: np.ndarray, fwhm: float) -> None:
+    width = len(fine)
+    density = 10 ** rng.uniform(-2.6, -1.0)
+    number = rng.poisson(_area(fine) * density / max(1, fwhm / 2) ** 1.5)
+    positions = None
+    if rng.random() < 0.6:
+        # Concentrated around a centre; others are fields of a crowded region.
+        scale = rng.uniform(0.15, 0.6) * width
+        centre = rng.uniform(0, width, (2, 1))
+        positions = centre + rng.standard_t(3, (2, number)) * scale
+        inside = ((positions >= 0) & (positions < width)).all(axis=0)
+        positions, number = positions[:, inside], int(inside.sum())
+    slope = rng.uniform(0.4, 0.9)
+    faint, bright = 10 ** rng.uniform(1.5, 2.7), 10 ** rng.uniform(4.3, 6)
+    _add_stars(rng, fine, number, slope, faint, bright, positions)
+
+
+def _add_resolved(rng: np.random.Generator, fine: np.ndarray, _fwhm: float) -> None:
+    """Add a galaxy's unresolved light of many faint stars, and its brightest stars."""
+    area = _area(fine)
+    number = rng.poisson(area * 10 ** rng.uniform(-1.2, 0.4))
+    slope, faint = rng.uniform(0.8, 1.5), 10 ** rng.uniform(0.8, 2)
+    _add_stars(rng, fine, number, slope, faint, 1e5)
+    flux = area * 10 ** rng.uniform(0.5, 2.5)
+    _add_galaxy(rng, fine, flux, len(fine) * rng.uniform(0.2, 0.6))
+
+
+def _add_nebula(rng: np.random.Generator, fine: np.ndarray, _fwhm: float) -> None:
+    width = len(fine) // OVERSAMPLING
+    for scale in (3, 10, 30):
+        noise = rng.normal(0, 1, (width // scale + 3,) * 2)
+        cloud = ndimage.zoom(noise, float(scale * OVERSAMPLING), order=1)
+        cloud = np.clip(cloud[: len(fine), : len(fine)], 0, None)
+        fine += cloud * 10 ** rng.uniform(0, 2) / OVERSAMPLING**2
+    _add_stars(rng, fine, rng.poisson(_area(fine) * 1e-3), 0.8, 200, 1e5)
+
+
+def _add_star_field(rng: np.random.Generator, fine: np.ndarray, _fwhm: float) -> None:
+    number = rng.poisson(_area(fine) * 10 ** rng.uniform(-3.5, -2.3))
+    _add_stars(rng, fine, number, 0.8, 500, 1e6)
+
+
+def _add_slits(rng: np.random.Generator, fine: np.ndarray, _fwhm: float) -> None:
+    fine += make_slits(rng, fine.shape)
+
+
+def _add_disks(rng: np.random.Generator, fine: np.ndarray, _fwhm: float) -> None:
+    fine += make_disks(rng, fine.shape)
+    _add_stars(rng, fine, rng.poisson(_area(fine) * 3e-4), 0.8, 200, 1e5)
+
+
+#: How the sources of each kind are added to the fine grid, given the FWHM in px.
+#: Spectra have none: `make_spectrum` makes them as sharp as they are seen.
+SOURCES: dict[str, Callable[[np.random.Generator, np.ndarray, float], None]] = {
+    "sparse": _add_sparse,
+    "extragalactic": _add_extragalactic,
+    "cluster": _add_cluster,
+    "resolved": _add_resolved,
+    "nebula": _add_nebula,
+    "trails": _add_star_field,
+    "slits": _add_slits,
+    "disks": _add_disks,
+}

@@ -6,35 +6,64 @@ import copy
 import dataclasses
 import logging
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from astropy.table import Table
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..io.atomic import atomic_path
 from ..models.engines.devices import resolve_device
 from ..models.model import Model, ModelCard
-from ..models.networks.build import ARCHITECTURES, build_network
-from ..models.networks.mixture import negative_log_likelihood
+from ..models.networks.build import build_network
+from ..models.networks.unet import UNet
 from ..tiling.torch_settings import training_state
 from .batch_norm import add_norm, fold_norm
+from .distillation import reference_network
+from .losses import detection_loss, forward, inpainting_loss
 from .preview import draw_items
 
 __all__ = ["Recipe", "train_model"]
 
 logger = logging.getLogger(__name__)
 
+#: Items on which BatchNorm is measured where a trained network gets it again.
+NORM_ITEMS = 64
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How long, how fast, and with what to train.
+    """Length and settings of a training run.
 
-    ``bend`` is where the loss of a filling network goes over from the square of the
-    error to the error itself, in the numbers that the network gives; ``taught`` is the
-    share of a teacher's word in what a network is to say.
+    Parameters
+    ----------
+    steps, batch : int
+        Steps, and items of each.
+    rate, warmup : float, int
+        Highest learning rate, and steps until it is reached; from there it falls to 0
+        along half a cosine.
+    decay : float
+        Weight decay of AdamW.
+    clip : float
+        Largest norm of the gradient.
+    average : float
+        Decay of the exponential moving average of the weights, which is what the model
+        has in the end.
+    bend : float
+        ``delta`` of the Huber loss of an inpainting network without mixture.
+    teacher_weight : float
+        Weight of a teacher's probabilities in the target, from 0 to 1.
+    seed : int
+        Of the first weights.
+    workers : int
+        Processes that make items; 0 for none.
+    checkpoint_every : int
+        Steps between checkpoints.
     """
 
     steps: int = 6000
@@ -45,89 +74,29 @@ class Recipe:
     clip: float = 1.0
     average: float = 0.998
     bend: float = 0.5
-    taught: float = 0.5
+    teacher_weight: float = 0.5
     seed: int = 0
     workers: int = 2
     checkpoint_every: int = 250
-
-
-def _rate(step: int, recipe: Recipe) -> float:
-    """Return the share of the full learning rate: a warm-up, then half a cosine."""
-    if step < recipe.warmup:
-        return (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return 0.5 * (1 + math.cos(math.pi * min(done, 1)))
-
-
-def _mask_loss(output: torch.Tensor, batch: dict, recipe: Recipe) -> torch.Tensor:
-    """Return the mean binary cross-entropy of pixels that are not ignored.
-
-    Where another model was asked, ignored pixels shall be as they are to it; and if it
-    is a teacher, its word counts everywhere.
-    """
-    target = batch["truth"].float()
-    kept = ~batch["ignore"]
-    if "told" in batch:
-        mixed = target.lerp(batch["told"], recipe.taught) if batch["taught"] else target
-        target = torch.where(kept, mixed, batch["told"])
-        kept = torch.ones_like(kept)
-    loss = nn.functional.binary_cross_entropy_with_logits(
-        output, target, reduction="none"
-    )
-    return (loss * kept).sum() / kept.sum().clamp(min=1)
-
-
-def _fill_loss(output: torch.Tensor, batch: dict, recipe: Recipe) -> torch.Tensor:
-    """Return how far off masked pixels are.
-
-    The mean error, squared where small, plain beyond; of a mixture, how unlikely they
-    are.
-    """
-    target, kept = batch["target"], batch["mask"]
-    if output.ndim > target.ndim:
-        loss = negative_log_likelihood(output, target.where(kept, 0))
-    else:
-        loss = nn.functional.huber_loss(
-            output, target, reduction="none", delta=recipe.bend
-        )
-    return (loss * kept).sum() / kept.sum().clamp(min=1)
-
-
-LOSSES = {"mask": _mask_loss, "inpaint": _fill_loss}
-
-
-def _run(network: nn.Module, frame: torch.Tensor) -> torch.Tensor:
-    # Within an autocast of the caller, cast weights would be kept from step to step.
-    with torch.autocast(frame.device.type, torch.bfloat16, cache_enabled=False):
-        if network.takes_cutouts:
-            return network.mixture(frame).float()
-        return network(frame.to(memory_format=torch.channels_last))[:, 0].float()
-
-
-@torch.no_grad()
-def _ask(network: nn.Module, frame: torch.Tensor, turn: int) -> torch.Tensor:
-    """Return the probabilities that a network sees in frames after quarter turns."""
-    found = _run(network, torch.rot90(frame, turn, dims=(-2, -1)))
-    return torch.rot90(found.sigmoid(), -turn, dims=(-2, -1))
 
 
 @training_state()
 def train_model(
     dataset: torch.utils.data.Dataset,
     card: ModelCard,
-    folder,
+    folder: str | os.PathLike,
     *,
     recipe: Recipe | None = None,
     start: Model | None = None,
     teacher: Model | None = None,
-    device=None,
+    device: str | torch.device | None = None,
     validate: Callable[[Model], dict[str, float]] | None = None,
     report: Callable[[str], None] = logger.info,
 ) -> Model:
-    """Train a network to find cosmic rays, or to fill what they struck.
+    """Train a detection or an inpainting network.
 
-    A run that was ended goes on from its last checkpoint: items depend on their number
-    alone, so it sees what it would have seen.
+    A run that was interrupted resumes from its last checkpoint: items depend on their
+    number alone, so it sees what it would have seen.
 
     Parameters
     ----------
@@ -138,25 +107,24 @@ def train_model(
         `~deepcr_ccd.training.inpaint_datasets.InpaintFrames` for one of "inpaint"; at
         least as long as steps times batch.
     card : ModelCard
-        The card of the model to be; its arguments say what network to build.
+        The card of the model to be; its arguments describe the network.
     folder : path-like
-        Where checkpoint, history (ECSV), model, and a picture of the last items go
-        (of a network that finds; where matplotlib is installed).
+        For checkpoint, history (ECSV), model, and, of a detection network and with
+        matplotlib, a picture of the last items.
     recipe : Recipe, optional
-        How long, how fast, and with what.
+        Length and settings.
     start : Model, optional
-        A model of the same architecture whose weights to start from. It has no
-        BatchNorm, and gets none but with a teacher. Where items are ignored, the
-        network is held to what this model says, or the teacher (as in learning without
-        forgetting: Li & Hoiem 2016, arXiv:1606.09282).
+        A model of the same architecture to fine-tune. BatchNorm is added with a
+        teacher only. Where labels are ignored, the target is what this model gives,
+        or the teacher (learning without forgetting: Li & Hoiem 2016,
+        arXiv:1606.09282).
     teacher : Model, optional
-        For the task "mask": a model, perhaps a slower one, with the card's transform,
-        whose probabilities are mixed with the truth, and stand for it where items are
+        For the task "mask": a model, perhaps a slower one, with the card's transform.
+        Its probabilities are mixed with the truth, and replace it where labels are
         ignored (knowledge distillation: Hinton, Vinyals & Dean 2015,
-        arXiv:1503.02531). One that looks at quarter turns is asked of one of them at
-        each step.
+        arXiv:1503.02531). With test-time rotations, one of them is used at each step.
     device : str or torch.device, optional
-        Where to train.
+        Device to train on.
     validate : callable, optional
         Takes the model at each checkpoint and returns scores for the history.
     report : callable
@@ -165,154 +133,172 @@ def train_model(
     Returns
     -------
     Model
-        The average of the last weights, with BatchNorm folded away; also written to
-        ``folder`` under its name.
+        With the moving average of the weights, and BatchNorm folded away; also written
+        to ``folder`` under its name.
 
     Raises
     ------
     ValueError
-        If the dataset is too short, the model to start from is another network, or
-        the teacher has another task or transform.
+        If the dataset is too short, ``start`` has another network, or the teacher has
+        another task or transform.
     """
     recipe = recipe or Recipe()
-    if len(dataset) < recipe.steps * recipe.batch:
+    length = len(cast(Sized, dataset))
+    if length < recipe.steps * recipe.batch:
         raise ValueError(
-            f"dataset has {len(dataset)} items; {recipe.steps} steps of "
+            f"dataset has {length} items; {recipe.steps} steps of "
             f"{recipe.batch} need {recipe.steps * recipe.batch}"
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     device = resolve_device(device)
     torch.manual_seed(recipe.seed)
-    network = _begin(card, start)
+    network = _initial_network(card, start)
     if start is not None and teacher is not None:
-        first = (dataset[number]["frame"] for number in range(min(64, len(dataset))))
-        network = add_norm(network, card.arguments, first)
+        frames = (dataset[i]["frame"] for i in range(min(NORM_ITEMS, length)))
+        network = add_norm(cast(UNet, network), card.arguments, frames)
     if not network.takes_cutouts:
-        network = network.to(memory_format=torch.channels_last)
-    network = network.to(device)
-    averaged = copy.deepcopy(network)
-    # What nobody can label would be forgotten otherwise.
-    other = _other(card, start, teacher, network)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=recipe.rate, weight_decay=recipe.decay
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
+    run = _Run(card, network.to(device), recipe)
+    reference = reference_network(
+        card, run.network, start, teacher, recipe.teacher_weight
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _rate(step, recipe)
-    )
-    history: list[dict] = []
-    done = 0
     checkpoint = folder / "checkpoint.pt"
-    parts = {
-        "network": network,
-        "averaged": averaged,
-        "optimizer": optimizer,
-        "schedule": schedule,
-    }
     if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        done, history = state["step"], state["history"]
-        report(f"resumed at step {done}")
+        run.load(checkpoint, device)
+        report(f"resumed at step {run.step}")
     loader = torch.utils.data.DataLoader(
         dataset,
         batch_size=recipe.batch,
-        sampler=range(done * recipe.batch, recipe.steps * recipe.batch),
+        sampler=range(run.step * recipe.batch, recipe.steps * recipe.batch),
         num_workers=recipe.workers,
         persistent_workers=recipe.workers > 0,
     )
-    network.train()
+    run.network.train()
     total, since = 0.0, time.perf_counter()
-    for step, batch in enumerate(loader, start=done + 1):
+    for batch in loader:
         batch = {key: value.to(device) for key, value in batch.items()}
-        output = _run(network, batch["frame"])
-        if other is not None:
-            turns = teacher.card.turns if teacher is not None else 1
-            batch["told"] = _ask(other, batch["frame"], step % turns)
-            batch["taught"] = teacher is not None
-        loss = LOSSES[card.task](output, batch, recipe)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
-        optimizer.step()
-        schedule.step()
-        _average(averaged, network, min(recipe.average, step / (step + 10)))
+        output = forward(run.network, batch["frame"])
+        if card.task == "inpaint":
+            loss = inpainting_loss(output, batch, recipe.bend)
+        elif reference is None:
+            loss = detection_loss(output, batch)
+        else:
+            expected = reference.probability(batch["frame"], run.step + 1)
+            loss = detection_loss(output, batch, expected, reference.weight)
+        run.take_step(loss)
         total += loss.item()
-        if step % recipe.checkpoint_every and step != recipe.steps:
+        if run.step % recipe.checkpoint_every and run.step != recipe.steps:
             continue
-        count = (step - 1) % recipe.checkpoint_every + 1
-        now = time.perf_counter()
-        entry = {"step": step, "loss": total / count, "seconds": now - since}
+        count = (run.step - 1) % recipe.checkpoint_every + 1
+        seconds = time.perf_counter() - since
+        entry = {"step": run.step, "loss": total / count, "seconds": seconds}
         if validate is not None:
             # Plain numbers: no others may be read back from a checkpoint.
-            scores = validate(_finish(averaged, card))
+            scores = validate(run.model())
             entry |= {name: float(score) for name, score in scores.items()}
         total, since = 0.0, time.perf_counter()
-        history.append(entry)
+        run.history.append(entry)
         report("  ".join(f"{key} {value:.5g}" for key, value in entry.items()))
-        state = {name: part.state_dict() for name, part in parts.items()}
-        with atomic_path(checkpoint, overwrite=True) as partial:
-            torch.save({**state, "step": step, "history": history}, partial)
+        run.save(checkpoint)
         with atomic_path(folder / "history.ecsv", overwrite=True) as partial:
-            Table(history).write(partial, format="ascii.ecsv", overwrite=True)
-        _finish(averaged, card).save(folder / f"{card.name}.safetensors")
+            Table(run.history).write(partial, format="ascii.ecsv", overwrite=True)
+        run.model().save(folder / f"{card.name}.safetensors")
         if card.task == "mask":
             draw_items(batch, output, folder / "items.png")
-    return _finish(averaged, card)
+    return run.model()
 
 
-@torch.no_grad()
-def _average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
-    """Move averaged weights, and the statistics of BatchNorm, towards the present."""
-    present = network.state_dict()
-    for name, value in averaged.state_dict().items():
-        if value.dtype.is_floating_point:
-            value.lerp_(present[name], 1 - keep)
-        else:
-            value.copy_(present[name])
-
-
-def _begin(card: ModelCard, start: Model | None) -> nn.Module:
-    """Return the network to train: a new one with BatchNorm, or a model's."""
+def _initial_network(card: ModelCard, start: Model | None) -> nn.Module:
+    """Return the network to train: a new one, with BatchNorm if a U-Net, or a copy."""
     if start is None:
-        norm = {} if ARCHITECTURES[card.architecture].takes_cutouts else {"norm": True}
+        norm = {"norm": True} if card.architecture == "unet" else {}
         return build_network(card.architecture, {**card.arguments, **norm})
-    mine = (card.architecture, card.arguments, card.transform)
-    if mine != (start.card.architecture, start.card.arguments, start.card.transform):
+    own = (card.architecture, card.arguments, card.transform)
+    if own != (start.card.architecture, start.card.arguments, start.card.transform):
         raise ValueError(
-            f"start={start.card.name!r} is another network than the card of "
-            f"{card.name!r} says"
+            f"start={start.card.name!r} has another network or transform than the card "
+            f"of {card.name!r}"
         )
     network = build_network(card.architecture, card.arguments)
     network.load_state_dict(start.network.state_dict())
     return network
 
 
-def _other(
-    card: ModelCard, start: Model | None, teacher: Model | None, network: nn.Module
-) -> nn.Module | None:
-    """Return the network that is asked too: the teacher's, or that started from."""
-    if teacher is None:
-        return copy.deepcopy(network).eval() if start and card.task == "mask" else None
-    taught = (card.task, card.transform, card.transform_arguments)
-    other = teacher.card
-    if card.task != "mask" or taught != (
-        other.task,
-        other.transform,
-        other.transform_arguments,
-    ):
-        raise ValueError(
-            f"teacher={other.name!r} must find cosmic rays, with the transform of the "
-            f"card of {card.name!r}"
+class _Run:
+    """The state of a training run, which checkpoints hold.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Of the model to be.
+    network : `torch.nn.Module`
+        The network to train, on its device.
+    recipe : Recipe
+        Settings.
+    """
+
+    def __init__(self, card: ModelCard, network: nn.Module, recipe: Recipe):
+        self.card = card
+        self.recipe = recipe
+        self.network = network
+        self.averaged = copy.deepcopy(network)
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), lr=recipe.rate, weight_decay=recipe.decay
         )
-    asked = build_network(other.architecture, other.arguments)
-    asked.load_state_dict(teacher.network.state_dict())
-    device = next(network.parameters()).device
-    return asked.to(device, memory_format=torch.channels_last).eval()
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: _rate_factor(step, recipe)
+        )
+        self.step = 0
+        self.history: list[dict[str, Any]] = []
+
+    def _parts(self) -> dict[str, Any]:
+        names = ("network", "averaged", "optimizer", "schedule")
+        return {name: getattr(self, name) for name in names}
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        with atomic_path(path, overwrite=True) as partial:
+            torch.save({**state, "step": self.step, "history": self.history}, partial)
+
+    def load(self, path: Path, device: torch.device) -> None:
+        """Continue from a checkpoint."""
+        state = torch.load(path, map_location=device, weights_only=True)
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.step, self.history = state["step"], state["history"]
+
+    def take_step(self, loss: torch.Tensor) -> None:
+        """Change the weights along the gradient of a loss, and average them."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        self.optimizer.step()
+        self.schedule.step()
+        self.step += 1
+        # The average begins short, so that it soon forgets the first weights.
+        decay = min(self.recipe.average, self.step / (self.step + 10))
+        averaged, present = (_floats(net) for net in (self.averaged, self.network))
+        get_ema_multi_avg_fn(decay)(averaged, present, self.step)
+
+    def model(self) -> Model:
+        """Return the averaged network as a model, with BatchNorm folded away."""
+        if any(isinstance(layer, nn.BatchNorm2d) for layer in self.averaged.modules()):
+            folded = fold_norm(cast(UNet, self.averaged), self.card.arguments)
+            return Model(self.card, folded, device="cpu")
+        return Model(self.card, copy.deepcopy(self.averaged), device="cpu")
 
 
-def _finish(averaged: nn.Module, card: ModelCard) -> Model:
-    if any(isinstance(layer, nn.BatchNorm2d) for layer in averaged.modules()):
-        return Model(card, fold_norm(averaged, card.arguments), device="cpu")
-    return Model(card, copy.deepcopy(averaged), device="cpu")
+def _rate_factor(step: int, recipe: Recipe) -> float:
+    """Return the factor of the learning rate: a warm-up, then half a cosine."""
+    if step < recipe.warmup:
+        return (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1)))
+
+
+def _floats(network: nn.Module) -> list[torch.Tensor]:
+    """Return the weights of a network, and the statistics of its BatchNorm."""
+    state = network.state_dict().values()
+    return [value for value in state if value.is_floating_point()]

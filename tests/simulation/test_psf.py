@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from deepcr_ccd.simulation.scenes import KINDS, make_psf, make_scene, read_psf
+from deepcr_ccd.simulation.psf import make_psf, read_psf
+from deepcr_ccd.simulation.scenes import KINDS, make_scene
 
 
 def test_psf_has_the_width_it_says():

@@ -66,7 +66,10 @@ def test_a_model_for_my_camera(folder, capsys):
         ("[data]\nset = []", r"'set' in \[data\] is unknown; did you mean 'sets'\?"),
         ("[data]\nxyz = 1", r"'xyz' in \[data\] is unknown; allowed are core"),
         ("data = 3", r"'data' must be a section, \[data\]"),
-        ("[training]\ntaught = 0.5", r"'taught' in \[training\] is unknown"),
+        (
+            "[training]\nteacher_weight = 1",
+            r"'teacher_weight' in \[training\] is unknown",
+        ),
         ("[data]\nsets = [['a']]", r"\[model\] needs an entry 'name'"),
         ("[model]\nname = 'a'", r"\[data\] needs an entry 'sets'"),
     ],
@@ -135,9 +138,9 @@ def test_values_that_are_right(tmp_path):
 
 def test_the_recipe_can_be_set():
     names = {field.name for field in dataclasses.fields(Recipe)}
-    assert set(ENTRIES["training"]) == names - {"taught"} | {"folder"}
+    assert set(ENTRIES["training"]) == names - {"teacher_weight"} | {"folder"}
     for field in dataclasses.fields(Recipe):
-        if field.name != "taught":
+        if field.name != "teacher_weight":
             types, _, holds = ENTRIES["training"][field.name]
             assert isinstance(field.default, types) and holds(field.default)
 

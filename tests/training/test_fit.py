@@ -12,11 +12,11 @@ from deepcr_ccd.inpainting.feature_layout import FITS, TOLD
 from deepcr_ccd.models.model import Model, ModelCard
 from deepcr_ccd.models.networks.unet import UNet
 from deepcr_ccd.simulation.scenes import make_scene
-from deepcr_ccd.training import fit
 from deepcr_ccd.training import inpaint_datasets as fill_frames
 from deepcr_ccd.training.batch_norm import fold_norm
 from deepcr_ccd.training.datasets import LabelledFrames
-from deepcr_ccd.training.fit import Recipe, train_model
+from deepcr_ccd.training.distillation import ReferenceNetwork, reference_network
+from deepcr_ccd.training.fit import Recipe, _Run, train_model
 from deepcr_ccd.training.inpaint_datasets import InpaintCutouts, InpaintFrames
 from deepcr_ccd.training.pruning import prune_channels
 
@@ -151,62 +151,70 @@ def test_fine_tuning_starts_from_a_model(data, tmp_path):
         assert torch.equal(one, two)
     assert again.card.name == "tuned"
     other = ModelCard(name="o", task="mask", architecture="unet")
-    with pytest.raises(ValueError, match="start='tuned' is another network"):
+    with pytest.raises(ValueError, match="start='tuned' has another network"):
         train_model(data, other, tmp_path / "c", recipe=still, start=again)
 
 
-def test_fine_tuning_keeps_what_labels_leave_open(data, tmp_path):
-    """A model does not forget cosmic rays where it is told of clean pixels alone."""
+def test_fine_tuning_does_not_forget_where_labels_are_ignored(data, tmp_path):
+    """It keeps cosmic rays although the labels have clean pixels alone."""
     recipe = Recipe(steps=80, batch=8, rate=5e-3, workers=0, checkpoint_every=80)
     first = train_model(data, card(), tmp_path / "a", recipe=recipe, device="cpu")
     rng = np.random.default_rng(4)
     frame = rng.normal(100, 5, (96, 96))
-    open_ = rng.random(frame.shape) < 0.005
-    frame[open_] += 400
-    told = LabelledFrames(
-        [(frame, np.zeros_like(open_), ndimage.binary_dilation(open_, iterations=4))],
+    ignored = rng.random(frame.shape) < 0.005
+    frame[ignored] += 400
+    items = LabelledFrames(
+        [
+            (
+                frame,
+                np.zeros_like(ignored),
+                ndimage.binary_dilation(ignored, iterations=4),
+            )
+        ],
         length=400,
         size=64,
         seed=1,
     )
     tuning = Recipe(steps=100, batch=4, rate=2e-3, workers=0, warmup=0)
     tuned = train_model(
-        told, card(), tmp_path / "b", recipe=tuning, start=first, device="cpu"
+        items, card(), tmp_path / "b", recipe=tuning, start=first, device="cpu"
     )
-    before, after = (model.probability(frame)[open_].mean() for model in (first, tuned))
+    before, after = (
+        model.probability(frame)[ignored].mean() for model in (first, tuned)
+    )
     assert before > 0.3
-    # Without, it forgets all: to 0.0003 of what it was.
+    # Without the reference the mean falls to 0.0003 of what it was.
     assert after > 0.2 * before
 
 
-def test_a_teacher_says_what_labels_do_not(data, tmp_path):
-    """Its word counts as much as it shall; alone where labels leave a pixel open."""
+def test_a_teacher_is_the_target_where_labels_are_ignored(data, tmp_path):
+    """Elsewhere its probabilities have the weight that the recipe gives them."""
     recipe = Recipe(steps=80, batch=8, rate=5e-3, workers=0, checkpoint_every=80)
     teacher = train_model(data, card(), tmp_path / "a", recipe=recipe, device="cpu")
     rng = np.random.default_rng(4)
     frame = rng.normal(100, 5, (96, 96))
-    struck = rng.random(frame.shape) < 0.005
-    frame[struck] += 400
-    clean, every = np.zeros_like(struck), np.ones_like(struck)
+    crmask = rng.random(frame.shape) < 0.005
+    frame[crmask] += 400
+    clean, every = np.zeros_like(crmask), np.ones_like(crmask)
     smaller = dataclasses.replace(
-        card("pupil"), arguments={**card().arguments, "width": [4, 8]}
+        card("student"), arguments={**card().arguments, "width": [4, 8]}
     )
 
-    def pupil(folder, ignore, taught):
-        told = LabelledFrames([(frame, clean, ignore)], length=640, size=64, seed=1)
+    def train_student(folder, ignore, weight):
+        items = LabelledFrames([(frame, clean, ignore)], length=640, size=64, seed=1)
         recipe = Recipe(
-            steps=150, batch=4, rate=2e-2, warmup=5, workers=0, taught=taught
+            steps=150, batch=4, rate=2e-2, warmup=5, workers=0, teacher_weight=weight
         )
         folder = tmp_path / folder
-        model = train_model(told, smaller, folder, recipe=recipe, teacher=teacher)
-        return model.probability(frame)[struck].mean()
+        model = train_model(items, smaller, folder, recipe=recipe, teacher=teacher)
+        return model.probability(frame)[crmask].mean()
 
-    assert teacher.probability(frame)[struck].mean() > 0.3
-    # The labels lie: there are no cosmic rays. Without a teacher they are believed.
-    assert pupil("b", clean, 0.0) < 0.05
-    assert pupil("c", clean, 1.0) > 0.2
-    assert pupil("d", every, 0.0) > 0.2
-    # It may begin with the teacher's own channels, the first time as they are.
+    assert teacher.probability(frame)[crmask].mean() > 0.3
+    # The labels are wrong: they have no cosmic rays. Without a teacher they count.
+    assert train_student("b", clean, 0.0) < 0.05
+    assert train_student("c", clean, 1.0) > 0.2
+    assert train_student("d", every, 0.0) > 0.2
+    # It may start with channels of the teacher, which the first step does not change.
     frames = [data[number]["frame"] for number in range(8)]
     start = prune_channels(teacher, [4, 8], frames)
     still = Recipe(steps=1, batch=2, rate=0.0, decay=0.0, workers=0)
@@ -215,35 +223,55 @@ def test_a_teacher_says_what_labels_do_not(data, tmp_path):
     expected, got = (model.probability(frame) for model in (start, again))
     np.testing.assert_allclose(got, expected, atol=0.02)
     linear = dataclasses.replace(smaller, transform="scaled")
-    with pytest.raises(ValueError, match="teacher='small' must find cosmic rays, with"):
+    with pytest.raises(ValueError, match="teacher='small' must be a detection model"):
         train_model(data, linear, tmp_path / "e", recipe=recipe, teacher=teacher)
 
 
-def test_a_teacher_that_looks_at_quarter_turns(data, tmp_path):
-    """Each step asks for one of them; their mean is what the teacher says."""
+def test_a_teacher_with_test_time_rotations(data, tmp_path):
+    """Each step uses one rotation; their mean is what the teacher gives."""
     recipe = Recipe(steps=1, batch=2, workers=0)
     plain = train_model(data, card(), tmp_path / "a", recipe=recipe, device="cpu")
-    turning = Model(dataclasses.replace(plain.card, turns=4), plain.network)
+    rotating = Model(dataclasses.replace(plain.card, turns=4), plain.network)
     frames = torch.stack([data[number]["frame"] for number in range(4)])
-    asked = torch.stack([fit._ask(plain.network, frames, turn) for turn in range(4)])
-    assert asked.std(dim=0).max() > 1e-3
-    run = turning.to(precision="float32", engine="torch")._run
+    network = ReferenceNetwork(plain.network, weight=0.5, rotations=4)
+    rotated = torch.stack([network.probability(frames, step) for step in range(4)])
+    assert rotated.std(dim=0).max() > 1e-3
+    run = rotating.to(precision="float32", engine="torch")._run
     expected = np.stack([run(frame.numpy()) for frame in frames])
-    np.testing.assert_allclose(asked.mean(dim=0), expected, atol=0.02)
-    steps, seen = 6, []
-    told = Recipe(steps=steps, batch=1, workers=0)
-    ask = fit._ask
+    np.testing.assert_allclose(rotated.mean(dim=0), expected, atol=0.02)
+    made = [
+        reference_network(card(), plain.network, None, teacher, 0.3)
+        for teacher in (plain, rotating)
+    ]
+    assert [(one.weight, one.rotations) for one in made] == [(0.3, 1), (0.3, 4)]
 
-    def listen(network, frame, turn):
-        seen.append(turn)
-        return ask(network, frame, turn)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "_ask", listen)
-        for folder, teacher in (("b", plain), ("c", turning)):
-            options = {"recipe": told, "teacher": teacher, "device": "cpu"}
-            train_model(data, card(), tmp_path / folder, **options)
-    assert seen == [0] * steps + [1, 2, 3, 0, 1, 2]
+def test_steps_use_one_rotation_after_the_other(data, tmp_path, monkeypatch):
+    recipe = Recipe(steps=1, batch=2, workers=0)
+    teacher = train_model(data, card(), tmp_path / "a", recipe=recipe, device="cpu")
+    steps = []
+    probability = ReferenceNetwork.probability
+
+    def record(self, frame, step):
+        steps.append(step)
+        return probability(self, frame, step)
+
+    monkeypatch.setattr(ReferenceNetwork, "probability", record)
+    recipe = Recipe(steps=6, batch=1, workers=0)
+    options = {"recipe": recipe, "teacher": teacher, "device": "cpu"}
+    train_model(data, card(), tmp_path / "b", **options)
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_average_begins_short_and_reaches_its_decay():
+    run = _Run(card(), torch.nn.Linear(1, 1, bias=False), Recipe(average=0.5))
+    expected = run.averaged.weight.item()
+    for step in range(1, 15):
+        run.take_step(run.network(torch.ones(1)).sum())
+        decay = min(0.5, step / (step + 10))
+        expected = decay * expected + (1 - decay) * run.network.weight.item()
+        assert run.averaged.weight.item() == pytest.approx(expected, rel=1e-5)
+    assert step / (step + 10) > 0.5
 
 
 def test_network_that_fills(data, tmp_path):
