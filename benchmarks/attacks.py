@@ -205,7 +205,7 @@ import os, sys
 import deepcr_ccd.batch.job as jobs
 from deepcr_ccd.cli import main
 
-find, change = jobs.find, sys.argv.pop(1)
+find, change = jobs.clean_frame, sys.argv.pop(1)
 
 def changed(*arguments, **how):
     path = next(word for word in sys.argv if word.endswith("bad.fits"))
@@ -217,7 +217,7 @@ def changed(*arguments, **how):
         os.remove(path)
     return find(*arguments, **how)
 
-jobs.find = changed
+jobs.clean_frame = changed
 sys.exit(main(sys.argv[1:]))
 """
 

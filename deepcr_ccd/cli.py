@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from . import demo
 from .batch.files import clean_files
 from .batch.listing import find_files
+from .batch.options import FileOptions
 from .console import Reporter, complain, finish, say
 from .models.zoo import list_models, load_model
-from .options import CleanOptions
 from .parser import build_parser, in_words_of_the_command
 
 __all__ = ["main"]
@@ -41,7 +41,7 @@ def batch_command(options: argparse.Namespace) -> int:
     int
         1 if a file failed.
     """
-    fields = {field.name for field in dataclasses.fields(CleanOptions)}
+    fields = {field.name for field in dataclasses.fields(FileOptions)}
     files = dict(
         find_files(options.files, recursive=options.recursive, output=options.output)
     )

@@ -6,13 +6,13 @@ import inspect
 
 import numpy as np
 
-from .models.zoo import DEFAULT_MODEL, load_model
-from .nddata.frame import Frame, is_dask, read_frame, read_frames
-from .nddata.header import KEYWORDS, cleaning_keywords, read_keywords
+from .models.zoo import DEFAULT_MODEL
+from .nddata.frame import Frame, read_frame, read_frames
+from .nddata.header import KEYWORDS, read_keywords
 from .notices import refuse_arguments
-from .pipeline import dask_clean as chunked
-from .pipeline.clean import Plan, examine, find, make_plan
-from .preprocess.known_noise import uncertainty_facts
+from .options import CleanOptions
+from .pipeline.clean import CleanedFrame, clean_frame, frame_probability
+from .pipeline.plan import Plan, make_plan
 
 __all__ = ["KEYWORDS", "cosmicray_deepcr", "cosmicray_probability"]
 
@@ -31,6 +31,7 @@ def cosmicray_deepcr(
     satlevel=None,
     device=None,
     precision: str | None = None,
+    engine: str | None = None,
     tile_size: int | None = None,
     add_keyword=True,
     progress: bool = False,
@@ -85,6 +86,9 @@ def cosmicray_deepcr(
     precision : {"auto", "float32", "bfloat16", "int8"}, optional
         What the network computes in. "auto", which is the default, is bfloat16 where
         the processor computes in it, and float32 elsewhere; see `load_model`.
+    engine : {"auto", "torch", "openvino"}, optional
+        What runs the network. "auto", which is the default, is OpenVINO where it is
+        installed and the CPU is used, and PyTorch elsewhere; see `load_model`.
     tile_size : int, optional
         Width in px of the tiles in which the frame is worked on. It changes memory
         and speed, not the result (in bfloat16, not beyond its rounding).
@@ -160,56 +164,45 @@ def cosmicray_deepcr(
     1
     """
     refuse_arguments("cosmicray_deepcr", others, OPTIONS)
+    options = CleanOptions(
+        model=model,
+        gain=gain,
+        readnoise=readnoise,
+        threshold=threshold,
+        extend_threshold=extend_threshold,
+        target_fpr=target_fpr,
+        grow=grow,
+        inpaint=inpaint,
+        satlevel=satlevel,
+        device=device,
+        precision=precision,
+        engine=engine,
+        tile_size=tile_size,
+    )
     frames = read_frames(ccd, chunked=True)
-    model = load_model(model, device=device, task="mask", precision=precision)
-    options = {
-        "gain": gain,
-        "readnoise": readnoise,
-        "threshold": threshold,
-        "extend_threshold": extend_threshold,
-        "target_fpr": target_fpr,
-        "grow": grow,
-        "inpaint": inpaint,
-        "satlevel": satlevel,
-        "tile_size": tile_size,
-    }
+    model = options.load_model()
     several = frames or [read_frame(ccd, chunked=True)]
     logged = read_keywords(add_keyword, [frame.header for frame in several])
-    plans = []
-    for frame in several:
-        plans.append(make_plan(frame, model, **options))
-        if is_dask(frame.data):
-            plans[-1] = chunked.check_fill(plans[-1], inpaint)
+    plans = [make_plan(frame, model, options) for frame in several]
     results = []
     for frame, plan in zip(several, plans, strict=True):
-        results.append(_clean(frame, plan, logged, progress))
+        cleaned = clean_frame(frame, plan, progress=progress)
+        results.append(_rebuild(frame, cleaned, plan, logged))
     return results if frames else results[0]
 
 
-def _clean(frame: Frame, plan: Plan, logged: bool | dict, progress: bool):
+def _rebuild(frame: Frame, cleaned: CleanedFrame, plan: Plan, logged: bool | dict):
     """Return what a user gets for one frame."""
-    if is_dask(frame.data):
-        cleaned, crmask, sigma = chunked.clean(frame, plan)
-        # What takes the whole frame to count is left out.
-        keywords = cleaning_keywords(
-            plan.model.card.name, plan.thresholds, plan.fill.method
-        )
-        history = "deepcr_ccd: cosmic rays flagged lazily, and not counted"
-    else:
-        found = find(frame, plan, progress=progress)
-        crmask, sigma = found.crmask, found.sigma
-        # Copied last, when all that is large and not returned is gone.
-        cleaned = frame.copy_data()
-        if found.values is not None:
-            cleaned[crmask] = found.values
+    crmask = cleaned.crmask
+    # Copied last, when all that is large and not returned is gone.
+    data = cleaned.data(frame)
     if frame.header is None:
-        return frame.wrap(cleaned, frame.combine_mask(crmask)), crmask
-    if not is_dask(frame.data):
-        keywords, history = found.describe(plan)
+        return frame.wrap(data, frame.combine_mask(crmask)), crmask
+    keywords, history = cleaned.describe(plan)
     if logged is not True:
         keywords, history = logged or None, ""
     return frame.rebuild(
-        cleaned, sigma, crmask=crmask, keywords=keywords, history=history
+        data, cleaned.sigma, crmask=crmask, keywords=keywords, history=history
     )
 
 
@@ -228,6 +221,7 @@ def cosmicray_probability(
     satlevel=None,
     device=None,
     precision: str | None = None,
+    engine: str | None = None,
     tile_size: int | None = None,
     progress: bool = False,
 ) -> np.ndarray:
@@ -235,7 +229,9 @@ def cosmicray_probability(
 
     Parameters
     ----------
-    ccd, model, gain, readnoise, satlevel, device, precision, tile_size, progress
+    ccd, model, gain, readnoise, satlevel, device, precision
+        As for `cosmicray_deepcr`.
+    engine, tile_size, progress
         As for `cosmicray_deepcr`.
 
     Returns
@@ -260,41 +256,23 @@ def cosmicray_probability(
     >>> bool(p[20, 22] > 0.9), bool(p[50, 50] < 0.1)
     (True, True)
     """
+    options = CleanOptions(
+        model=model,
+        gain=gain,
+        readnoise=readnoise,
+        inpaint=None,
+        satlevel=satlevel,
+        device=device,
+        precision=precision,
+        engine=engine,
+        tile_size=tile_size,
+    )
     frames = read_frames(ccd, chunked=True)
-    model = load_model(model, device=device, task="mask", precision=precision)
+    model = options.load_model()
     several = frames or [read_frame(ccd, chunked=True)]
-    plans = []
-    for frame in several:
-        plans.append(
-            make_plan(
-                frame,
-                model,
-                gain=gain,
-                readnoise=readnoise,
-                inpaint=None,
-                satlevel=satlevel,
-                tile_size=tile_size,
-            )
-        )
+    plans = [make_plan(frame, model, options) for frame in several]
     results = [
-        _examine(frame, plan, progress)
+        frame_probability(frame, plan, progress=progress)
         for frame, plan in zip(several, plans, strict=True)
     ]
     return results if frames else results[0]
-
-
-def _examine(frame: Frame, plan: Plan, progress: bool) -> np.ndarray:
-    """Return the probability of a cosmic ray in each pixel of one frame."""
-    options = {"factor": plan.examination.factor, "tile_size": plan.tile_size}
-    options |= plan.examination.facts
-    known = uncertainty_facts(frame, plan.model.card.uses, plan.examination.factor)
-    planes = []
-    for (plane, mask), facts in zip(frame.planes(), known, strict=True):
-        if is_dask(plane):
-            how = options | facts
-            examined = chunked.examine(plane, mask, plan.satlevel, plan.model, **how)
-            planes.append(examined[0])
-        else:
-            own = plan.with_facts(facts)
-            planes.append(examine(plane, mask, own, progress=progress))
-    return frame.stack(planes)

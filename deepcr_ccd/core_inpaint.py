@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import os
+from typing import Literal
+
 import numpy as np
+import torch
 from astropy import units as u
+from astropy.nddata import NDData
 from astropy.utils.decorators import deprecated_renamed_argument
 
+from .models.model import Model
 from .models.zoo import DEFAULT_MODEL, load_model
 from .nddata.bayer import colours_of, is_bayer
 from .nddata.frame import Frame, as_mask, read_frame, read_frames
 from .nddata.gain import resolve_gain
+from .nddata.typing import CCDLike, MaskLike, ParameterLike
+from .options import FillMethod
 from .pipeline import detect as detection
 from .pipeline.fill import Fill, choose_fill, fill_frame
+from .tiling.run import check_tile_size
 
 __all__ = ["inpaint"]
 
 
 @deprecated_renamed_argument("struck", "cr_affected", "0.1")
 def inpaint(
-    data, mask, *, method="auto", model=None, gain=None, cr_affected=False, device=None
-):
+    data: CCDLike,
+    mask: MaskLike,
+    *,
+    method: FillMethod = "auto",
+    model: str | os.PathLike | Model | None = None,
+    gain: ParameterLike | None = None,
+    cr_affected: bool = False,
+    device: str | torch.device | None = None,
+    precision: Literal["auto", "float32", "bfloat16"] | None = None,
+    tile_size: int | None = None,
+) -> NDData | tuple | list:
     """Fill masked pixels of a frame from what surrounds them.
 
     Parameters
@@ -32,8 +50,8 @@ def inpaint(
         bool, of the same shape, True where to fill. For a list of CCDData, one mask
         for all or a list of masks.
     method : {"auto", "median", "mean", "idw", "interpolate", "network"}
-        ``"median"`` and ``"mean"`` of the good pixels in a window of 5x5 px, which
-        grows until it holds 8 of them; ``"idw"``, their mean weighted by one over
+        ``"median"`` and ``"mean"`` of the good pixels in a cutout of 5x5 px, which
+        grows until it has 8 of them; ``"idw"``, their mean weighted by one over
         the distance; ``"interpolate"``, a plane fitted to them with Gaussian
         weights; ``"network"``, the inpainting network of ``model``; ``"auto"``,
         the network if ``model`` has one and was trained on frames like this, as
@@ -49,7 +67,12 @@ def inpaint(
         pixel by more than the noise. Leave it False for dead or hot pixels. Its name
         was ``struck``, which still works, with a warning.
     device : str or torch.device, optional
-        Where the network shall run.
+        Where the network runs. By default CUDA, then MPS, then the CPU.
+    precision : {"auto", "float32", "bfloat16"}, optional
+        What the network computes in, see `load_model`.
+    tile_size : int, optional
+        Width in px of the tiles in which networks that work on whole frames do so. It
+        changes memory and speed, not the result.
 
     Returns
     -------
@@ -79,12 +102,19 @@ def inpaint(
     """
     if method in (None, False):
         raise ValueError(f"method={method!r} is unknown; use 'auto' or see the docs")
+    if precision == "int8":
+        raise ValueError(
+            "precision='int8' is for models that detect cosmic rays; allowed are "
+            "auto, float32 and bfloat16"
+        )
+    if tile_size is not None:
+        check_tile_size(tile_size)
     frames = read_frames(data, "data")
     several = frames or [read_frame(data, "data")]
     if model is None and method in ("auto", "network"):
         model = DEFAULT_MODEL
     if model is not None:
-        model = load_model(model, device=device)
+        model = load_model(model, device=device, precision=precision)
     targets = _read_targets(mask, several, bool(frames))
     fills = []
     for frame in several:
@@ -92,7 +122,7 @@ def inpaint(
         fills.append(choose_fill(method, model, frame, electrons, "method"))
     results = []
     for frame, where, fill in zip(several, targets, fills, strict=True):
-        filled, sigma = _fill(frame, where, fill, cr_affected)
+        filled, sigma = _fill(frame, where, fill, cr_affected, tile_size)
         # Here, not in a function: what it warns of is said of the caller's line.
         if frame.header is not None:
             results.append(frame.rebuild(filled, sigma[where], filled=where))
@@ -117,7 +147,11 @@ def _read_targets(mask, frames: list[Frame], listed: bool) -> list[np.ndarray]:
 
 
 def _fill(
-    frame: Frame, targets: np.ndarray, fill: Fill, cr_affected: bool
+    frame: Frame,
+    targets: np.ndarray,
+    fill: Fill,
+    cr_affected: bool,
+    tile_size: int | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a copy of the data with its targets filled, and the sigma of the fills."""
     filled = frame.copy_data()
@@ -137,7 +171,8 @@ def _fill(
             if here.any() and (here if bad is None else here | bad).all():
                 raise ValueError("mask leaves no good pixel to fill from")
             affected = here if cr_affected else None
-            found = fill_frame(plane[part], here, bad, fill, cr_affected=affected)
+            how = {"cr_affected": affected, "tile_size": tile_size}
+            found = fill_frame(plane[part], here, bad, fill, **how)
             out[part][here], sigma[part][here] = found
     return filled, spread
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import inspect
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ __all__ = [
     "refuse_arguments",
     "suggestion",
     "warn_unused",
+    "warn_user",
     "warnings_by_thread",
 ]
 
@@ -48,18 +50,32 @@ class DeepCRWarning(AstropyUserWarning):
     """An argument was given that has no effect."""
 
 
-def warn_unused(parameter: str, why: str, stacklevel: int = 5) -> None:
+def warn_user(message: str, category: type[Warning] = AstropyUserWarning) -> None:
+    """Warn, and name the line outside of this package that called it.
+
+    Parameters
+    ----------
+    message : str
+        What is said.
+    category : type
+        Of the warning.
+    """
+    package = __name__.partition(".")[0]
+    frame, stacklevel = inspect.currentframe(), 0
+    while frame and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, stacklevel = frame.f_back, stacklevel + 1
+    warnings.warn(message, category, stacklevel=stacklevel + 1)
+
+
+def warn_unused(parameter: str, why: str) -> None:
     """Warn that an argument has no effect.
 
     Parameters
     ----------
     parameter, why : str
         Its name, and the reason.
-    stacklevel : int
-        How many calls above this one the user's is.
     """
-    message = f"{parameter}= has no effect: {why}"
-    warnings.warn(message, DeepCRWarning, stacklevel=stacklevel)
+    warn_user(f"{parameter}= has no effect: {why}", DeepCRWarning)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

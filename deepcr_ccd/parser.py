@@ -11,7 +11,7 @@ from .models.engines.build import ENGINES
 from .models.engines.devices import ALLOWED
 from .models.zoo import DEFAULT_MODEL
 from .nddata.header import version
-from .pipeline.fill import METHODS
+from .options import FILL_METHODS
 
 __all__ = ["build_parser", "in_words_of_the_command"]
 
@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     clean.add_argument(
         "--inpaint",
-        choices=[*METHODS, "none"],
+        choices=[*FILL_METHODS, "none"],
         default="auto",
         help="how to fill flagged pixels (default auto)",
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..io.stream import open_regular
 from ..models.model import Model
 from ..nddata.header import version
-from ..options import CleanOptions
+from .options import FileOptions
 
 __all__ = ["file_digest"]
 
@@ -19,7 +19,7 @@ __all__ = ["file_digest"]
 READ_BYTES = 1 << 18
 
 
-def file_digest(path: Path, options: CleanOptions, model: Model) -> str:
+def file_digest(path: Path, options: FileOptions, model: Model) -> str:
     """Return what tells results of other inputs, models, options or versions apart.
 
     Parameters

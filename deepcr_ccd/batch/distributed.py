@@ -14,9 +14,9 @@ import torch
 
 from ..models.model import Model
 from ..notices import warnings_by_thread
-from ..options import CleanOptions
 from ..tiling.workers import one_torch_thread
 from .job import Job, blank_row, failure, file_size, run_job
+from .options import FileOptions
 
 __all__ = ["run_jobs"]
 
@@ -32,7 +32,7 @@ PARCELS = 4
 
 def run_jobs(
     jobs: Sequence[Job],
-    options: CleanOptions,
+    options: FileOptions,
     scheduler,
     *,
     resume: bool,
@@ -165,7 +165,7 @@ def _ranks(addresses: Iterable[str]) -> dict[str, int]:
 
 def _run_on_worker(
     jobs: Sequence[Job],
-    options: CleanOptions,
+    options: FileOptions,
     model: Model | None,
     ranks: dict[str, int],
     **how,

@@ -16,11 +16,11 @@ from astropy.table import Table
 from ..io.atomic import remove_stale
 from ..models.model import Model
 from ..notices import refuse_arguments, warnings_by_thread
-from ..options import CleanOptions
 from ..tiling.run import track
 from .distributed import run_jobs
 from .job import Job, file_size, run_job
 from .listing import find_files
+from .options import FileOptions
 from .outputs import check_outputs, state_of
 
 __all__ = ["clean_files"]
@@ -84,7 +84,7 @@ def clean_files(
     report : callable, optional
         Takes the row of each file as a dictionary, as soon as it is done.
     **options
-        Fields of `CleanOptions`: ``model``, ``gain``, ``inpaint`` and so on, as for
+        Fields of `FileOptions`: ``model``, ``gain``, ``inpaint`` and so on, as for
         `~deepcr_ccd.cosmicray_deepcr`; ``unit``, ``bad_bits``, ``dq_bit``, ``ext``,
         ``masks_only`` and ``probability``, as for the ``deepcr-ccd`` command.
 
@@ -104,17 +104,17 @@ def clean_files(
     FileExistsError
         If a result is there and must not be replaced: likewise.
     """
-    known = [field.name for field in dataclasses.fields(CleanOptions)]
+    known = [field.name for field in dataclasses.fields(FileOptions)]
     unknown = {name: options[name] for name in options if name not in known}
     refuse_arguments("clean_files", unknown, known)
-    chosen = CleanOptions(**options)
+    chosen = FileOptions(**options)
     if workers is not None:
         number = isinstance(workers, int | float) and not isinstance(workers, bool)
         if not number or workers % 1 != 0 or workers < 1:
             raise ValueError(f"workers={workers!r} must be a number of at least 1")
         workers = int(workers)
     model = chosen.load_model()
-    chosen.check(model)
+    chosen.check_model(model)
     jobs = _plan(files, Path(output), recursive)
     if not (overwrite or resume):
         for job in jobs:
@@ -177,7 +177,7 @@ def _most_workers(jobs: Sequence[Job]) -> int:
 
 
 def _run_here(
-    jobs: Sequence[Job], options: CleanOptions, model: Model, workers: int, how: dict
+    jobs: Sequence[Job], options: FileOptions, model: Model, workers: int, how: dict
 ) -> Iterator[dict]:
     """Run jobs on threads of this process; yield rows as they come."""
     before = torch.get_num_threads()

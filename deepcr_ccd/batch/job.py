@@ -20,10 +20,11 @@ from ..io.fits_image import CleanedImage, Image
 from ..models.model import Model
 from ..nddata.frame import read_frame
 from ..notices import collected_warnings
-from ..options import CleanOptions
-from ..pipeline.clean import find, make_plan
+from ..pipeline.clean import clean_frame
 from ..pipeline.guard import warn_of_bad_pixels
+from ..pipeline.plan import make_plan
 from .digest import file_digest
+from .options import FileOptions
 from .outputs import DIGEST, finished_headers, is_result, state_of
 
 __all__ = ["Interrupted", "Job", "blank_row", "failure", "file_size", "run_job"]
@@ -106,7 +107,7 @@ def failure(error: Exception) -> dict:
 
 def run_job(
     job: Job,
-    options: CleanOptions,
+    options: FileOptions,
     model: Model | None = None,
     resume: bool = False,
     replace: bool = False,
@@ -166,7 +167,7 @@ class _Work:
     """The work on one file, and what it was like when that began."""
 
     def __init__(
-        self, job: Job, options: CleanOptions, model: Model, stop: threading.Event
+        self, job: Job, options: FileOptions, model: Model, stop: threading.Event
     ):
         self.job, self.options, self.model, self.stop = job, options, model, stop
         self.before = state_of(job.path, follow=True)
@@ -266,7 +267,7 @@ class _Work:
 
 
 def clean_image(
-    image: Image, options: CleanOptions, model: Model, path: Path
+    image: Image, options: FileOptions, model: Model, path: Path
 ) -> CleanedImage:
     """Clean one image of a file as the options say.
 
@@ -300,7 +301,7 @@ def clean_image(
         If 90 % of the pixels or more are bad on input.
     """
     where = f"{path}[{image.title}]"
-    ccd = image.read(noise="variance" in model.card.uses)
+    ccd = image.read(noise=model.card.measures_noise)
     if ccd.unit == u.dimensionless_unscaled and model.card.unit is not None:
         if options.gain is None:
             raise ValueError(
@@ -309,28 +310,18 @@ def clean_image(
                 "give unit='electron', or unit='adu' and gain="
             )
         ccd.unit = u.adu
-    fill = None if options.masks_only else options.inpaint
     try:
         frame = read_frame(ccd)
-        plan = make_plan(
-            frame,
-            model,
-            gain=options.gain,
-            readnoise=options.readnoise,
-            threshold=options.threshold,
-            extend_threshold=options.extend_threshold,
-            target_fpr=options.target_fpr,
-            grow=options.grow,
-            inpaint=None if fill == "none" else fill,
-            satlevel=options.satlevel,
-            tile_size=options.tile_size,
-        )
-        found = find(frame, plan, probability=options.probability)
+        plan = make_plan(frame, model, options)
+        cleaned = clean_frame(frame, plan, probability=options.probability)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-    warn_of_bad_pixels(found.skipped, found.crmask.size, where)
-    struck = np.unravel_index(np.flatnonzero(found.crmask), found.crmask.shape)
-    keywords, history = found.describe(plan)
-    cards = [(key, *told) for key, told in keywords.items()]
+    crmask = cleaned.crmask
+    warn_of_bad_pixels(cleaned.excluded, crmask.size, where)
+    pixels = np.unravel_index(np.flatnonzero(crmask), crmask.shape)
+    keywords, history = cleaned.describe(plan)
+    cards = [(key, *value) for key, value in keywords.items()]
     cards.append(("HISTORY", history, ""))
-    return CleanedImage(struck, found.values, found.sigma, cards, found.probability)
+    return CleanedImage(
+        pixels, cleaned.values, cleaned.sigma, cards, cleaned.probability
+    )

@@ -1,19 +1,26 @@
-"""Front door 2: ``detect_cosmics`` with astroscrappy's signature and return order."""
+"""The interface of astroscrappy: ``detect_cosmics``, and what it returns."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from typing import Literal
 
 import numpy as np
+import torch
+from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
 from ..inpainting.local import median5
-from ..models.zoo import DEFAULT_MODEL, load_model
+from ..models.model import Model
+from ..models.zoo import DEFAULT_MODEL
 from ..nddata.array_classes import take_apart
 from ..nddata.frame import as_mask, read_frame
 from ..nddata.gain import resolve_gain, resolve_readnoise, saturation_level, unit_factor
+from ..nddata.typing import CCDLike, MaskLike, ParameterLike
 from ..notices import warn_unused
+from ..options import CleanOptions, EngineName, PrecisionName
 from ..pipeline import detect as detection
 from ..pipeline.fill import Fill, fill_frame
 from ..pipeline.guard import warn_if_cr_dominated, warn_of_flagged
@@ -24,9 +31,9 @@ __all__ = ["detect_cosmics"]
 
 logger = logging.getLogger(__name__)
 
-#: astroscrappy's default, which says nothing of the frame at hand.
+#: The default of astroscrappy, which is not that of the frame: the noise is measured.
 READNOISE = 6.5
-#: astroscrappy's ways of filling, and ours that do the same ("median" is its own).
+#: Fill methods of astroscrappy, and those of this package that do the same.
 CLEANTYPES = {"median": None, "medmask": "median", "meanmask": "mean", "idw": "idw"}
 
 #: Parameters of L.A.Cosmic that a network does not have, and their defaults.
@@ -43,7 +50,7 @@ IGNORED = {
     "psfk": None,
     "psfbeta": 4.765,
 }
-#: Those that are one of some words, and those that are numbers.
+#: Parameters that are one of some words, and parameters that are numbers.
 CHOICES = {
     "cleantype": tuple(CLEANTYPES),
     "fsmode": ("median", "convolve"),
@@ -53,32 +60,36 @@ NUMBERS = ("sigclip", "sigfrac", "objlim", "niter", "psffwhm", "psfsize", "psfbe
 
 
 def detect_cosmics(
-    indat,
-    inmask=None,
-    inbkg=None,
-    invar=None,
-    sigclip=4.5,
-    sigfrac=0.3,
-    objlim=5.0,
-    gain=1.0,
-    readnoise=6.5,
-    satlevel=65536.0,
-    niter=4,
-    sepmed=True,
-    cleantype="meanmask",
-    fsmode="median",
-    psfmodel="gauss",
-    psffwhm=2.5,
-    psfsize=7,
-    psfk=None,
-    psfbeta=4.765,
-    verbose=False,
+    indat: CCDLike,
+    inmask: MaskLike | None = None,
+    inbkg: ArrayLike | None = None,
+    invar: ArrayLike | None = None,
+    sigclip: float = 4.5,
+    sigfrac: float = 0.3,
+    objlim: float = 5.0,
+    gain: ParameterLike | None = 1.0,
+    readnoise: ParameterLike | None = 6.5,
+    satlevel: ParameterLike | None = 65536.0,
+    niter: int = 4,
+    sepmed: bool = True,
+    cleantype: Literal["median", "medmask", "meanmask", "idw"] = "meanmask",
+    fsmode: Literal["median", "convolve"] = "median",
+    psfmodel: Literal["gauss", "gaussx", "gaussy", "moffat"] = "gauss",
+    psffwhm: float = 2.5,
+    psfsize: int = 7,
+    psfk: ArrayLike | None = None,
+    psfbeta: float = 4.765,
+    verbose: bool = False,
     *,
-    model=DEFAULT_MODEL,
+    model: str | os.PathLike | Model = DEFAULT_MODEL,
     threshold: float | None = None,
     extend_threshold: float | None = None,
     target_fpr: float | None = None,
-    device=None,
+    grow: float = 0,
+    device: str | torch.device | None = None,
+    precision: PrecisionName | None = None,
+    engine: EngineName | None = None,
+    tile_size: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Detect cosmic rays in an array: astroscrappy's function, with a network.
 
@@ -87,13 +98,14 @@ def detect_cosmics(
     indat : array-like
         ``(ny, nx)``, in adu if ``gain`` is in electron/adu. Not modified.
     inmask : array-like, optional
-        bool, ``(ny, nx)``, True where bad: not examined and not reported.
+        bool, ``(ny, nx)``, True where bad: these are excluded and not flagged.
     inbkg : float or array-like, optional
-        Number or ``(ny, nx)``, background in the unit of ``indat``. Its shape, not its
-        median level, is subtracted before the network looks, unless the model
-        works in units of the noise; filling is done on what is left. To such models
-        it also says, with ``gain`` and ``readnoise``, where there is more noise.
-        Pixels where it is not finite are not examined.
+        Number or ``(ny, nx)``, background in the unit of ``indat``. For models that
+        work in a unit, its shape (not its median level) is subtracted from the input of
+        the network. Models that work in units of the noise take from it, with ``gain``
+        and ``readnoise``, where there is more noise. Filling is done on the frame
+        without it.
+        Pixels where it is not finite are excluded.
     invar : float or array-like, optional
         Number or ``(ny, nx)``, variance in the unit of ``indat`` squared, for models
         that work in units of the noise; as the uncertainty of `cosmicray_deepcr`.
@@ -104,18 +116,18 @@ def detect_cosmics(
         In electron; for models that work in units of the noise, which then is not
         less. The default says nothing, and the noise is measured.
     satlevel : float, optional
-        In electron. Stars that reach it, as cosmic rays may, are not examined, nor are
-        those that pile up at a lower level. With None only the latter are left out,
-        with `numpy.inf` nothing is.
+        In electron. Stars that reach it are excluded, and so are those whose values
+        pile up at a lower level; cosmic rays above it are still flagged. With None only
+        the latter are excluded, with `numpy.inf` nothing is.
     cleantype : {"median", "medmask", "meanmask", "idw"}
-        How struck pixels are filled: plain 5x5 median; or median, mean or inverse
-        distance weighted mean of the good pixels in a window of 5x5 px (which
-        grows until it holds 8 of them).
+        How CR-affected pixels are filled: plain 5x5 median; or median, mean or inverse
+        distance weighted mean of the good pixels in a cutout of 5x5 px (which
+        grows until it has 8 of them).
     sigfrac : float
-        In L.A.Cosmic the share of ``sigclip`` down to which neighbours of cosmic rays
-        are flagged. Here it sets ``extend_threshold``: the default stands for the
-        model's own, 1 for none, and other values for thresholds in proportion (in
-        log odds). For models that have none it is accepted without effect.
+        In L.A.Cosmic the fraction of ``sigclip`` down to which neighbours of cosmic
+        rays are flagged. Here it sets ``extend_threshold``: the default stands for the
+        model's own, 1 for none, and other values for thresholds in proportion (of the
+        logit). For models that have none it is accepted without effect.
     sigclip, objlim, sepmed : optional
         Of L.A.Cosmic; accepted without effect.
     niter : int
@@ -133,14 +145,17 @@ def detect_cosmics(
         Lower probability, down to which cosmic rays are followed, as for
         `~deepcr_ccd.cosmicray_deepcr`; 1 follows none.
     target_fpr : float, optional
-        In place of thresholds: the share of clean pixels that may be flagged.
-    device : str or torch.device, optional
-        Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
+        In place of thresholds: the false positive rate, which is the fraction of
+        clean pixels that may be flagged.
+    grow : float
+        Radius in px by which to grow the mask.
+    device, precision, engine, tile_size : optional
+        As for `~deepcr_ccd.cosmicray_deepcr`.
 
     Returns
     -------
     crmask : `~numpy.ndarray`
-        bool, ``(ny, nx)``, True where a cosmic ray struck.
+        bool, ``(ny, nx)``, True at pixels affected by cosmic rays.
     cleanarr : `~numpy.ndarray`
         ``(ny, nx)``, in the unit of ``indat``; float64 if that is, else float32.
 
@@ -157,7 +172,7 @@ def detect_cosmics(
         If ``invar`` has no effect. Parameters of L.A.Cosmic that have none are named in
         the log, at level INFO.
     AstropyUserWarning
-        If more of the frame is flagged, or struck, than the method is for.
+        If more of the frame is flagged, or CR-affected, than the method is for.
 
     References
     ----------
@@ -180,8 +195,19 @@ def detect_cosmics(
     if data.ndim != 2:
         raise ValueError(f"indat has shape {data.shape}; allowed is (ny, nx)")
     _check_arguments(given)
-    model = load_model(model, device=device, task="mask")
-    thresholds = model.card.thresholds(threshold, extend_threshold, target_fpr)
+    options = CleanOptions(
+        model=model,
+        threshold=threshold,
+        extend_threshold=extend_threshold,
+        target_fpr=target_fpr,
+        grow=grow,
+        device=device,
+        precision=precision,
+        engine=engine,
+        tile_size=tile_size,
+    )
+    model = options.load_model()
+    thresholds = options.thresholds(model)
     followed = extend_threshold is None and thresholds.reach > 0
     if followed:
         thresholds = _heed_sigfrac(thresholds, sigfrac)
@@ -189,58 +215,40 @@ def detect_cosmics(
     gain = resolve_gain(1.0 if gain is None or gain is True else gain)
     mask = frame.mask
     if inmask is not None:
-        inmask = as_mask(inmask, data.shape, "inmask")
-        mask = inmask if mask is None else mask | inmask
-    inbkg, no_sky = _read_background(inbkg, data.shape)
-    if no_sky is not None:
-        mask = no_sky if mask is None else mask | no_sky
+        mask = _either(mask, as_mask(inmask, data.shape, "inmask"))
+    inbkg, no_background = _read_background(inbkg, data.shape)
+    mask = _either(mask, no_background)
     invar = _read_plane(invar, data.shape, "invar")
     if invar is not None and "variance" not in model.card.uses:
-        warn_unused("invar", f"model {model.card.name!r} does not use it", 3)
-    ignored = [k for k, default in IGNORED.items() if not _same(given[k], default)]
-    if followed and "sigfrac" in ignored:
-        ignored.remove("sigfrac")
-    if ignored:
-        logger.info("no effect with model %r: %s", model.card.name, ", ".join(ignored))
+        warn_unused("invar", f"model {model.card.name!r} does not use it")
+    _log_ignored(given, model, followed)
     if niter < 1:
         return np.zeros(data.shape, dtype=bool), frame.copy_data()
 
     factor, _ = unit_factor(None, model.card.unit, gain, model.card.name)
-    readnoise = resolve_readnoise(readnoise)
-    facts = {}
-    if readnoise is not None and readnoise != READNOISE:
-        facts["readnoise"] = readnoise / gain * factor
+    facts = _known_noise(
+        model, factor, gain, resolve_readnoise(readnoise), inbkg, invar
+    )
     work = data
-    if inbkg is not None and "background" in model.card.uses:
-        facts["background"] = inbkg * factor
-    elif inbkg is not None:
+    if inbkg is not None and "background" not in model.card.uses:
         work = data - (inbkg - np.nanmedian(inbkg))
-    if invar is not None:
-        facts["variance"] = KnownNoise(invar, 2, factor, "invar")
-    elif "background" in facts:
-        # That of the light that was taken out, and of the detector.
-        light = np.maximum(inbkg, 0) / gain + ((readnoise or 0) / gain) ** 2
-        facts["variance"] = KnownNoise(light, 2, factor, objects=False)
     level = saturation_level(satlevel, None)
     bad = detection.excluded_pixels(data, mask, None if level is None else level / gain)
     if work is not data:
-        flaw = detection.excluded_pixels(work, None)
-        bad = flaw if bad is None else bad if flaw is None else bad | flaw
+        bad = _either(bad, detection.excluded_pixels(work, None))
     if model.card.measures_noise:
         warn_if_cr_dominated(work, bad)
-    crmask = detection.find_cosmic_rays(
-        work, bad, model, thresholds, factor=factor, **facts
-    )
-    skipped = 0 if bad is None else np.count_nonzero(bad)
-    warn_of_flagged(np.count_nonzero(crmask), crmask.size - skipped)
+    how = {"factor": factor, "tile_size": tile_size, **facts}
+    crmask = detection.find_cosmic_rays(work, bad, model, thresholds, grow, **how)
+    excluded = 0 if bad is None else np.count_nonzero(bad)
+    warn_of_flagged(np.count_nonzero(crmask), crmask.size - excluded)
 
     cleanarr = frame.copy_data()
     flat = data if inbkg is None else data - inbkg
     if CLEANTYPES[cleantype] is None:
         values = median5(flat, crmask)
     else:
-        fill = Fill(CLEANTYPES[cleantype])
-        values, _ = fill_frame(flat, crmask, bad, fill)
+        values, _ = fill_frame(flat, crmask, bad, Fill(CLEANTYPES[cleantype]))
     cleanarr[crmask] = values if inbkg is None else values + inbkg[crmask]
     if verbose:
         pixels = np.count_nonzero(crmask)
@@ -249,11 +257,50 @@ def detect_cosmics(
     return crmask, cleanarr
 
 
+def _either(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
+    """Return the union of two masks, either of which may be missing."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one | other
+
+
+def _log_ignored(given: dict, model: Model, followed: bool) -> None:
+    """Name in the log the parameters that were given and have no effect."""
+    ignored = [k for k, default in IGNORED.items() if not _same(given[k], default)]
+    if followed and "sigfrac" in ignored:
+        ignored.remove("sigfrac")
+    if ignored:
+        logger.info("no effect with model %r: %s", model.card.name, ", ".join(ignored))
+
+
+def _known_noise(
+    model: Model,
+    factor: float,
+    gain: float,
+    readnoise: float | None,
+    inbkg: np.ndarray | None,
+    invar: np.ndarray | None,
+) -> dict:
+    """Return what the arguments say of the noise, in the unit of the model."""
+    facts: dict = {}
+    if readnoise is not None and readnoise != READNOISE:
+        facts["readnoise"] = readnoise / gain * factor
+    if inbkg is not None and "background" in model.card.uses:
+        facts["background"] = inbkg * factor
+    if invar is not None:
+        facts["variance"] = KnownNoise(invar, 2, factor, "invar")
+    elif inbkg is not None and "background" in facts:
+        # Of the background that was subtracted, and of the detector.
+        noise = np.maximum(inbkg, 0) / gain + ((readnoise or 0) / gain) ** 2
+        facts["variance"] = KnownNoise(noise, 2, factor, objects=False)
+    return facts
+
+
 def _heed_sigfrac(thresholds: Thresholds, sigfrac: float) -> Thresholds:
     """Return thresholds that are as far apart as sigfrac asks for.
 
-    astroscrappy's default stands for those that are given, and 1 for none that is lower
-    than the other; what is between and beyond, in proportion, in log odds.
+    astroscrappy's default stands for the thresholds as they are, and 1 for one
+    threshold; other values are in proportion to these, in the logit of probability.
     """
     default = IGNORED["sigfrac"]
     if sigfrac < 0:
@@ -261,8 +308,8 @@ def _heed_sigfrac(thresholds: Thresholds, sigfrac: float) -> Thresholds:
     if sigfrac == default:
         return thresholds
     seed, extend = logit(np.clip(thresholds, 1e-9, 1 - 1e-9))
-    share = max(1 - sigfrac, 0) / (1 - default)
-    lower = float(expit(seed - share * (seed - extend)))
+    fraction = max(1 - sigfrac, 0) / (1 - default)
+    lower = float(expit(seed - fraction * (seed - extend)))
     return thresholds._replace(extend=min(lower, thresholds.seed))
 
 

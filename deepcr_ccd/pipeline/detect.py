@@ -1,16 +1,13 @@
-"""Find the cosmic rays of one plane: what to examine, probability, threshold."""
+"""Find the cosmic rays of one plane: excluded pixels, probability, thresholds, mask.
+
+Plain arrays go in and come out; nothing here knows of units, headers or classes.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from astropy import units as u
 
 from ..models.model import Model
-from ..nddata.frame import Frame
-from ..nddata.gain import COUNTS, resolve_readnoise, unit_factor
-from ..notices import warn_unused
 from ..preprocess.network_input import Plane
 from ..preprocess.scaled_frame import find_scale_factor
 from ..segmentation.growth import grow_mask
@@ -27,97 +24,35 @@ from .leaks import drop_leaks
 from .saturation import exclude_saturated
 
 __all__ = [
-    "ModelInput",
-    "count_objects",
     "cosmic_ray_probability",
+    "count_objects",
+    "excluded_pixels",
     "find_cosmic_rays",
     "finish_mask",
-    "model_input",
+    "in_own_units",
     "threshold_mask",
-    "excluded_pixels",
 ]
-
-
-class ModelInput(NamedTuple):
-    """What a network needs to know of a frame: unit factor, and facts of its noise."""
-
-    factor: float
-    facts: dict
-
-
-def model_input(
-    frame: Frame, model: Model, gain: float | None, readnoise=None
-) -> ModelInput:
-    """Work out how a frame goes into a model.
-
-    Parameters
-    ----------
-    frame : Frame
-        The frame.
-    model : Model
-        For task "mask".
-    gain : float or None
-        In electron/adu.
-    readnoise : float, `~astropy.units.Quantity`, str or None
-        In electron.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the unit cannot be taken to the model's, or the read noise is no number.
-
-    Warns
-    -----
-    DeepCRWarning
-        If the gain or the read noise has no use.
-    """
-    name = model.card.name
-    factor, used = unit_factor(frame.unit, model.card.unit, gain, name)
-    readnoise = resolve_readnoise(readnoise, frame.header, gain)
-    if readnoise is not None and "readnoise" not in model.card.uses:
-        warn_unused("readnoise", f"model {name!r} does not use it")
-        readnoise = None
-    if gain is not None and not used:
-        if _is_in_electrons(frame) and gain != 1:
-            # As ccdproc says it.
-            why = "Image unit is electron but gain value is not 1.0"
-            warn_unused("gain", f"{why}, and the frame is not multiplied by it")
-        elif readnoise is None:
-            warn_unused("gain", f"model {name!r} can use the frame as it is")
-    if readnoise is None:
-        return ModelInput(factor, {})
-    if gain is None and frame.unit is not None and _counts(frame.unit):
-        raise ValueError(
-            f"readnoise={readnoise:g} is in electron and the frame in {frame.unit}: "
-            "give gain= (electron/adu, a number, a Quantity or a header keyword)"
-        )
-    # From electron to the frame's unit, and on to the card's.
-    per_unit, _ = unit_factor(frame.unit, "electron", gain, name)
-    return ModelInput(factor, {"readnoise": readnoise / per_unit * factor})
-
-
-def _counts(unit: u.UnitBase) -> bool:
-    return any(unit.is_equivalent(count) for count in COUNTS)
-
-
-def _is_in_electrons(frame: Frame) -> bool:
-    return frame.unit is not None and frame.unit.is_equivalent(u.electron)
 
 
 def excluded_pixels(
     plane: np.ndarray, mask: np.ndarray | None, satlevel: float | None = np.inf
 ) -> np.ndarray | None:
-    """Return which pixels cannot be examined, or None if all can.
+    """Return which pixels are excluded from the search, or None if none is.
 
     Parameters
     ----------
     plane : `~numpy.ndarray`
         ``(ny, nx)``.
     mask : `~numpy.ndarray` or None
-        bool, True where bad.
+        bool, ``(ny, nx)``, True where bad.
     satlevel : float or None
-        From `deepcr_ccd.nddata.gain.saturation_level`: with infinity no pixel is
-        saturated.
+        In the unit of the plane, from `~deepcr_ccd.nddata.gain.saturation_level`; with
+        infinity no pixel is saturated.
+
+    Returns
+    -------
+    `~numpy.ndarray` or None
+        bool, ``(ny, nx)``: what is masked, not finite or saturated.
 
     Warns
     -----
@@ -128,10 +63,11 @@ def excluded_pixels(
     np.logical_not(bad, out=bad)
     if mask is not None:
         bad |= mask
-    told = satlevel is not None and satlevel < np.inf
-    before = np.count_nonzero(bad) if told else 0
-    exclude_saturated(plane, bad, satlevel)
-    if told:
+    if satlevel is None or satlevel == np.inf:
+        exclude_saturated(plane, bad, satlevel)
+    else:
+        before = np.count_nonzero(bad)
+        exclude_saturated(plane, bad, satlevel)
         warn_of_excluded(np.count_nonzero(bad) - before, plane.size, satlevel)
     return bad if bad.any() else None
 
@@ -153,44 +89,93 @@ def cosmic_ray_probability(
     plane : `~numpy.ndarray`
         ``(ny, nx)``, any real dtype.
     bad : `~numpy.ndarray` or None
-        From `excluded_pixels`. What the network sees in their place: `Plane`.
+        From `excluded_pixels`. The network gets values for them from their
+        neighbours, see `~deepcr_ccd.preprocess.network_input.Plane`.
     model : Model
         For task "mask".
     factor : float
-        From the plane's unit to the card's.
+        From the plane's unit to the model's.
     tile_size : int, optional
         Core of a tile, in px.
     progress : bool
         Show a progress bar.
     **facts
-        What is known of the noise, in the card's unit.
+        What is known of the noise, in the model's unit.
 
     Returns
     -------
     `~numpy.ndarray`
-        float32, ``(ny, nx)``; NaN where not examined.
+        float32, ``(ny, nx)``, in [0, 1]; NaN where excluded.
     """
     if bad is not None and bad.all():
         return np.full(plane.shape, np.nan, dtype=np.float32)
-    factor, facts = in_own_units(model, find_scale_factor(plane, bad), factor, facts)
-    seen = Plane(plane, factor, bad, model.network.radius)
-    probability = model.probability(
-        seen, bad=bad, tile_size=tile_size, progress=progress, **facts
-    )
+    how = {"tile_size": tile_size, "progress": progress}
+    probability = _run_model(plane, bad, model, factor, facts, **how)
     if bad is not None:
         probability[bad] = np.nan
     return probability
 
 
+def find_cosmic_rays(
+    plane: np.ndarray,
+    bad: np.ndarray | None,
+    model: Model,
+    thresholds: Thresholds,
+    grow: float = 0,
+    *,
+    factor: float = 1.0,
+    tile_size: int | None = None,
+    progress: bool = False,
+    **facts,
+) -> np.ndarray:
+    """Return the mask of the cosmic rays of a plane.
+
+    The probability is compared with the thresholds tile by tile, and never in memory
+    as a whole.
+
+    Parameters
+    ----------
+    plane, bad, model, factor, tile_size, progress, **facts
+        As for `cosmic_ray_probability`.
+    thresholds : `~deepcr_ccd.segmentation.hysteresis.Thresholds`
+        As for `threshold_mask`.
+    grow : float
+        Radius in px by which the mask is grown.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        bool, ``(ny, nx)``.
+    """
+    if bad is not None and bad.all():
+        return np.zeros(plane.shape, dtype=bool)
+    how = {"tile_size": tile_size, "progress": progress, "thresholds": thresholds}
+    levels = _run_model(plane, bad, model, factor, facts, **how)
+    return finish_mask(levels, plane, bad, grow)
+
+
+def _run_model(
+    plane: np.ndarray,
+    bad: np.ndarray | None,
+    model: Model,
+    factor: float,
+    facts: dict,
+    **how,
+) -> np.ndarray:
+    factor, facts = in_own_units(model, find_scale_factor(plane, bad), factor, facts)
+    seen = Plane(plane, factor, bad, model.network.radius)
+    return model.probability(seen, bad=bad, **how, **facts)
+
+
 def in_own_units(
     model: Model, own: float, factor: float, facts: dict
 ) -> tuple[float, dict]:
-    """Return factor and facts of a frame in units of its own noise, if need be.
+    """Return factor and facts of a frame in units of its own noise, where needed.
 
     Parameters
     ----------
     model : Model
-        Models that work in a unit get what was given.
+        For task "mask". For one that works in a unit, nothing changes.
     own : float
         From `~deepcr_ccd.preprocess.scaled_frame.find_scale_factor`; 1 for ordinary
         frames.
@@ -208,50 +193,6 @@ def in_own_units(
     return factor * own, scaled
 
 
-def find_cosmic_rays(
-    plane: np.ndarray,
-    bad: np.ndarray | None,
-    model: Model,
-    thresholds: Thresholds,
-    grow: float = 0,
-    *,
-    factor: float = 1.0,
-    tile_size: int | None = None,
-    progress: bool = False,
-    **facts,
-) -> np.ndarray:
-    """Return the mask of the cosmic rays of a plane.
-
-    The same as `threshold_mask` of `cosmic_ray_probability`, but the probability is
-    not kept in memory.
-
-    Parameters
-    ----------
-    plane, bad, model, factor, tile_size, progress, **facts
-        As for `cosmic_ray_probability`.
-    thresholds, grow
-        As for `threshold_mask`.
-
-    Returns
-    -------
-    `~numpy.ndarray`
-        bool, ``(ny, nx)``.
-    """
-    if bad is not None and bad.all():
-        return np.zeros(plane.shape, dtype=bool)
-    factor, facts = in_own_units(model, find_scale_factor(plane, bad), factor, facts)
-    seen = Plane(plane, factor, bad, model.network.radius)
-    levels = model.probability(
-        seen,
-        bad=bad,
-        tile_size=tile_size,
-        progress=progress,
-        thresholds=thresholds,
-        **facts,
-    )
-    return finish_mask(levels, plane, bad, grow)
-
-
 def threshold_mask(
     probability: np.ndarray, thresholds: Thresholds, grow: float = 0
 ) -> np.ndarray:
@@ -260,14 +201,13 @@ def threshold_mask(
     Parameters
     ----------
     probability : `~numpy.ndarray`
-        ``(ny, nx)``; NaN where not examined.
+        ``(ny, nx)``; NaN where excluded.
     thresholds : `~deepcr_ccd.segmentation.hysteresis.Thresholds`
-        Cosmic rays are pixels above the higher one, and pixels above the lower one that
+        Pixels above the higher one are flagged, and those above the lower one that
         are connected to certain ones, see
         `~deepcr_ccd.segmentation.hysteresis.apply_hysteresis`.
     grow : float
-        Radius in px by which the mask is grown; pixels that were not examined stay
-        out of it.
+        Radius in px by which the mask is grown; excluded pixels stay out of it.
 
     Returns
     -------
@@ -283,7 +223,10 @@ def threshold_mask(
 def finish_mask(
     levels: np.ndarray, plane: np.ndarray, bad: np.ndarray | None, grow: float
 ) -> np.ndarray:
-    """Return a mask of cosmic rays without what is none, followed and grown.
+    """Return the mask of cosmic rays, given which thresholds pixels are above.
+
+    Charge that leaks from masked pixels is dropped, cosmic rays are followed down to
+    the lower threshold, and the mask is grown.
 
     Parameters
     ----------
@@ -293,10 +236,14 @@ def finish_mask(
     plane : `~numpy.ndarray`
         ``(ny, nx)``, the frame.
     bad : `~numpy.ndarray` or None
-        bool, pixels that stay out of it; what leaks from them does too, and is not
-        followed.
+        bool, ``(ny, nx)``, excluded pixels.
     grow : float
         Radius in px by which the mask is grown.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        bool, ``(ny, nx)``.
     """
     if bad is not None:
         levels[bad] = 0
@@ -307,7 +254,7 @@ def finish_mask(
 
 
 def count_objects(crmask: np.ndarray) -> int:
-    """Count groups of struck pixels that touch, at corners too.
+    """Count groups of connected flagged pixels; corners connect.
 
     Parameters
     ----------

@@ -8,7 +8,6 @@ import numpy as np
 
 from ..inpainting.cutouts import good_pixels
 from ..inpainting.local import (
-    FILLS,
     fill_pixels,
     limit_to_neighbours,
     limit_to_pixel_value,
@@ -17,13 +16,11 @@ from ..models.model import Model
 from ..models.zoo import load_model
 from ..nddata.frame import Frame
 from ..nddata.gain import unit_factor
+from ..options import check_fill_method
 from ..preprocess.network_input import Plane
 from ..preprocess.scaled_frame import ScaledFrame, find_scale_factor, unscale
 
-__all__ = ["Fill", "METHODS", "choose_fill", "fill_frame", "load_fill"]
-
-#: What a user may ask for.
-METHODS = ("auto", *FILLS, "network")
+__all__ = ["Fill", "choose_fill", "fill_frame", "load_fill"]
 
 
 class Fill(NamedTuple):
@@ -69,11 +66,7 @@ def choose_fill(
     """
     if method is None or method is False:
         return Fill("none")
-    if not isinstance(method, str) or method not in METHODS:
-        raise ValueError(
-            f"{parameter}={method!r} is unknown; allowed are "
-            f"{', '.join(METHODS)}, or None for no filling"
-        )
+    check_fill_method(method, parameter)
     if method not in ("auto", "network"):
         return Fill(method)
     network = None

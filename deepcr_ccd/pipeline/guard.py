@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
-from astropy.utils.exceptions import AstropyUserWarning
+
+from ..notices import warn_user
 
 __all__ = [
     "is_cr_dominated",
@@ -33,8 +32,6 @@ EQUAL = 0.3
 MAD_TO_SIGMA = 1.4826
 #: What differs by less than this share of a number is lost in either precision.
 SINGLE, DOUBLE = (float(np.finfo(kind).eps) for kind in (np.float32, np.float64))
-#: From the warning to who called a function of the package.
-STACKLEVEL = 5
 
 
 def warn_of_flagged(flagged: int, examined: int) -> None:
@@ -52,11 +49,9 @@ def warn_of_flagged(flagged: int, examined: int) -> None:
     """
     if flagged >= FEWEST and flagged > SHARE * examined:
         share = 100 * flagged / examined
-        warnings.warn(
+        warn_user(
             f"{share:.0f} % of the examined pixels are flagged as cosmic rays: look at "
             "the frame and its mask before you use them",
-            AstropyUserWarning,
-            stacklevel=STACKLEVEL,
         )
 
 
@@ -77,11 +72,9 @@ def warn_of_bad_pixels(skipped: int, pixels: int, where: str) -> None:
     """
     if skipped >= MOST_BAD * pixels > 0:
         share = np.floor(1000 * skipped / pixels) / 10
-        warnings.warn(
+        warn_user(
             f"{where}: {share:g} % of the pixels are bad on input and were not "
             "examined; in a mask, pixels are good where it is 0",
-            AstropyUserWarning,
-            stacklevel=STACKLEVEL,
         )
 
 
@@ -101,12 +94,10 @@ def warn_of_excluded(excluded: int, pixels: int, satlevel: float) -> None:
         If half of the pixels or more are saturated.
     """
     if 2 * excluded >= pixels > 0:
-        warnings.warn(
+        warn_user(
             f"satlevel={satlevel:g} excludes {100 * excluded / pixels:.0f} % of the "
             "pixels, which are not examined: give it in the unit of the frame, or "
             "numpy.inf for none",
-            AstropyUserWarning,
-            stacklevel=STACKLEVEL,
         )
 
 
@@ -131,12 +122,10 @@ def warn_if_cr_dominated(plane: np.ndarray, bad: np.ndarray | None) -> None:
     if plane.dtype.itemsize > 2 and plane.dtype != np.float32:
         _warn_of_digits(values, sigma)
     if _is_one_sided(values, sigma):
-        warnings.warn(
+        warn_user(
             "what varies from pixel to pixel is not noise: if cosmic rays hit a large "
             "part of this frame, most of them are missed (give shorter exposures, or "
             "combine several)",
-            AstropyUserWarning,
-            stacklevel=STACKLEVEL,
         )
 
 
@@ -145,11 +134,9 @@ def _warn_of_digits(values: np.ndarray, scatter: np.ndarray) -> None:
     level = np.abs(np.median(values))
     # Less than what double precision holds is no noise either.
     if DOUBLE * level < sigma < SINGLE * level:
-        warnings.warn(
+        warn_user(
             f"the noise, {sigma:.3g}, is lost beside a level of {level:.3g} in single "
             "precision, and cosmic rays are missed: subtract the level first",
-            AstropyUserWarning,
-            stacklevel=STACKLEVEL,
         )
 
 

@@ -13,7 +13,7 @@ from deepcr_ccd import clean_files, load_model
 from deepcr_ccd.batch import distributed as cluster_module
 from deepcr_ccd.batch import job as jobs
 from deepcr_ccd.batch.job import Job
-from deepcr_ccd.options import CleanOptions
+from deepcr_ccd.batch.options import FileOptions
 
 distributed = pytest.importorskip("distributed")
 
@@ -93,7 +93,7 @@ def test_workers_share_out_gpus(monkeypatch):
         worker = SimpleNamespace(address=address)
         monkeypatch.setattr(distributed, "get_worker", lambda: worker)
         (told,) = cluster_module._run_on_worker(
-            [None], CleanOptions(**options), model, ranks
+            [None], FileOptions(**options), model, ranks
         )
         return told.device
 

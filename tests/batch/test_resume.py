@@ -15,9 +15,9 @@ from deepcr_ccd import clean_files
 from deepcr_ccd.batch import outputs
 from deepcr_ccd.batch.job import Job, run_job
 from deepcr_ccd.batch.listing import find_files
+from deepcr_ccd.batch.options import FileOptions
 from deepcr_ccd.cli import main
 from deepcr_ccd.io.atomic import atomic_path
-from deepcr_ccd.options import CleanOptions
 from deepcr_ccd.pipeline.fill import load_fill
 
 ANY_MODE = pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_came_meanwhile_is_not_replaced(night, tmp_path):
     job = Job(path, out, standing=None)
     out.write_text("notes")
     for how in ({"replace": True}, {"resume": True}, {}):
-        row = run_job(job, CleanOptions(), **how)
+        row = run_job(job, FileOptions(), **how)
         assert row["status"] == "failed"
         assert "meanwhile" in row["message"] or "exists" in row["message"]
         assert out.read_text() == "notes"
@@ -174,7 +174,7 @@ def test_another_filling_model_is_noticed(night, tmp_path, monkeypatch):
         changed._digest = "another"
         return changed
 
-    monkeypatch.setattr("deepcr_ccd.options.load_fill", other)
+    monkeypatch.setattr("deepcr_ccd.batch.options.load_fill", other)
     for options, status in (
         ({}, "done"),
         ({"inpaint": "median"}, "done"),

@@ -40,7 +40,11 @@ def test_signature_is_that_of_astroscrappy():
         "threshold",
         "extend_threshold",
         "target_fpr",
+        "grow",
         "device",
+        "precision",
+        "engine",
+        "tile_size",
     ]
     assert {k: theirs[k].default for k in IGNORED} == IGNORED
 
@@ -224,7 +228,8 @@ def test_models_in_units_of_the_noise(frame):
         with pytest.MonkeyPatch.context() as patch:
             seen = []
 
-            def find(plane, bad, model, thresholds, **facts):
+            def find(plane, bad, model, thresholds, grow, **facts):
+                assert grow == 0
                 seen.append(
                     detection.cosmic_ray_probability(plane, bad, model, **facts)
                 )

@@ -16,6 +16,7 @@ from sample_files import hst_like, sci
 
 import deepcr_ccd
 from deepcr_ccd.batch.job import Job, run_job
+from deepcr_ccd.batch.options import FileOptions
 from deepcr_ccd.core import KEYWORDS
 from deepcr_ccd.inpainting import cutouts as windows
 from deepcr_ccd.io import fits_file as files
@@ -25,7 +26,6 @@ from deepcr_ccd.io.extensions.mask_extensions import write_masks
 from deepcr_ccd.io.fits_file import FitsFile
 from deepcr_ccd.io.fits_image import CleanedImage
 from deepcr_ccd.nddata.units import parse_unit
-from deepcr_ccd.options import CleanOptions
 
 # A published model, which needs electrons, unless a test says otherwise.
 cosmicray_deepcr = partial(deepcr_ccd.cosmicray_deepcr, model="ACS-WFC")
@@ -414,7 +414,7 @@ def test_a_large_image_takes_few_bytes_a_pixel(tmp_path, monkeypatch, read_whole
     path = tmp_path / "a.fits"
     fits.PrimaryHDU(data).writeto(path)
     del data
-    options = CleanOptions(tile_size=128)
+    options = FileOptions(tile_size=128)
     small = tmp_path / "small.fits"
     fits.PrimaryHDU(fits.getdata(path)[:400, :400]).writeto(small)
     peaks = []
@@ -445,7 +445,7 @@ def test_a_mosaic_takes_the_memory_of_one_chip(tmp_path, compressed):
         path = tmp_path / f"{number}.fits"
         fits.HDUList(hdus).writeto(path)
         tracemalloc.start()
-        row = run_job(Job(path, tmp_path / f"{number}_out.fits"), CleanOptions())
+        row = run_job(Job(path, tmp_path / f"{number}_out.fits"), FileOptions())
         _, peaks[number] = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert row["status"] == "done"

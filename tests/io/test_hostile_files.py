@@ -15,12 +15,12 @@ from sample_files import contents, write_night
 
 from deepcr_ccd import clean_files
 from deepcr_ccd.batch.job import Job, run_job
+from deepcr_ccd.batch.options import FileOptions
 from deepcr_ccd.io import fits_file as files
 from deepcr_ccd.io import stream as spool
 from deepcr_ccd.io import tile_compression
 from deepcr_ccd.io.fits_file import FitsFile
 from deepcr_ccd.io.header_checks import check_headers
-from deepcr_ccd.options import CleanOptions
 
 CARDS = {
     "NAXIS": (999, -1, 10**9, 2.5, "two"),
@@ -67,7 +67,7 @@ def test_damaged_cards(tmp_path, key, value, hdu):
     path = tmp_path / "a.fits"
     damaged(path, key, value, hdu)
     start = time.perf_counter()
-    row = run_job(Job(path, tmp_path / "out.fits"), CleanOptions())
+    row = run_job(Job(path, tmp_path / "out.fits"), FileOptions())
     assert time.perf_counter() - start < 5
     if row["status"] == "done":
         # Without data, how many groups there are does not matter.
@@ -115,7 +115,7 @@ def test_a_header_that_runs_into_the_next(tmp_path, kind):
     fits.HDUList([fits.PrimaryHDU(), *others]).writeto(path)
     end = b"END" + b" " * 77
     path.write_bytes(path.read_bytes().replace(end, b" " * 80, 1))
-    row = run_job(Job(path, tmp_path / "out.fits"), CleanOptions())
+    row = run_job(Job(path, tmp_path / "out.fits"), FileOptions())
     assert row["status"] == "failed"
     assert row["message"] == f"{path}: is damaged: the header of HDU 0 has no END"
     assert not (tmp_path / "out.fits").exists()
@@ -182,13 +182,13 @@ import os, sys
 import deepcr_ccd.batch.job as jobs
 from deepcr_ccd import clean_files
 
-find = jobs.find
+clean_frame = jobs.clean_frame
 
 def shrink(*arguments, **how):
     os.truncate(sys.argv[1], 6000)
-    return find(*arguments, **how)
+    return clean_frame(*arguments, **how)
 
-jobs.find = shrink
+jobs.clean_frame = shrink
 table = clean_files(sys.argv[1:-1], sys.argv[-1], workers=1)
 print(*table["status"])
 print(table["message"][0])
@@ -221,7 +221,7 @@ def test_a_file_that_is_cut_before_its_pixels_are_read(tmp_path, monkeypatch):
         return found(self, hdus)
 
     monkeypatch.setattr(FitsFile, "_find_images", cut)
-    row = run_job(Job(path, tmp_path / "out.fits"), CleanOptions())
+    row = run_job(Job(path, tmp_path / "out.fits"), FileOptions())
     assert row["message"] == f"{path} changed while it was read"
 
 
@@ -271,7 +271,7 @@ def test_fuzz(tmp_path, kind):
     content = path.read_bytes()
     for number in range(60):
         path.write_bytes(fuzzed(content, rng))
-        row = run_job(Job(path, tmp_path / "out.fits"), CleanOptions(), replace=True)
+        row = run_job(Job(path, tmp_path / "out.fits"), FileOptions(), replace=True)
         assert row["status"] in ("done", "failed")
         assert row["seconds"] < 5, number
         assert "\n" not in row["message"]
@@ -295,17 +295,17 @@ def test_images_that_can_crash_their_reader(tmp_path, monkeypatch, large, dtype)
         found = FitsFile(path).images[0].read().data
         np.testing.assert_array_equal(found, expected)
         assert isinstance(found, np.memmap) == large
-    row = run_job(Job(path, tmp_path / "out.fits"), CleanOptions())
+    row = run_job(Job(path, tmp_path / "out.fits"), FileOptions())
     assert row["status"] == "done"
     with fits.open(tmp_path / "out.fits") as hdus:
         same = hdus["SCI"].data == expected
         np.testing.assert_array_equal(same | (hdus["MASK"].data > 0), True)
     monkeypatch.setattr(tile_compression, "CODE", "import os; os.abort()")
-    row = run_job(Job(path, tmp_path / "b.fits"), CleanOptions())
+    row = run_job(Job(path, tmp_path / "b.fits"), FileOptions())
     assert row["message"].endswith("cannot be read: its reader crashed")
     monkeypatch.setattr(tile_compression, "CODE", "import time; time.sleep(60)")
     monkeypatch.setattr(tile_compression, "PATIENCE", (0.1, 0))
-    row = run_job(Job(path, tmp_path / "b.fits"), CleanOptions())
+    row = run_job(Job(path, tmp_path / "b.fits"), FileOptions())
     assert row["message"] == "reading a compressed image takes too long"
 
 

@@ -6,9 +6,9 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
 from deepcr_ccd.batch.job import Job, run_job
+from deepcr_ccd.batch.options import FileOptions
 from deepcr_ccd.io.extensions.flag_planes import HST_BAD_BITS, read_flag_plane
 from deepcr_ccd.io.fits_file import FitsFile
-from deepcr_ccd.options import CleanOptions
 
 LSST = {"BAD": 0, "SAT": 1, "INTRP": 2, "CR": 3, "EDGE": 4, "DETECTED": 5}
 LSST |= {"DETECTED_NEGATIVE": 6, "SUSPECT": 7, "NO_DATA": 8}
@@ -112,7 +112,7 @@ def exposure(path, mask, name="MASK", named=None, compressed=False):
 
 def cleaned(path, **options):
     out = path.with_name("out.fits")
-    row = run_job(Job(path, out), CleanOptions(**options), replace=True)
+    row = run_job(Job(path, out), FileOptions(**options), replace=True)
     assert row["status"] == "done", row["message"]
     with fits.open(out) as hdus:
         assert len(hdus) == 3
@@ -158,7 +158,7 @@ def test_several_planes_of_flags(tmp_path):
     track = exposure(tmp_path / "a.fits", bpm, "BPM")
     with fits.open(tmp_path / "a.fits", "append") as hdus:
         hdus.append(fits.ImageHDU(dq, name="DQ"))
-    row = run_job(Job(tmp_path / "a.fits", tmp_path / "b.fits"), CleanOptions())
+    row = run_job(Job(tmp_path / "a.fits", tmp_path / "b.fits"), FileOptions())
     assert row["status"] == "done"
     with fits.open(tmp_path / "b.fits") as hdus:
         assert hdus[1].header["CRNSKIP"] == 160
@@ -169,7 +169,7 @@ def test_several_planes_of_flags(tmp_path):
 def test_a_bit_that_does_not_fit_is_told_before_any_work(tmp_path):
     path = tmp_path / "a.fits"
     exposure(path, np.zeros((80, 80), np.uint8), "DQ")
-    row = run_job(Job(path, tmp_path / "b.fits"), CleanOptions())
+    row = run_job(Job(path, tmp_path / "b.fits"), FileOptions())
     assert row["status"] == "failed"
     assert (
         "a.fits[IMAGE,1]: dq_bit=4096 does not fit into DQ of uint8" in row["message"]
@@ -177,7 +177,7 @@ def test_a_bit_that_does_not_fit_is_told_before_any_work(tmp_path):
     assert not (tmp_path / "b.fits").exists()
     assert row["seconds"] < 2
     # a mask of its own needs no such bit
-    masks = CleanOptions(masks_only=True)
+    masks = FileOptions(masks_only=True)
     assert run_job(Job(path, tmp_path / "b.fits"), masks)["status"] == "done"
 
 

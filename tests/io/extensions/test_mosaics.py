@@ -9,9 +9,9 @@ from astropy.io import fits
 from deepcr_ccd import clean_files
 from deepcr_ccd.batch.files import COLUMNS
 from deepcr_ccd.batch.job import Job, run_job
+from deepcr_ccd.batch.options import FileOptions
 from deepcr_ccd.cli import main
 from deepcr_ccd.io.fits_file import FitsFile, matching_images
-from deepcr_ccd.options import CleanOptions
 
 SHAPE = (64, 72)
 
@@ -40,7 +40,7 @@ def write(path, *hdus):
 
 def work(path, **options):
     out = path.with_name("out.fits")
-    row = run_job(Job(path, out), CleanOptions(**options))
+    row = run_job(Job(path, out), FileOptions(**options))
     assert row["status"] == "done", row["message"]
     return row, out
 
@@ -81,8 +81,8 @@ def test_masks_that_are_added_are_known_again(tmp_path):
         path = tmp_path / f"{number}.fits"
         write(path, *[(n, sky(seed)[0]) for seed, n in enumerate(names)])
         first, second = tmp_path / f"{number}a.fits", tmp_path / f"{number}b.fits"
-        assert run_job(Job(path, first), CleanOptions())["status"] == "done"
-        row = run_job(Job(first, second), CleanOptions())
+        assert run_job(Job(path, first), FileOptions())["status"] == "done"
+        row = run_job(Job(first, second), FileOptions())
         assert row["status"] == "done", row["message"]
         with fits.open(first) as old, fits.open(second) as new:
             assert [hdu.name for hdu in old] == [hdu.name for hdu in new]
@@ -99,7 +99,7 @@ def test_chips_can_be_cleaned_one_after_the_other(tmp_path, names):
     paths = [tmp_path / f"{i}.fits" for i in range(4)]
     write(paths[0], *[(n, sky(seed)[0]) for seed, n in enumerate(names)])
     for i, ext in enumerate((2, 1, None)):
-        row = run_job(Job(paths[i], paths[i + 1]), CleanOptions(ext=ext))
+        row = run_job(Job(paths[i], paths[i + 1]), FileOptions(ext=ext))
         assert row["status"] == "done", row["message"]
     with fits.open(paths[3]) as hdus:
         assert len(hdus) == 5
@@ -283,7 +283,7 @@ def test_tables_named_like_planes_are_left(tmp_path, name):
         assert old[2].data.tobytes() == new[2].data.tobytes()
         assert isinstance(new[3], fits.ImageHDU)
     again = tmp_path / "again.fits"
-    assert run_job(Job(out, again), CleanOptions())["status"] == "done"
+    assert run_job(Job(out, again), FileOptions())["status"] == "done"
     with fits.open(again) as hdus:
         assert len(hdus) == 4
 

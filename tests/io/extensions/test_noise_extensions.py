@@ -17,10 +17,10 @@ from astropy.utils.exceptions import AstropyUserWarning
 from conftest import random_model
 
 from deepcr_ccd.batch.job import Job, run_job
+from deepcr_ccd.batch.options import FileOptions
 from deepcr_ccd.io.extensions.noise_planes import noise_kind
 from deepcr_ccd.io.fits_file import FitsFile
 from deepcr_ccd.io.fits_image import CleanedImage, Image
-from deepcr_ccd.options import CleanOptions
 
 SHAPE = (4, 6)
 PLACES = (np.array([0, 1, 2, 2]), np.array([3, 0, 1, 4]))
@@ -277,7 +277,7 @@ def test_a_cleaned_file_says_the_spread(tmp_path, name):
     values = {"ERR": 20.0, "VAR": 400.0, "IVAR": 1 / 400}
     hdu = plane(name, values[name], shape=data.shape)
     fits.HDUList([fits.PrimaryHDU(data), hdu]).writeto(path)
-    row = run_job(Job(path, tmp_path / "out.fits"), CleanOptions())
+    row = run_job(Job(path, tmp_path / "out.fits"), FileOptions())
     assert row["status"] == "done"
     with fits.open(tmp_path / "out.fits") as hdus:
         crmask = hdus["MASK"].data > 0
@@ -305,9 +305,9 @@ def test_noise_is_read_for_models_that_use_it(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "read", spy)
     other = tmp_path / "other.safetensors"
     random_model(unit=None, transform="standardized", threshold=1.0).save(other)
-    run_job(Job(path, tmp_path / "m.fits"), CleanOptions(masks_only=True))
+    run_job(Job(path, tmp_path / "m.fits"), FileOptions(masks_only=True))
     run_job(
-        Job(path, tmp_path / "n.fits"), CleanOptions(masks_only=True, model=str(other))
+        Job(path, tmp_path / "n.fits"), FileOptions(masks_only=True, model=str(other))
     )
     assert (asked[0].array == 10).all()
     assert asked[1] is None

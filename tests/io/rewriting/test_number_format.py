@@ -7,12 +7,12 @@ import pytest
 from astropy.io import fits
 
 from deepcr_ccd.batch.job import Job, run_job
+from deepcr_ccd.batch.options import FileOptions
 from deepcr_ccd.io.extensions.mask_extensions import write_masks
 from deepcr_ccd.io.fits_file import FitsFile
 from deepcr_ccd.io.fits_image import CleanedImage
 from deepcr_ccd.io.rewriting.header_cards import edit_header
 from deepcr_ccd.io.rewriting.number_format import NumberFormat
-from deepcr_ccd.options import CleanOptions
 
 PLACES = (np.array([0, 1, 2, 2]), np.array([3, 0, 1, 4]))
 SHAPE = (4, 6)
@@ -75,7 +75,7 @@ def test_integers_of_64_bits_are_filled(tmp_path):
     for dtype in ("u8", "i8"):
         path = tmp_path / f"{dtype}.fits"
         fits.PrimaryHDU(data.astype(dtype)).writeto(path)
-        row = run_job(Job(path, tmp_path / f"{dtype}_out.fits"), CleanOptions())
+        row = run_job(Job(path, tmp_path / f"{dtype}_out.fits"), FileOptions())
         assert row["status"] == "done"
         new = fits.getdata(tmp_path / f"{dtype}_out.fits")
         assert new.dtype.newbyteorder("=") == dtype
@@ -177,7 +177,7 @@ def test_blank_pixels_stay_when_a_frame_is_cleaned(tmp_path):
     data[40, 30:36] += 2000
     data[60:70, 60:70] = 65535
     path = write_stored(tmp_path / "a.fits", data, BLANK=32767)
-    row = run_job(Job(path, tmp_path / "out.fits"), CleanOptions())
+    row = run_job(Job(path, tmp_path / "out.fits"), FileOptions())
     assert row["status"] == "done"
     new = fits.getdata(tmp_path / "out.fits", "SCI")
     assert (new[60:70, 60:70] == 65535).all()

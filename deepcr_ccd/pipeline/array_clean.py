@@ -1,0 +1,183 @@
+"""Clean a plane that is in memory, or each colour of a raw frame by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from ..nddata.bayer import colours_of
+from ..segmentation.hysteresis import Thresholds, threshold_levels
+from . import detect as detection
+from .fill import fill_frame
+from .guard import warn_if_cr_dominated, warn_of_flagged
+from .plan import Plan
+
+__all__ = ["CleanedPlane", "clean_plane", "plane_probability"]
+
+
+class CleanedPlane(NamedTuple):
+    """The fields of `~deepcr_ccd.pipeline.clean.CleanedFrame`, of one plane."""
+
+    crmask: np.ndarray
+    values: np.ndarray | None
+    sigma: np.ndarray | None
+    excluded: int
+    probability: np.ndarray | None
+
+
+def clean_plane(
+    plane: np.ndarray,
+    mask: np.ndarray | None,
+    plan: Plan,
+    *,
+    progress: bool = False,
+    probability: bool = False,
+) -> CleanedPlane:
+    """Find the cosmic rays of a plane, and compute what they are filled with.
+
+    Parameters
+    ----------
+    plane : `~numpy.ndarray`
+        ``(ny, nx)``, any real dtype.
+    mask : `~numpy.ndarray` or None
+        bool, ``(ny, nx)``, True where bad.
+    plan : Plan
+        From `~deepcr_ccd.pipeline.plan.make_plan`.
+    progress : bool
+        Show a progress bar.
+    probability : bool
+        Return the probability as well.
+
+    Returns
+    -------
+    CleanedPlane
+
+    Warns
+    -----
+    AstropyUserWarning
+        If more of the plane is flagged, or CR-affected, than the method is for.
+    """
+    clean = _clean_colours if plan.bayer else _clean_whole
+    cleaned = clean(plane, mask, plan, progress, probability)
+    flagged = int(np.count_nonzero(cleaned.crmask))
+    warn_of_flagged(flagged, plane.size - cleaned.excluded)
+    if cleaned.values is None:
+        return cleaned
+    return cleaned._replace(values=cleaned.values.astype(plan.dtype, copy=False))
+
+
+def plane_probability(
+    plane: np.ndarray, mask: np.ndarray | None, plan: Plan, *, progress: bool = False
+) -> np.ndarray:
+    """Return the probability of a cosmic ray in each pixel of a plane.
+
+    Parameters
+    ----------
+    plane, mask, plan, progress
+        As for `clean_plane`.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        float32, ``(ny, nx)``; NaN where excluded.
+    """
+    if plan.bayer:
+        probability = np.empty(plane.shape, dtype=np.float32)
+        for colour in colours_of(plane):
+            alone = dataclasses.replace(plan.of_part(colour), bayer=False)
+            own = None if mask is None else mask[colour]
+            part = np.ascontiguousarray(plane[colour])
+            probability[colour] = plane_probability(part, own, alone, progress=progress)
+        return probability
+    bad = detection.excluded_pixels(plane, mask, plan.satlevel)
+    how = _model_arguments(plan, progress)
+    return detection.cosmic_ray_probability(plane, bad, plan.model, **how)
+
+
+def _clean_whole(
+    plane: np.ndarray,
+    mask: np.ndarray | None,
+    plan: Plan,
+    progress: bool,
+    probability: bool,
+) -> CleanedPlane:
+    bad = detection.excluded_pixels(plane, mask, plan.satlevel)
+    crmask, found = _detect(plane, bad, plan, plan.grow, progress, probability)
+    excluded = 0 if bad is None else int(np.count_nonzero(bad))
+    if plan.fill.method == "none":
+        return CleanedPlane(crmask, None, None, excluded, found)
+    return CleanedPlane(crmask, *_fill(plane, crmask, bad, plan), excluded, found)
+
+
+def _clean_colours(
+    plane: np.ndarray,
+    mask: np.ndarray | None,
+    plan: Plan,
+    progress: bool,
+    probability: bool,
+) -> CleanedPlane:
+    """Find the cosmic rays of each colour of a raw frame, and fill from the same."""
+    bad = np.zeros(plane.shape, dtype=bool)
+    crmask = np.zeros(plane.shape, dtype=bool)
+    found = np.empty(plane.shape, dtype=np.float32) if probability else None
+    for colour in colours_of(plane):
+        part = np.ascontiguousarray(plane[colour])
+        own = None if mask is None else mask[colour]
+        hidden = detection.excluded_pixels(part, own, plan.satlevel)
+        alone = plan.of_part(colour)
+        crmask[colour], seen = _detect(part, hidden, alone, 0, progress, probability)
+        if found is not None:
+            found[colour] = seen
+        if hidden is not None:
+            bad[colour] = hidden
+    if plan.grow:
+        known = np.where(bad, np.nan, crmask)
+        crmask = detection.threshold_mask(known, Thresholds(0.5, 0.5), plan.grow)
+    excluded = int(np.count_nonzero(bad))
+    if plan.fill.method == "none":
+        return CleanedPlane(crmask, None, None, excluded, found)
+    both = np.zeros((2, *plane.shape))
+    for colour in colours_of(plane):
+        part = np.ascontiguousarray(plane[colour])
+        both[:, *colour][:, crmask[colour]] = _fill(
+            part, crmask[colour], bad[colour], plan
+        )
+    return CleanedPlane(crmask, *both[:, crmask], excluded, found)
+
+
+def _detect(
+    plane: np.ndarray,
+    bad: np.ndarray | None,
+    plan: Plan,
+    grow: float,
+    progress: bool,
+    probability: bool,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the mask of cosmic rays, and their probability if it is wanted."""
+    if plan.model.card.measures_noise:
+        warn_if_cr_dominated(plane, bad)
+    how = _model_arguments(plan, progress)
+    if not probability:
+        wanted = plan.model, plan.thresholds, grow
+        return detection.find_cosmic_rays(plane, bad, *wanted, **how), None
+    found = detection.cosmic_ray_probability(plane, bad, plan.model, **how)
+    levels = threshold_levels(found, plan.thresholds.cuts)
+    return detection.finish_mask(levels, plane, bad, grow), found
+
+
+def _model_arguments(plan: Plan, progress: bool) -> dict:
+    return {
+        "factor": plan.input.factor,
+        "tile_size": plan.tile_size,
+        "progress": progress,
+        **plan.input.facts,
+    }
+
+
+def _fill(
+    plane: np.ndarray, crmask: np.ndarray, bad: np.ndarray | None, plan: Plan
+) -> tuple[np.ndarray, np.ndarray]:
+    options = {"cr_affected": crmask, "tile_size": plan.tile_size}
+    return fill_frame(plane, crmask, bad, plan.fill, **options)

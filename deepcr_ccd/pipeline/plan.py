@@ -1,0 +1,206 @@
+"""How a frame is cleaned: what a user asks for, taken to the model and the frame."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+from astropy import units as u
+
+from ..models.model import Model
+from ..nddata.bayer import is_bayer
+from ..nddata.frame import Frame, is_dask
+from ..nddata.gain import (
+    COUNTS,
+    resolve_gain,
+    resolve_readnoise,
+    saturation_level,
+    unit_factor,
+)
+from ..notices import warn_unused
+from ..options import CleanOptions
+from ..segmentation.hysteresis import Thresholds
+from .fill import Fill, choose_fill
+
+__all__ = ["ModelInput", "Plan", "make_plan"]
+
+
+class ModelInput(NamedTuple):
+    """What a model needs to know of a frame.
+
+    ``factor`` is from the frame's unit to that of the model, ``facts`` is what is known
+    of the noise, in the unit of the model.
+    """
+
+    factor: float
+    facts: dict
+
+
+def model_input(
+    frame: Frame, model: Model, gain: float | None, readnoise=None
+) -> ModelInput:
+    """Work out how a frame goes into a model.
+
+    Parameters
+    ----------
+    frame : Frame
+        The frame.
+    model : Model
+        For task "mask".
+    gain : float or None
+        In electron/adu.
+    readnoise : float, `~astropy.units.Quantity`, str or None
+        In electron.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the unit cannot be taken to the model's, or the read noise is no number.
+
+    Warns
+    -----
+    DeepCRWarning
+        If the gain or the read noise has no use.
+    """
+    name = model.card.name
+    factor, used = unit_factor(frame.unit, model.card.unit, gain, name)
+    readnoise = resolve_readnoise(readnoise, frame.header, gain)
+    if readnoise is not None and "readnoise" not in model.card.uses:
+        warn_unused("readnoise", f"model {name!r} does not use it")
+        readnoise = None
+    if gain is not None and not used:
+        if _is_in_electrons(frame) and gain != 1:
+            # As ccdproc says it.
+            why = "Image unit is electron but gain value is not 1.0"
+            warn_unused("gain", f"{why}, and the frame is not multiplied by it")
+        elif readnoise is None:
+            warn_unused("gain", f"model {name!r} can use the frame as it is")
+    if readnoise is None:
+        return ModelInput(factor, {})
+    if gain is None and frame.unit is not None and _counts(frame.unit):
+        raise ValueError(
+            f"readnoise={readnoise:g} is in electron and the frame in {frame.unit}: "
+            "give gain= (electron/adu, a number, a Quantity or a header keyword)"
+        )
+    # From electron to the frame's unit, and on to the card's.
+    per_unit, _ = unit_factor(frame.unit, "electron", gain, name)
+    return ModelInput(factor, {"readnoise": readnoise / per_unit * factor})
+
+
+def _counts(unit: u.UnitBase) -> bool:
+    return any(unit.is_equivalent(count) for count in COUNTS)
+
+
+def _is_in_electrons(frame: Frame) -> bool:
+    return frame.unit is not None and frame.unit.is_equivalent(u.electron)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How a frame is cleaned; all of it is checked.
+
+    ``grow`` is in px; ``satlevel`` is in the frame's unit, from
+    `~deepcr_ccd.nddata.gain.saturation_level`; ``dtype`` is that of cleaned data;
+    ``bayer`` tells whether each colour of a raw frame is cleaned by itself.
+    """
+
+    model: Model
+    thresholds: Thresholds
+    grow: float
+    input: ModelInput
+    fill: Fill
+    satlevel: float | None
+    tile_size: int | None
+    dtype: np.dtype
+    bayer: bool = False
+
+    def with_facts(self, facts: dict) -> Plan:
+        """Return the plan with more that is known of the noise of a plane.
+
+        Parameters
+        ----------
+        facts : dict
+            From `~deepcr_ccd.preprocess.known_noise.uncertainty_facts`.
+        """
+        if not facts:
+            return self
+        facts = self.input.facts | facts
+        return dataclasses.replace(self, input=self.input._replace(facts=facts))
+
+    def of_part(self, index: tuple[slice, slice]) -> Plan:
+        """Return the plan for a part of a plane, such as the pixels of a colour.
+
+        Parameters
+        ----------
+        index : tuple of slice
+            Which rows and columns.
+        """
+        known = self.input.facts.get("variance")
+        if known is None:
+            return self
+        return self.with_facts({"variance": known.part(index)})
+
+
+def make_plan(frame: Frame, model: Model, options: CleanOptions) -> Plan:
+    """Check what a user asks for against a frame, before any work is done.
+
+    Parameters
+    ----------
+    frame : Frame
+        The frame.
+    model : Model
+        For task "mask".
+    options : CleanOptions
+        What the user asks for.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    TypeError, ValueError, ImportError
+        As `~deepcr_ccd.cosmicray_deepcr`.
+
+    Warns
+    -----
+    DeepCRWarning
+        If the gain or the read noise has no use.
+    """
+    thresholds = options.thresholds(model)
+    gain = resolve_gain(options.gain, frame.header)
+    bayer, lazy = is_bayer(frame.data, frame.header), is_dask(frame.data)
+    if bayer and lazy:
+        raise ValueError(
+            "ccd is a raw colour frame (Bayer pattern in the header) in a dask array, "
+            "which is not supported: read it into memory first"
+        )
+    read = model_input(frame, model, gain, options.readnoise)
+    fill = choose_fill(options.fill_method, model, frame, gain)
+    return Plan(
+        model,
+        thresholds,
+        options.grow,
+        read,
+        _fill_of_chunks(fill, options.fill_method) if lazy else fill,
+        saturation_level(options.satlevel, frame.unit, frame.header, gain),
+        options.tile_size,
+        frame.cleaned_dtype,
+        bayer,
+    )
+
+
+def _fill_of_chunks(fill: Fill, method: str | None) -> Fill:
+    """Return a fill that works on the chunks of Dask's arrays.
+
+    A network that works on whole frames does not; "auto" does without.
+    """
+    if fill.method != "network" or fill.network.network.takes_cutouts:
+        return fill
+    if method == "auto":
+        return Fill("median")
+    raise ValueError(
+        f"inpaint={method!r}: {fill.network.card.name!r} does not work on dask arrays; "
+        "use 'median', or model='universal'"
+    )
