@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ..inpainting.network import BLOCK
+from ..inpainting.network import BLOCK_SIZE
 from ..models.model import Model
 from ..nddata.frame import Frame
 from ..preprocess.known_noise import uncertainty_facts
@@ -233,7 +233,7 @@ def _fill_chunks(plane, crmask, bad, fill: Fill, dtype: np.dtype):
         dtype,
         torch.get_num_threads(),
         planes=2,
-        block=BLOCK if fill.method == "network" else 1,
+        block=BLOCK_SIZE if fill.method == "network" else 1,
     )
     return both[0], both[1]
 
