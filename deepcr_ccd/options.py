@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from astropy import units as u
 
-from .inpainting.local import FILLS
+from .inpainting.local import LOCAL_METHODS
 from .models.model import Model
 from .models.zoo import DEFAULT_MODEL, load_model
 from .nddata.gain import number_from, resolve_gain, resolve_readnoise
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 #: How CR-affected pixels may be filled.
-FILL_METHODS = ("auto", *FILLS, "network")
+FILL_METHODS = ("auto", *LOCAL_METHODS, "network")
 
 FillMethod: TypeAlias = Literal[
     "auto", "median", "mean", "idw", "interpolate", "network"

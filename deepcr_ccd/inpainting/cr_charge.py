@@ -1,124 +1,147 @@
-"""What cosmic rays leave in pixels: how much of it is likely in another one.
+"""The charge that cosmic rays leave in pixels, in a block of a frame and in a cutout.
 
-A struck pixel holds what was there and what a ray left. Rays of a frame are alike, and
-what one leaves in a pixel much like what it leaves in the next: where a pixel holds far
-more than that, most of it is a star's.
+A CR-affected pixel holds the light of the sky and the charge of the cosmic ray. What
+cosmic rays left in the other pixels of the frame says what is likely here: of a value
+far above it, most is the light of a star.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import ndimage
 
-from .cutouts import PixelFlag, mask_positions, read_cutouts
-from .feature_layout import NEAR_QUANTILES, NEAR_RAYS, QUANTILES
+from .cutouts import cutout_radius, read_cutouts
+from .feature_layout import BLOCK_QUANTILES, CUTOUT_QUANTILES
+from .pixel_flags import PixelFlag, mask_positions
 
-__all__ = ["measure_cr_charge", "cr_charge_in_cutouts", "clipped_log"]
+__all__ = ["CutoutCharge", "clipped_log", "measure_cr_charge", "measure_cutout_charge"]
 
-#: Struck pixels of a part of a frame that are looked at.
-SAMPLES = 512
-#: Half-width in px of the surroundings; good pixels that these must have.
-AROUND = 2
-NEEDED = 3
-#: Half-width in px of the middle of a window, whose struck pixels are not counted.
-MIDDLE = 1
-#: Struck pixels of a window that tell what to expect of another one.
-ENOUGH = 4
-#: Limit of the logarithms that are told.
-FARTHEST = 8.0
+#: CR-affected pixels of a block that are measured at most.
+MAX_SAMPLES = 512
+#: Half-width in px of the surroundings that are subtracted, and the good pixels they
+#: must have.
+SURROUNDINGS_RADIUS = 2
+MIN_SURROUNDING_PIXELS = 3
+#: Half-width in px of the centre of a cutout that is left out.
+EXCLUDED_RADIUS = 1
+#: CR-affected pixels of a cutout from which its own quantiles are used.
+MIN_CR_PIXELS = 4
+#: Quantiles of the charge for its expected value and for its uncertainty.
+EXPECTED_QUANTILES = (0.5, 0.9)
+#: Limit of logarithms, positive and negative.
+MAX_LOG = 8.0
+
+
+class CutoutCharge(NamedTuple):
+    """The CR charge in the pixels of ``n`` cutouts, without those in the centre.
+
+    ``quantiles`` are ``(n, len(CUTOUT_QUANTILES))``, in the unit of the cutouts; zeros
+    where there are no CR-affected pixels. ``number`` is int, ``(n,)``, that of the
+    pixels. ``expected`` is ``(n, 2)``: the charge to expect in the central pixel and
+    its uncertainty, from the cutout, or where that has too few, from the block.
+    """
+
+    quantiles: np.ndarray
+    number: np.ndarray
+    expected: np.ndarray
 
 
 def measure_cr_charge(data: np.ndarray, flags: np.ndarray) -> np.ndarray:
-    """Measure what cosmic rays left in the pixels of a part of a frame.
+    """Measure the charge that cosmic rays left in the pixels of a block of a frame.
+
+    It is what the pixels have over the mean of the good pixels around them.
 
     Parameters
     ----------
     data : `~numpy.ndarray`
-        ``(ny, nx)``, in any unit.
+        float, ``(ny, nx)``, in any unit.
     flags : `~numpy.ndarray`
-        uint8, ``(ny, nx)``: `~deepcr_ccd.inpainting.cutouts.PixelFlag.GOOD`,
-        `~deepcr_ccd.inpainting.cutouts.PixelFlag.CR` or BAD.
+        uint8, ``(ny, nx)``, values of `~deepcr_ccd.inpainting.pixel_flags.PixelFlag`.
 
     Returns
     -------
     `~numpy.ndarray`
-        ``(len(QUANTILES),)``, quantiles in the unit of ``data``; zeros if there is
-        nothing to measure.
+        ``(len(BLOCK_QUANTILES),)``, quantiles in the unit of ``data``; zeros if there
+        are no CR-affected pixels.
     """
     rows, columns = mask_positions(flags == PixelFlag.CR)
-    if rows.size > SAMPLES:
-        some = np.linspace(0, rows.size - 1, SAMPLES).astype(int)
+    if rows.size > MAX_SAMPLES:
+        some = np.linspace(0, rows.size - 1, MAX_SAMPLES).astype(int)
         rows, columns = rows[some], columns[some]
-    excess = [np.empty(0)]
-    for values, flag, _ in read_cutouts(data, flags, rows, columns, AROUND):
-        good = flag == PixelFlag.GOOD
+    charges = [np.empty(0)]
+    for cutouts in read_cutouts(data, flags, rows, columns, SURROUNDINGS_RADIUS):
+        values, good = cutouts.values, cutouts.flags == PixelFlag.GOOD
         number = good.sum(axis=1)
         mean = np.where(good, values, 0).sum(axis=1) / np.maximum(number, 1)
-        held = values[:, values.shape[1] // 2] - mean
-        excess.append(
-            held[(number >= NEEDED) & (flag[:, flag.shape[1] // 2] == PixelFlag.CR)]
-        )
-    excess = np.concatenate(excess)
-    if not excess.size:
-        return np.zeros(len(QUANTILES))
-    return np.quantile(excess, QUANTILES)
+        centre = values.shape[1] // 2
+        usable = number >= MIN_SURROUNDING_PIXELS
+        usable &= cutouts.flags[:, centre] == PixelFlag.CR
+        charges.append((values[:, centre] - mean)[usable])
+    charge = np.concatenate(charges)
+    if not charge.size:
+        return np.zeros(len(BLOCK_QUANTILES))
+    return np.quantile(charge, BLOCK_QUANTILES)
 
 
-def cr_charge_in_cutouts(
-    values: np.ndarray, flags: np.ndarray, rays: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Measure what cosmic rays left in windows, but for the pixels in their middle.
+def measure_cutout_charge(
+    values: np.ndarray, flags: np.ndarray, block_charge: np.ndarray
+) -> CutoutCharge:
+    """Measure the charge that cosmic rays left in cutouts, but for their centre.
 
     Parameters
     ----------
     values, flags : `~numpy.ndarray`
         ``(n, k * k)``, from `~deepcr_ccd.inpainting.cutouts.read_cutouts`.
-    rays : `~numpy.ndarray`
-        From `measure_cr_charge`, of where they are.
+    block_charge : `~numpy.ndarray`
+        From `measure_cr_charge`, of the block where the cutouts are.
 
     Returns
     -------
-    near : `~numpy.ndarray`
-        ``(n, NEAR_RAYS)``: quantiles in the unit of ``values``, zeros if there is
-        nothing to measure; and the logarithm of one more than the pixels there are.
-    expected : `~numpy.ndarray`
-        ``(n, 2)``: what a ray is to be expected to leave in a pixel, from these or
-        from all of the frame's, and how far that may be off.
+    CutoutCharge
     """
-    width = int(np.sqrt(values.shape[1]))
-    shape = (-1, width, width)
+    radius = cutout_radius(values)
+    shape = (-1, 2 * radius + 1, 2 * radius + 1)
     values, flags = values.reshape(shape), flags.reshape(shape)
     good = flags == PixelFlag.GOOD
-    around = (1, 2 * AROUND + 1, 2 * AROUND + 1)
-    share, mean = (
+    around = (1, 2 * SURROUNDINGS_RADIUS + 1, 2 * SURROUNDINGS_RADIUS + 1)
+    fraction, mean = (
         ndimage.uniform_filter(plane, around, mode="constant")
         for plane in (good.astype(values.dtype), np.where(good, values, 0))
     )
-    counted = (flags == PixelFlag.CR) & (share * np.prod(around) > NEEDED - 0.5)
-    mean = mean / np.where(counted, share, 1)
-    inner = slice(width // 2 - MIDDLE, width // 2 + MIDDLE + 1)
-    counted[:, inner, inner] = False
-    excess = np.where(counted, values - mean, np.inf).reshape(len(values), -1)
-    excess.sort(axis=1)
-    many = counted.sum(axis=(1, 2))
-    out = np.zeros((len(values), NEAR_RAYS))
-    for place, share in enumerate(NEAR_QUANTILES):
-        nearest = np.rint(share * np.maximum(many - 1, 0)).astype(int)
-        out[:, place] = np.take_along_axis(excess, nearest[:, None], axis=1)[:, 0]
-    out[many == 0] = 0
-    out[:, -1] = np.log1p(many)
-    own = many >= ENOUGH
-    expected = np.where(own, out[:, 1], rays[1]), np.where(own, out[:, 2], rays[2])
-    return out, np.stack(expected, axis=1).clip(min=0)
+    enough = fraction * np.prod(around) > MIN_SURROUNDING_PIXELS - 0.5
+    counted = (flags == PixelFlag.CR) & enough
+    mean = mean / np.where(counted, fraction, 1)
+    centre = slice(radius - EXCLUDED_RADIUS, radius + EXCLUDED_RADIUS + 1)
+    counted[:, centre, centre] = False
+    charge = np.where(counted, values - mean, np.inf).reshape(len(values), -1)
+    charge.sort(axis=1)
+    number = counted.sum(axis=(1, 2))
+    quantiles = np.zeros((len(values), len(CUTOUT_QUANTILES)))
+    for place, quantile in enumerate(CUTOUT_QUANTILES):
+        nearest = np.rint(quantile * np.maximum(number - 1, 0)).astype(int)
+        quantiles[:, place] = np.take_along_axis(charge, nearest[:, None], axis=1)[:, 0]
+    quantiles[number == 0] = 0
+    own = number >= MIN_CR_PIXELS
+    expected = [
+        np.where(
+            own,
+            quantiles[:, CUTOUT_QUANTILES.index(quantile)],
+            block_charge[BLOCK_QUANTILES.index(quantile)],
+        )
+        for quantile in EXPECTED_QUANTILES
+    ]
+    return CutoutCharge(quantiles, number, np.stack(expected, axis=1).clip(min=0))
 
 
 def clipped_log(values: np.ndarray) -> np.ndarray:
-    """Return logarithms of values, of those that are zero or less too: within limits.
+    """Return the natural logarithms of values, between -8 and 8.
 
     Parameters
     ----------
     values : `~numpy.ndarray`
-        In units of windows.
+        In the units of the cutouts; zero and negative ones give -8.
     """
-    least = np.exp(-FARTHEST)
+    least = np.exp(-MAX_LOG)
     return np.log(np.clip(values, least, 1 / least))

@@ -1,62 +1,65 @@
-"""Cutouts: small squares of pixels around places of a frame."""
+"""Cutouts: small squares of pixels around positions in a frame."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from .pixel_flags import PixelFlag
+
 __all__ = [
+    "MIN_GOOD_PIXELS",
     "Cutouts",
-    "PixelFlag",
-    "gaussian_kernel",
-    "good_pixels",
+    "Pixels",
     "crop_centre",
+    "cutout_radius",
+    "gaussian_kernel",
     "noise_from_neighbours",
-    "mask_positions",
     "read_cutouts",
     "working_dtype",
 ]
 
-#: Window elements, and pixels of a frame, that are worked on at a time: bounds memory.
-ELEMENTS = 2_000_000
-PIXELS = 4_000_000
-#: Where windows have fewer elements than this share of the rows that they lie in, only
-#: they are read.
-SPARSE = 1.0
-#: Good pixels that a window must hold to be used.
-ENOUGH = 8
-#: The lower quartile of the size of differences of two numbers of noise 1.
-QUARTILE = 0.4506
+#: Elements of cutouts, and pixels of a frame, that are read at a time: bounds memory.
+MAX_CUTOUT_ELEMENTS = 2_000_000
+MAX_FRAME_PIXELS = 4_000_000
+#: Cutouts are read one by one where they have fewer elements than this fraction of the
+#: rows that they lie in; elsewhere, these rows are read whole.
+SPARSE_FRACTION = 1.0
+#: Good pixels that a cutout must have for its central pixel to be filled.
+MIN_GOOD_PIXELS = 8
+#: Differences between neighbours that a noise must be measured from.
+MIN_DIFFERENCES = 8
+#: The lower quartile of the absolute differences of two numbers of noise 1.
+QUARTILE_OF_DIFFERENCES = 0.4506
 
 
-class PixelFlag:
-    """What a pixel may be used for when others are filled; values of uint8 arrays.
+class Pixels(Protocol):
+    """A frame that can be indexed: an array, or what converts pixels as it is read.
 
-    Plain numbers, as comparisons of uint8 arrays with an `enum.IntEnum` take NumPy
-    eight times as long.
+    It may have a method ``cut``, as `~deepcr_ccd.preprocess.network_input.Plane` does.
     """
 
-    #: Not usable: excluded, not finite, or beyond the edge of the frame.
-    BAD = 0
-    #: Affected by a cosmic ray: holds the light of the sky and the charge of the CR.
-    CR = 1
-    #: Usable.
-    GOOD = 2
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As ``(ny, nx)``."""
+
+    def __getitem__(self, index) -> np.ndarray:
+        """Return some pixels."""
 
 
 class Cutouts(NamedTuple):
-    """Windows of ``k * k`` pixels around ``n`` places.
+    """Cutouts of ``k * k`` pixels around ``n`` positions.
 
-    ``values`` and ``good`` are ``(n, k * k)``, by rows; values that are not good are 0.
-    ``good`` is of the kind that was given.
-    ``which`` are the places, as an index into those that were asked for.
+    ``values`` and ``flags`` are ``(n, k * k)``, by rows; ``flags`` are of the type that
+    was given, and values are 0 where they are. ``which`` is int, ``(n,)``: the
+    positions, as an index into those that were asked for.
     """
 
     values: np.ndarray
-    good: np.ndarray
+    flags: np.ndarray
     which: np.ndarray
 
 
@@ -72,226 +75,220 @@ def working_dtype(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.float64 if wide else np.float32)
 
 
-def good_pixels(targets: np.ndarray, bad: np.ndarray | None) -> np.ndarray:
-    """Return which pixels targets can be filled from: neither targets nor bad.
-
-    Parameters
-    ----------
-    targets : `~numpy.ndarray`
-        bool, ``(ny, nx)``.
-    bad : `~numpy.ndarray` or None
-        Likewise.
-
-    Returns
-    -------
-    `~numpy.ndarray`
-        A new array.
-    """
-    good = ~targets
-    if bad is not None:
-        # Good and not bad, in no more memory.
-        np.greater(good, bad, out=good)
-    return good
-
-
-def mask_positions(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows and columns of the True pixels, in the order of ``data[mask]``.
-
-    `numpy.nonzero` takes four times as long where they are few.
-
-    Parameters
-    ----------
-    mask : `~numpy.ndarray`
-        bool, ``(ny, nx)``.
-    """
-    return np.divmod(np.flatnonzero(mask), mask.shape[1])
-
-
 def read_cutouts(
-    data: np.ndarray,
-    good: np.ndarray,
+    data: Pixels,
+    flags: np.ndarray,
     rows: np.ndarray,
     columns: np.ndarray,
     radius: int,
 ) -> Iterator[Cutouts]:
-    """Read the windows around some places, a part of them at a time.
+    """Read the cutouts around some positions, a part of them at a time.
 
     Parameters
     ----------
     data : `~numpy.ndarray`
         ``(ny, nx)``, any real dtype; read some rows at a time.
-    good : `~numpy.ndarray`
-        bool, ``(ny, nx)``, True where ``data`` may be used; or uint8, flags of pixels,
-        0 where it may not. Pixels that are not finite, and what lies beyond the frame,
-        are never good.
+    flags : `~numpy.ndarray`
+        bool, ``(ny, nx)``, True where ``data`` may be used; or uint8, values of
+        `PixelFlag`. In cutouts they are False, or BAD, also where pixels are not finite
+        and beyond the edge of the frame.
     rows, columns : `~numpy.ndarray`
-        int, ``(n,)``, the places.
+        int, ``(n,)``, the positions.
     radius : int
-        Half of a window's width, in px: ``k = 2 * radius + 1``.
+        Half of the width of a cutout, in px: ``k = 2 * radius + 1``.
 
     Yields
     ------
-    Windows
-        Each place is in one of them.
+    Cutouts
+        Each position is in one of them.
     """
     width = 2 * radius + 1
     order = np.argsort(rows, kind="stable")
     heights = rows[order]
-    most = max(1, ELEMENTS // width**2)
-    tallest = max(1, PIXELS // data.shape[1])
+    most = max(1, MAX_CUTOUT_ELEMENTS // width**2)
+    tallest = max(1, MAX_FRAME_PIXELS // data.shape[1])
     start = 0
     while start < order.size:
         first = heights[start]
         stop = np.searchsorted(heights, first + tallest)
         which = order[start : min(stop, start + most)]
         low, high = first - radius, rows[which[-1]] + radius + 1
-        sparse = which.size * width**2 < SPARSE * (high - low) * data.shape[1]
-        take = _gather if sparse else _slice
-        values, usable = take(data, good, rows[which], columns[which], radius)
+        in_rows = (high - low) * data.shape[1]
+        sparse = which.size * width**2 < SPARSE_FRACTION * in_rows
+        read = _read_each if sparse else _read_rows
+        values, usable = read(data, flags, rows[which], columns[which], radius)
         yield Cutouts(
             values.reshape(-1, width * width), usable.reshape(-1, width * width), which
         )
         start += which.size
 
 
-def _gather(
-    data: np.ndarray, good: np.ndarray, rows: np.ndarray, columns: np.ndarray, radius
+def _read_each(
+    data: Pixels,
+    flags: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    radius: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read windows and nothing else: line by line, or across the edge by pixels."""
+    """Read cutouts and nothing else: line by line, or across the edge by pixels."""
     ny, nx = data.shape
     width = 2 * radius + 1
     inside = (rows >= radius) & (rows < ny - radius)
     inside &= (columns >= radius) & (columns < nx - radius)
     inside &= isinstance(data, np.ndarray) or hasattr(data, "cut")
     shape = (rows.size, width, width)
-    kept = np.empty(shape, dtype=good.dtype)
+    kept = np.empty(shape, dtype=flags.dtype)
     values = None
-    for which, take in ((inside, _cut), (~inside, _pick)):
+    for which, read in ((inside, _read_inside), (~inside, _read_across_edge)):
         if not which.any():
             continue
-        part, usable = take(data, good, rows[which], columns[which], radius)
+        part, usable = read(data, flags, rows[which], columns[which], radius)
         part = part.astype(working_dtype(part.dtype), copy=False)
         usable = usable * np.isfinite(part)
-        part[usable == 0] = 0
+        part[usable == PixelFlag.BAD] = 0
         if values is None:
             values = np.empty(shape, dtype=part.dtype)
         values[which], kept[which] = part, usable
     return values, kept
 
 
-def _cut(
-    data: np.ndarray, good: np.ndarray, rows: np.ndarray, columns: np.ndarray, radius
+def _read_inside(
+    data: Pixels,
+    flags: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    radius: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Copy windows that lie within the frame."""
-    place = rows - radius, columns - radius
+    """Copy cutouts that lie within the frame."""
+    corners = rows - radius, columns - radius
     size = (2 * radius + 1,) * 2
     if isinstance(data, np.ndarray):
-        values = sliding_window_view(data, size)[place]
+        values = sliding_window_view(data, size)[corners]
     else:
-        values = data.cut(*place, size)
-    return values, sliding_window_view(good, size)[place]
+        values = data.cut(*corners, size)
+    return values, sliding_window_view(flags, size)[corners]
 
 
-def _pick(
-    data: np.ndarray, good: np.ndarray, rows: np.ndarray, columns: np.ndarray, radius
+def _read_across_edge(
+    data: Pixels,
+    flags: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    radius: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Copy windows that may reach across the edge, pixel by pixel."""
+    """Copy cutouts that may reach across the edge, pixel by pixel."""
     line = np.arange(-radius, radius + 1)
     y, x = rows[:, None] + line, columns[:, None] + line
     ny, nx = data.shape
     inside = ((y >= 0) & (y < ny))[:, :, None] & ((x >= 0) & (x < nx))[:, None, :]
     at = y.clip(0, ny - 1)[:, :, None], x.clip(0, nx - 1)[:, None, :]
-    return data[at], good[at] * inside
+    return data[at], flags[at] * inside
 
 
-def _slice(
-    data: np.ndarray, good: np.ndarray, rows: np.ndarray, columns: np.ndarray, radius
+def _read_rows(
+    data: Pixels,
+    flags: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    radius: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read all rows of some windows, and cut these out; for rows in order."""
+    """Read all rows of some cutouts, and cut these out; for rows in order."""
     low, high = rows[0] - radius, rows[-1] + radius + 1
     inside = slice(max(low, 0), high)
     slab = data[inside]
     slab = slab.astype(working_dtype(slab.dtype), copy=False)
-    usable = good[inside] * np.isfinite(slab)
+    usable = flags[inside] * np.isfinite(slab)
     border = ((inside.start - low, high - inside.start - len(slab)), (radius,) * 2)
     slab = np.pad(np.where(usable, slab, 0), border)
     usable = np.pad(usable, border)
-    place = rows - rows[0], columns
-    width = 2 * radius + 1
-    return tuple(
-        sliding_window_view(plane, (width, width))[place] for plane in (slab, usable)
+    corners = rows - rows[0], columns
+    size = (2 * radius + 1,) * 2
+    values, usable = (
+        sliding_window_view(plane, size)[corners] for plane in (slab, usable)
     )
+    return values, usable
 
 
-def crop_centre(windows: np.ndarray, radius: int) -> np.ndarray:
-    """Return the middle of windows; zeros beyond them.
+def cutout_radius(cutouts: np.ndarray) -> int:
+    """Return half of the width of cutouts, in px.
 
     Parameters
     ----------
-    windows : `~numpy.ndarray`
+    cutouts : `~numpy.ndarray`
+        ``(n, k * k)``, from `read_cutouts`.
+    """
+    return int(np.sqrt(cutouts.shape[1])) // 2
+
+
+def crop_centre(cutouts: np.ndarray, radius: int) -> np.ndarray:
+    """Return the centre of cutouts; zeros beyond them.
+
+    Parameters
+    ----------
+    cutouts : `~numpy.ndarray`
         ``(n, k * k)``, from `read_cutouts`.
     radius : int
-        Half of the middle's width, in px.
+        Half of the width of the centre, in px.
 
     Returns
     -------
     `~numpy.ndarray`
         ``(n, (2 * radius + 1) ** 2)``, a new array.
     """
-    width = int(np.sqrt(windows.shape[1]))
-    windows = windows.reshape(-1, width, width)
-    beyond = max(0, radius - width // 2)
+    half = cutout_radius(cutouts)
+    cutouts = cutouts.reshape(-1, 2 * half + 1, 2 * half + 1)
+    beyond = max(0, radius - half)
     if beyond:
-        windows = np.pad(windows, ((0, 0), (beyond, beyond), (beyond, beyond)))
-    centre = width // 2 + beyond
+        cutouts = np.pad(cutouts, ((0, 0), (beyond, beyond), (beyond, beyond)))
+    centre = half + beyond
     inner = slice(centre - radius, centre + radius + 1)
-    return windows[:, inner, inner].reshape(len(windows), -1)
+    return cutouts[:, inner, inner].reshape(len(cutouts), -1)
 
 
 def gaussian_kernel(radius: int, scale: float) -> np.ndarray:
-    """Return weights that fall off from the middle of a window.
+    """Return weights that fall off from the centre of a cutout as a Gaussian.
 
     Parameters
     ----------
     radius : int
         Half of its width, in px.
     scale : float
-        Their scale length, in px.
+        The standard deviation of the Gaussian, in px.
 
     Returns
     -------
     `~numpy.ndarray`
-        ``(2 * radius + 1, 2 * radius + 1)``, 1 in the middle.
+        ``(2 * radius + 1, 2 * radius + 1)``, 1 at the centre.
     """
     line = np.arange(-radius, radius + 1) ** 2
     return np.exp(-(line[:, None] + line) / (2 * scale**2))
 
 
 def noise_from_neighbours(values: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """Return the noise in windows, from the smaller differences between neighbours.
+    """Return the noise in cutouts, from the smaller differences between neighbours.
 
-    These are the noise's even beside a star.
+    Even beside a star, these are due to noise.
 
     Parameters
     ----------
     values, good : `~numpy.ndarray`
-        ``(n, k * k)``, from `read_cutouts`.
+        ``(n, k * k)``, float and bool, from `read_cutouts`.
 
     Returns
     -------
     `~numpy.ndarray`
         ``(n,)``, in the unit of ``values``; 0 where too few are good.
     """
-    width = int(np.sqrt(values.shape[1]))
+    width = 2 * cutout_radius(values) + 1
     shape = (-1, width, width)
     values, good = values.reshape(shape), good.reshape(shape)
     pairs = ((np.s_[:, :, 1:], np.s_[:, :, :-1]), (np.s_[:, 1:], np.s_[:, :-1]))
-    steps = [
+    along = [
         np.where(good[a] & good[b], np.abs(values[a] - values[b]), np.inf)
         for a, b in pairs
     ]
-    steps = np.concatenate([step.reshape(len(values), -1) for step in steps], axis=1)
-    steps.sort(axis=1)
-    number = np.isfinite(steps).sum(axis=1)
-    quartile = np.take_along_axis(steps, number[:, None] // 4, axis=1)[:, 0]
-    return np.where(number >= ENOUGH, quartile / QUARTILE, 0)
+    differences = np.concatenate([d.reshape(len(values), -1) for d in along], axis=1)
+    differences.sort(axis=1)
+    number = np.isfinite(differences).sum(axis=1)
+    quartile = np.take_along_axis(differences, number[:, None] // 4, axis=1)[:, 0]
+    return np.where(number >= MIN_DIFFERENCES, quartile / QUARTILE_OF_DIFFERENCES, 0)

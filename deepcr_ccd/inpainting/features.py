@@ -1,4 +1,7 @@
-"""What a network that fills is told of the windows around struck pixels."""
+"""Features of cutouts: what an inpainting network is given of flagged pixels.
+
+Where each feature goes is laid down in `~deepcr_ccd.inpainting.feature_layout`.
+"""
 
 from __future__ import annotations
 
@@ -6,91 +9,91 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .cr_charge import clipped_log, cr_charge_in_cutouts, measure_cr_charge
-from .cutouts import PixelFlag, crop_centre, gaussian_kernel
-from .feature_layout import FITS, MIDDLE, NEAR_RAYS, PROFILE, RAYS, TOLD
+from .cr_charge import clipped_log, measure_cr_charge, measure_cutout_charge
+from .cutouts import crop_centre, cutout_radius, gaussian_kernel
+from .feature_layout import CENTRE_RADIUS, feature_layout
+from .pixel_flags import PixelFlag
 from .star_templates import StarTemplates, find_star_templates
-from .template_fit import HIGHEST, fit_star_templates
+from .template_fit import MAX_VALUE, fit_star_templates
 
 __all__ = [
+    "CUTOUT_TRANSFORMS",
     "BlockStatistics",
-    "refine_features",
     "compute_features",
     "measure_block",
     "normalize_cutouts",
+    "refine_features",
 ]
 
-#: Scale length in px of the weights by which a window's own units are measured.
-KERNEL = 2.0
+#: Scale length in px of the weights in the mean and the spread of a cutout.
+KERNEL_SCALE = 2.0
 
 
 class BlockStatistics(NamedTuple):
-    """What stars and cosmic rays look like in a part of a frame.
+    """What stars and cosmic rays look like in a block of a frame.
 
-    ``rays`` is `~deepcr_ccd.inpainting.cr_charge.measure_cr_charge`.
+    ``cr_charge`` is from `~deepcr_ccd.inpainting.cr_charge.measure_cr_charge`.
     """
 
     stars: StarTemplates
-    rays: np.ndarray
+    cr_charge: np.ndarray
 
 
 def measure_block(data: np.ndarray, flags: np.ndarray) -> BlockStatistics:
-    """Measure stars and cosmic rays of a part of a frame.
+    """Measure stars and cosmic rays in a block of a frame.
 
     Parameters
     ----------
     data : `~numpy.ndarray`
         float, ``(ny, nx)``, in any unit.
     flags : `~numpy.ndarray`
-        uint8, ``(ny, nx)``: `PixelFlag.GOOD`, `PixelFlag.CR` or BAD.
+        uint8, ``(ny, nx)``, values of `~deepcr_ccd.inpainting.pixel_flags.PixelFlag`.
     """
-    return BlockStatistics(
-        find_star_templates(data, flags != PixelFlag.GOOD),
-        measure_cr_charge(data, flags),
-    )
+    stars = find_star_templates(data, flags != PixelFlag.GOOD)
+    return BlockStatistics(stars, measure_cr_charge(data, flags))
 
 
 def compute_features(
     values: np.ndarray, flags: np.ndarray, block: BlockStatistics
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Say of windows what a network that fills is told, but for comparisons with stars.
+    """Compute the features of cutouts, all but those that `refine_features` adds.
 
     Parameters
     ----------
     values, flags : `~numpy.ndarray`
-        ``(n, k * k)``, from `read_cutouts`.
-    block : Block
-        Of where they are.
+        ``(n, k * k)``, from `~deepcr_ccd.inpainting.cutouts.read_cutouts`.
+    block : BlockStatistics
+        Of the block where the cutouts are.
 
     Returns
     -------
-    numbers : `~numpy.ndarray`
-        float32, ``(n, 2 * k * k + TOLD)``: `normalize_cutouts` of the good pixels; what
-        all pixels in the middle hold, in these units, 0 where not known; whether
-        the one in the middle is among these; what rays leave and the noise, as
-        logarithms; zeros, where `refine_features` puts more; the profile of the stars;
-        and zeros again.
+    features : `~numpy.ndarray`
+        float32, ``(n, size)``, as `~deepcr_ccd.inpainting.feature_layout.FeatureLayout`
+        has them; zeros in the place of those to be added.
     mean, spread : `~numpy.ndarray`
-        As from `normalize_cutouts`.
+        ``(n,)``, the units of each cutout, from `normalize_cutouts`.
     """
-    size = values.shape[1]
+    layout = feature_layout(cutout_radius(values))
+    features = np.zeros((len(values), layout.size), dtype=np.float32)
     good = flags == PixelFlag.GOOD
-    numbers = np.zeros((len(values), 2 * size + TOLD), dtype=np.float32)
-    own, mean, spread = normalize_cutouts(np.where(good, values, 0), good)
-    numbers[:, : 2 * size] = own
-    held = (crop_centre(values, MIDDLE) - mean[:, None]) / spread[:, None]
-    held = np.where(crop_centre(flags, MIDDLE) > 0, held, 0)
-    numbers[:, 2 * size : 2 * size + held.shape[1]] = held.clip(-HIGHEST, HIGHEST)
-    place = 2 * size + held.shape[1]
-    numbers[:, place] = flags[:, size // 2] == PixelFlag.CR
-    rays = np.append(block.rays, block.stars.noise) / spread[:, None]
-    numbers[:, place + 1 : place + 1 + RAYS] = clipped_log(rays)
-    numbers[:, -PROFILE - FITS : -FITS] = block.stars.profile
-    return numbers, mean, spread
+    scaled, mean, spread = normalize_cutouts(np.where(good, values, 0), good)
+    features[:, layout.values] = scaled
+    features[:, layout.good] = good
+    centre = (crop_centre(values, CENTRE_RADIUS) - mean[:, None]) / spread[:, None]
+    centre = np.where(crop_centre(flags, CENTRE_RADIUS) != PixelFlag.BAD, centre, 0)
+    features[:, layout.centre_values] = centre.clip(-MAX_VALUE, MAX_VALUE)
+    features[:, layout.centre_is_cr] = crop_centre(flags, 0) == PixelFlag.CR
+    for place, level in (
+        (layout.block_charge, block.cr_charge),
+        (layout.noise, np.array([block.stars.noise])),
+    ):
+        features[:, place] = clipped_log(level / spread[:, None])
+    features[:, layout.star_profile] = block.stars.profile
+    return features, mean, spread
 
 
 def refine_features(
-    numbers: np.ndarray,
+    features: np.ndarray,
     which: np.ndarray,
     values: np.ndarray,
     flags: np.ndarray,
@@ -98,67 +101,72 @@ def refine_features(
     spread: np.ndarray,
     block: BlockStatistics,
 ) -> None:
-    """Add to what is said of some windows how they compare with stars and with rays.
+    """Add the features that take long to some cutouts: CR charge and template fits.
 
     Parameters
     ----------
-    numbers : `~numpy.ndarray`
-        From `compute_features`; `cr_charge_in_cutouts` and
-        `fit_star_templates` are put into them.
+    features : `~numpy.ndarray`
+        From `compute_features`; changed in place.
     which : `~numpy.ndarray`
-        Index of the windows.
+        Index of the cutouts, of integers or bool.
     values, flags, mean, spread, block
-        What `compute_features` took and gave, of all windows.
+        What `compute_features` took and gave, of all cutouts.
     """
+    layout = feature_layout(cutout_radius(values))
     values, flags, mean, spread = (
-        plane[which] for plane in (values, flags, mean, spread)
+        array[which] for array in (values, flags, mean, spread)
     )
-    near, expected = cr_charge_in_cutouts(values, flags, block.rays)
-    near[:, :-1] = clipped_log(near[:, :-1] / spread[:, None])
-    end = -PROFILE - FITS
-    numbers[which, end - NEAR_RAYS : end] = near
-    fits = fit_star_templates(values, flags, mean, spread, block.stars, expected)
-    numbers[which, -FITS:] = fits
+    charge = measure_cutout_charge(values, flags, block.cr_charge)
+    features[which, layout.cutout_charge] = clipped_log(
+        charge.quantiles / spread[:, None]
+    )
+    features[which, layout.n_cutout_charge] = np.log1p(charge.number)[:, None]
+    fits = fit_star_templates(values, flags, mean, spread, block.stars, charge.expected)
+    for places, fit in zip(layout.fits, fits, strict=True):
+        for place, numbers in zip(places, fit, strict=True):
+            features[which, place] = numbers[:, None]
 
 
 def normalize_cutouts(
     values: np.ndarray, good: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Take windows over their own mean, in units of their own spread.
+    """Subtract from each cutout its mean, and divide by its spread.
 
-    So a network sees the same in any unit, on any sky, in faint stars and in bright
-    ones. Mean and spread are weighted towards the centre of the window.
+    So a network sees the same in any unit, on any background, in faint stars and in
+    bright ones. Mean and spread are weighted towards the centre of the cutout.
 
     Parameters
     ----------
     values, good : `~numpy.ndarray`
-        ``(n, k * k)``, from `read_cutouts`.
+        ``(n, k * k)``, float and bool; values that are not good are 0.
 
     Returns
     -------
-    numbers : `~numpy.ndarray`
-        float32, ``(n, 2 * k * k)``: the inverse hyperbolic sine of the values in these
-        units, 0 where not good; and which are good, as 0 and 1.
+    scaled : `~numpy.ndarray`
+        float32, ``(n, k * k)``: the inverse hyperbolic sine of the values in these
+        units; 0 where not good.
     mean, spread : `~numpy.ndarray`
         ``(n,)``, in the unit of ``values``; the spread is 1 where there is none.
     """
-    size = values.shape[1]
-    half = int(np.sqrt(size)) // 2
-    kernel = gaussian_kernel(half, KERNEL).ravel()
-    numbers = np.empty((len(values), 2, size), dtype=np.float32)
-    scaled, known = numbers[:, 0], numbers[:, 1]
-    known[:] = good
-    # Not by matrix products, whose own threads would get in the way of those of others.
+    kernel = gaussian_kernel(cutout_radius(values), KERNEL_SCALE).ravel()
+    known = good.astype(np.float32)
+    # Not by matrix products: their own threads would compete with the threads here.
     weights = known * kernel.astype(values.dtype)
     total = weights.sum(axis=1)
     total[total == 0] = 1
     mean = np.einsum("nw,nw->n", values, weights) / total
-    over = values - mean[:, None]
-    spread = np.sqrt(np.einsum("nw,nw,nw->n", over, over, weights) / total)
+    residual = values - mean[:, None]
+    spread = np.sqrt(np.einsum("nw,nw,nw->n", residual, residual, weights) / total)
     # What rounding leaves of equal values is no spread.
     rounding = 4 * np.finfo(spread.dtype).eps * np.abs(mean)
     spread[~(spread > rounding)] = 1
-    over /= spread[:, None]
-    np.arcsinh(over, out=scaled, casting="same_kind")
+    residual /= spread[:, None]
+    scaled = np.empty(values.shape, dtype=np.float32)
+    np.arcsinh(residual, out=scaled, casting="same_kind")
     scaled *= known
-    return numbers.reshape(len(values), -1), mean, spread
+    return scaled, mean, spread
+
+
+#: What a model card can name as its transform, for networks on cutouts: functions that
+#: compute their features. See ``deepcr_ccd.preprocess.normalize`` for other networks.
+CUTOUT_TRANSFORMS = {"window": compute_features}

@@ -1,102 +1,136 @@
-"""Fill pixels from the good ones around them, and say how far the fill may be off.
+"""Fill pixels from the good pixels around them, and give the one-sigma of the fills.
 
-Every method looks at a square window around the pixel, which grows until it holds
-enough good pixels. The one-sigma that comes with a fill is the spread of these good
-pixels about it, widened for their finite number: the error to expect of one pixel
-that is predicted from its neighbours.
+Every method uses a square cutout around the pixel, which grows until it holds enough
+good pixels. The one-sigma of a fill is the spread of these pixels about it, widened for
+their finite number: the error to expect of one pixel that is predicted from its
+neighbours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
 from .cutouts import (
-    ENOUGH,
-    good_pixels,
-    mask_positions,
+    MIN_GOOD_PIXELS,
+    Pixels,
     noise_from_neighbours,
     read_cutouts,
     working_dtype,
 )
+from .pixel_flags import good_pixels, mask_positions
 
 __all__ = [
-    "FILLS",
+    "LOCAL_METHODS",
     "fill_pixels",
-    "limit_to_pixel_value",
     "limit_to_neighbours",
+    "limit_to_pixel_value",
     "median5",
 ]
 
-#: Half-widths of the windows, in px, tried in turn.
+#: Half-widths in px of the cutouts, tried one after the other; and of those around the
+#: nearest good pixel, where none of these has enough of them.
 RADII = (2, 3, 5, 8)
-#: Scale length of the weights of "interpolate", in px.
-KERNEL = 1.25
-#: Half-width in px of the window from which a struck pixel's noise is taken; and how
-#: far, in units of it, a fill may rise above what the pixel holds.
-NEAR = 6
-MARGIN = 2
+LAST_RADIUS = 3
+#: Standard deviation in px of the weights of "interpolate".
+KERNEL_SCALE = 1.25
+#: Ridge on the slopes of the plane of "interpolate", absolute and relative.
+RIDGE = 1e-3
+#: Half-width in px of the cutout in which the noise around a CR-affected pixel is
+#: measured; and how far a fill may be above the pixel, in units of that noise.
+NOISE_RADIUS = 6
+NOISE_MARGIN = 2
 
-Window = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+class Neighbourhood(NamedTuple):
+    """Cutouts around ``n`` pixels.
+
+    ``values`` and ``good`` are ``(n, k * k)``; ``dy`` and ``dx`` are the distances of
+    their pixels from the one in question along columns and rows, in px, ``(n, k * k)``
+    or ``(1, k * k)``.
+    """
+
+    values: np.ndarray
+    good: np.ndarray
+    dy: np.ndarray
+    dx: np.ndarray
 
 
-def _median(values: np.ndarray, good: np.ndarray, dy, dx):  # noqa: ARG001
+class LocalFill(NamedTuple):
+    """Fills, ``(n,)``, and what their one-sigma depends on.
+
+    ``weights`` are ``(n, k * k)``, or None for equal ones; ``n_parameters`` is the
+    number of parameters that were fitted.
+    """
+
+    fill: np.ndarray
+    weights: np.ndarray | None
+    n_parameters: int
+
+
+def _median(near: Neighbourhood) -> LocalFill:
+    return LocalFill(_good_median(near.values, near.good), None, 1)
+
+
+def _good_median(values: np.ndarray, good: np.ndarray) -> np.ndarray:
     values = np.where(good, values, np.inf)
     values.sort(axis=1)
     count = good.sum(axis=1)
     row = np.arange(len(values))
-    return (values[row, (count - 1) // 2] + values[row, count // 2]) / 2, None, 1
+    return (values[row, (count - 1) // 2] + values[row, count // 2]) / 2
 
 
-def _mean(values: np.ndarray, good: np.ndarray, dy, dx):  # noqa: ARG001
-    return _weighted(values, good.astype(values.dtype)), None, 1
+def _mean(near: Neighbourhood) -> LocalFill:
+    fill = _weighted_mean(near.values, near.good.astype(near.values.dtype))
+    return LocalFill(fill, None, 1)
 
 
-def _idw(values: np.ndarray, good: np.ndarray, dy: np.ndarray, dx: np.ndarray):
-    weights = np.where(good, 1 / np.maximum(np.hypot(dy, dx), 0.5), 0)
-    weights = weights.astype(values.dtype)
-    return _weighted(values, weights), weights, 1
+def _inverse_distance(near: Neighbourhood) -> LocalFill:
+    distance = np.maximum(np.hypot(near.dy, near.dx), 0.5)
+    weights = np.where(near.good, 1 / distance, 0).astype(near.values.dtype)
+    return LocalFill(_weighted_mean(near.values, weights), weights, 1)
 
 
-def _interpolate(values: np.ndarray, good: np.ndarray, dy: np.ndarray, dx: np.ndarray):
-    """Fit a plane to the window, with Gaussian weights, and take it at the pixel."""
-    # The kernel widens with the distance of the nearest good pixel, as the window
-    # does, so that a hole is bridged from its rim.
+def _interpolate(near: Neighbourhood) -> LocalFill:
+    """Fit a plane to the cutout, with Gaussian weights, and take it at the pixel."""
+    values, good, dy, dx = near
+    # The kernel widens with the distance of the nearest good pixel, as the cutout does,
+    # so that a hole is bridged from its rim.
     squares = (dy**2 + dx**2).astype(float)
     nearest = np.where(good, squares, np.inf).min(axis=1, keepdims=True)
-    weights = np.where(good, np.exp((nearest - squares) / (2 * KERNEL**2)), 0)
-    centre = _weighted(values.astype(float), weights)[:, None]
+    weights = np.where(good, np.exp((nearest - squares) / (2 * KERNEL_SCALE**2)), 0)
+    centre = _weighted_mean(values.astype(float), weights)[:, None]
     terms = np.stack(np.broadcast_arrays(1.0, dy, dx))
     weighted = terms * weights
     matrix = np.einsum("inw,jnw->nij", weighted, terms)
-    # A little ridge on the slopes: windows with good pixels on one line only then
-    # fall back to the mean.
-    matrix[:, 1, 1] += 1e-3 + 1e-3 * matrix[:, 0, 0]
-    matrix[:, 2, 2] += 1e-3 + 1e-3 * matrix[:, 0, 0]
+    # Cutouts with good pixels on one line only fall back to the mean.
+    for slope in (1, 2):
+        matrix[:, slope, slope] += RIDGE + RIDGE * matrix[:, 0, 0]
     vector = np.einsum("inw,nw->ni", weighted, np.where(good, values - centre, 0))
     fit = np.linalg.solve(matrix, vector[..., None])[..., 0]
-    return (fit[:, 0] + centre[:, 0]).astype(values.dtype), weights, 3
+    fill = (fit[:, 0] + centre[:, 0]).astype(values.dtype)
+    return LocalFill(fill, weights, 3)
 
 
-def _weighted(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     total = np.einsum("nw,nw->n", np.where(weights > 0, values, 0), weights)
     return total / weights.sum(axis=1)
 
 
-#: Methods by name: a window in; out come the fill, the weights of its spread (None
-#: if they are equal), and the number of parameters that were fitted.
-FILLS: dict[str, Callable] = {
+#: Methods by name.
+LOCAL_METHODS: dict[str, Callable[[Neighbourhood], LocalFill]] = {
     "median": _median,
     "mean": _mean,
-    "idw": _idw,
+    "idw": _inverse_distance,
     "interpolate": _interpolate,
 }
 
 
 def fill_pixels(
-    data: np.ndarray,
+    data: Pixels,
     targets: np.ndarray,
     bad: np.ndarray | None,
     method: str = "median",
@@ -113,7 +147,7 @@ def fill_pixels(
         bool, ``(ny, nx)``, True where ``data`` must not be used; targets and
         non-finite pixels are never used.
     method : {"median", "mean", "idw", "interpolate"}
-        The median or mean of the window, its mean with weights of one over the
+        The median or the mean of the cutout, its mean with weights of one over the
         distance, or a plane fitted to it with Gaussian weights.
 
     Returns
@@ -123,26 +157,28 @@ def fill_pixels(
         ``data``. NaN if the frame has no good pixel at all.
     """
 
-    def summarise(window: Window, row: np.ndarray):  # noqa: ARG001
-        fill, weights, n_fitted = FILLS[method](*window)
-        return fill, _spread(window, fill, weights, n_fitted)
+    def summarise(
+        near: Neighbourhood,
+        row: np.ndarray,  # noqa: ARG001
+    ) -> tuple[np.ndarray, np.ndarray]:
+        filled = LOCAL_METHODS[method](near)
+        return filled.fill, _spread(near, filled)
 
-    return _over_windows(data, targets, bad, summarise)
+    return _over_targets(data, targets, bad, summarise)
 
 
 def limit_to_neighbours(
-    data: np.ndarray,
+    data: Pixels,
     targets: np.ndarray,
     bad: np.ndarray | None,
     fill: np.ndarray,
     least: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Limit fills that come from elsewhere, such as a network, and give their sigma.
+    """Limit fills of a network to values near those of the good pixels around.
 
-    A network can be far off where it has seen nothing like it, beside a hugely
-    saturated star for instance. A fill may leave the range of the good pixels around
-    it by the width of that range above (for the core of a star), and by half of it
-    below.
+    A network can be far off where it was not trained for what it sees, beside a hugely
+    saturated star for instance. A fill may leave the range of the good pixels around it
+    by the width of that range above (for the core of a star), and by half of it below.
 
     Parameters
     ----------
@@ -151,19 +187,20 @@ def limit_to_neighbours(
     fill : `~numpy.ndarray`
         The fills, one a target; NaN where there is none, which gets the median.
     least : `~numpy.ndarray`, optional
-        What the fill is at least with near certainty, one a target: fills may be as
-        high as this, however far out.
+        What the true value is at least with near certainty, one a target: fills may be
+        as high as this.
 
     Returns
     -------
     fill, sigma : `~numpy.ndarray`
-        One value a target.
+        One value a target, in the unit of ``data``.
     """
 
-    def summarise(window: Window, row: np.ndarray):
-        values, good, _, _ = window
-        low = np.where(good, values, np.inf).min(axis=1)
-        high = np.where(good, values, -np.inf).max(axis=1)
+    def summarise(
+        near: Neighbourhood, row: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        low = np.where(near.good, near.values, np.inf).min(axis=1)
+        high = np.where(near.good, near.values, -np.inf).max(axis=1)
         width = high - low
         highest = high + width
         if least is not None:
@@ -171,25 +208,24 @@ def limit_to_neighbours(
         limited = np.clip(fill[row], low - width / 2, highest)
         unknown = np.isnan(limited)
         if unknown.any():
-            limited[unknown] = _median(*window)[0][unknown]
-        return limited, _spread(window, limited, None, 1)
+            limited[unknown] = _good_median(near.values, near.good)[unknown]
+        return limited, _spread(near, LocalFill(limited, None, 1))
 
-    return _over_windows(data, targets, bad, summarise)
+    return _over_targets(data, targets, bad, summarise)
 
 
 def limit_to_pixel_value(
-    data: np.ndarray,
+    data: Pixels,
     targets: np.ndarray,
     bad: np.ndarray | None,
     fill: np.ndarray,
     cr_affected: np.ndarray,
 ) -> np.ndarray:
-    """Limit fills to what struck pixels hold, as cosmic rays only add to a pixel.
+    """Limit fills to the values of CR-affected pixels, as cosmic rays only add to them.
 
-    A network cannot know how far the core of a sharp star rises that is hidden from
-    it; the pixel itself says how far at most, but for its noise. That is taken from
-    the smaller half of the differences between neighbours, which are the noise's even
-    beside a star.
+    A network cannot know how high the hidden core of a sharp star is; the value of the
+    pixel is an upper limit, but for the noise. That is taken from the smaller half of
+    the differences between neighbours, which are due to noise even beside a star.
 
     Parameters
     ----------
@@ -205,20 +241,21 @@ def limit_to_pixel_value(
     """
     fill = fill.copy()
     rows, columns = mask_positions(targets)
-    held = data[rows, columns]
-    above = np.flatnonzero(cr_affected[rows, columns] & (fill > held))
+    pixel = data[rows, columns]
+    above = np.flatnonzero(cr_affected[rows, columns] & (fill > pixel))
     if not above.size:
         return fill
+    good = good_pixels(targets, bad)
     at = rows[above], columns[above]
-    for values, good, which in read_cutouts(data, good_pixels(targets, bad), *at, NEAR):
-        these = above[which]
-        highest = held[these] + MARGIN * noise_from_neighbours(values, good)
-        fill[these] = np.minimum(fill[these], highest)
+    for cutouts in read_cutouts(data, good, *at, NOISE_RADIUS):
+        these = above[cutouts.which]
+        noise = noise_from_neighbours(cutouts.values, cutouts.flags)
+        fill[these] = np.minimum(fill[these], pixel[these] + NOISE_MARGIN * noise)
     return fill
 
 
-def median5(data: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the plain 5x5 median at some pixels, struck ones included.
+def median5(data: Pixels, targets: np.ndarray) -> np.ndarray:
+    """Return the plain 5x5 median around some pixels, CR-affected ones included.
 
     Parameters
     ----------
@@ -235,35 +272,38 @@ def median5(data: np.ndarray, targets: np.ndarray) -> np.ndarray:
     rows, columns = mask_positions(targets)
     fill = np.empty(rows.size, dtype=working_dtype(data.dtype))
     every = np.ones(data.shape, dtype=bool)
-    for values, good, which in read_cutouts(data, every, rows, columns, 2):
-        fill[which] = _median(values, good, None, None)[0]
+    for cutouts in read_cutouts(data, every, rows, columns, 2):
+        fill[cutouts.which] = _good_median(cutouts.values, cutouts.flags)
     return fill
 
 
-def _spread(
-    window: Window, fill: np.ndarray, weights: np.ndarray | None, n_fitted: int
-) -> np.ndarray:
-    values, good, _, _ = window
+def _spread(near: Neighbourhood, filled: LocalFill) -> np.ndarray:
+    """Return the one-sigma of fills."""
+    values, good = near.values, near.good
+    weights = filled.weights
     if weights is None:
         weights = good.astype(values.dtype)
-    residual = np.where(good, values - fill[:, None], 0)
+    residual = np.where(good, values - filled.fill[:, None], 0)
     total = weights.sum(axis=1)
     effective = total**2 / np.einsum("nw,nw->n", weights, weights)
     variance = np.einsum("nw,nw,nw->n", weights, residual, residual) / total
     # Too few values fix no spread: they are given half a degree of freedom.
-    freedom = np.maximum(effective - n_fitted, 0.5)
+    freedom = np.maximum(effective - filled.n_parameters, 0.5)
     return np.sqrt(variance * effective / freedom * (1 + 1 / effective))
 
 
-def _over_windows(
-    data: np.ndarray, targets: np.ndarray, bad: np.ndarray | None, summarise: Callable
+def _over_targets(
+    data: Pixels,
+    targets: np.ndarray,
+    bad: np.ndarray | None,
+    summarise: Callable[[Neighbourhood, np.ndarray], tuple[np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Run a summary on every target's window, once it is wide enough."""
+    """Summarise the cutout around every target, once it is wide enough."""
     rows, columns = mask_positions(targets)
     dtype = working_dtype(data.dtype)
-    results = tuple(np.full(rows.size, np.nan, dtype=dtype) for _ in range(2))
+    fill, sigma = (np.full(rows.size, np.nan, dtype=dtype) for _ in range(2))
     if not rows.size:
-        return results
+        return fill, sigma
     good = good_pixels(targets, bad)
     left = np.arange(rows.size)
     for radius in RADII:
@@ -271,40 +311,40 @@ def _over_windows(
         for values, usable, which in read_cutouts(
             data, good, rows[left], columns[left], radius
         ):
-            served = usable.sum(axis=1) >= ENOUGH
-            after.append(left[which[~served]])
-            if not served.all():
-                values, usable, which = values[served], usable[served], which[served]
+            enough = usable.sum(axis=1) >= MIN_GOOD_PIXELS
+            after.append(left[which[~enough]])
+            if not enough.all():
+                values, usable, which = values[enough], usable[enough], which[enough]
             if which.size:
-                window = (values, usable, *_offsets(radius))
-                _keep(results, left[which], summarise(window, left[which]))
+                near = Neighbourhood(values, usable, *_offsets(radius))
+                these = left[which]
+                fill[these], sigma[these] = summarise(near, these)
         left = np.concatenate(after)
         if not left.size:
-            return results
-    # The middle of a wide hole: the window is put around the nearest good pixel.
+            return fill, sigma
+    # The middle of a wide hole: the cutout is put around the nearest good pixel.
     good &= np.isfinite(data[:])
     if not good.any():
-        return results
+        return fill, sigma
     nearest = ndimage.distance_transform_edt(
         ~good, return_distances=False, return_indices=True
     )
     there = [index[rows[left], columns[left]] for index in nearest]
-    for values, usable, which in read_cutouts(data, good, *there, 3):
+    for values, usable, which in read_cutouts(data, good, *there, LAST_RADIUS):
+        these = left[which]
         dy, dx = (
-            offset + (at[which] - own[left[which]])[:, None]
-            for offset, at, own in zip(_offsets(3), there, (rows, columns), strict=True)
+            offset + (at[which] - own[these])[:, None]
+            for offset, at, own in zip(
+                _offsets(LAST_RADIUS), there, (rows, columns), strict=True
+            )
         )
-        window = values, usable, dy, dx
-        _keep(results, left[which], summarise(window, left[which]))
-    return results
+        near = Neighbourhood(values, usable, dy, dx)
+        fill[these], sigma[these] = summarise(near, these)
+    return fill, sigma
 
 
 def _offsets(radius: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far a window's pixels are from its centre, in y and in x."""
+    """Return how far the pixels of a cutout are from its centre, in y and in x."""
     line = np.arange(-radius, radius + 1)
-    return tuple(axis.reshape(1, -1) for axis in np.meshgrid(line, line, indexing="ij"))
-
-
-def _keep(results: tuple, which: np.ndarray, values: tuple) -> None:
-    for result, value in zip(results, values, strict=True):
-        result[which] = value
+    dy, dx = np.meshgrid(line, line, indexing="ij")
+    return dy.reshape(1, -1), dx.reshape(1, -1)

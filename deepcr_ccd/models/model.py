@@ -10,9 +10,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ..inpainting.cutouts import ENOUGH, PixelFlag, good_pixels
-from ..inpainting.features import BlockStatistics, refine_features
-from ..inpainting.network import PART, REFINE_PROBABILITY, map_cutouts
+from ..inpainting.features import CUTOUT_TRANSFORMS
+from ..inpainting.network import fill_cutouts
+from ..inpainting.pixel_flags import flag_pixels
 from ..preprocess.network_input import Plane
 from ..preprocess.normalize import TRANSFORMS
 from ..preprocess.synthetic_noise import pad_thin_frame
@@ -21,7 +21,6 @@ from ..tiling.forking import ChildSafeLock
 from ..tiling.run import run_over_tiles
 from ..tiling.tiles import Tile
 from ..tiling.torch_settings import neutral_torch_state
-from ..tiling.workers import tile_threads
 from .card import ModelCard
 from .engines.build import build_engine, engine_here, resolve_engine
 from .engines.devices import resolve_device, resolve_precision
@@ -83,6 +82,11 @@ class Model:
         precision: str | None = None,
         engine: str | None = None,
     ):
+        if network.takes_cutouts != (card.transform in CUTOUT_TRANSFORMS):
+            raise ValueError(
+                f"card of {card.name!r}: transform={card.transform!r} is not for "
+                f"architecture={card.architecture!r}"
+            )
         self.card = card
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
@@ -264,34 +268,38 @@ class Model:
         mask : `~numpy.ndarray`
             bool, ``(ny, nx)``, True where to fill.
         bad : `~numpy.ndarray`, optional
-            bool, ``(ny, nx)``, True where the frame is not to be used either; all that
-            is not finite must be in it, or in ``mask``.
+            bool, ``(ny, nx)``, True where the frame is not to be used either; all
+            pixels that are not finite must be in it, or in ``mask``.
         cr_affected : `~numpy.ndarray`, optional
             bool, ``(ny, nx)``, True where a cosmic ray added to what was there; for
             networks that work on cutouts.
         origin : tuple of int, optional
-            Where in its frame this one begins, if it is a piece; likewise.
+            Where in its frame this one begins, if it is a piece; for such networks.
         tile_size : int, optional
             Core of a tile, in px; for networks that work on tiles.
         progress : bool
-            Show a progress bar, for such networks.
+            Show a progress bar; for networks that work on tiles.
 
         Returns
         -------
         fill, least : `~numpy.ndarray`
-            float32, one value a masked pixel, in the order of ``frame[mask]``; NaN
-            where there is too little for a window network to go by. Of the latter it
-            is sure that there was so much or more; minus infinity where it is sure of
-            nothing.
+            float32, one value a masked pixel, in the order of ``frame[mask]``. Fills
+            are NaN where a cutout has too few good pixels. The true value is at least
+            ``least`` with a probability of 0.75; minus infinity where unknown.
         """
         self.require("inpaint")
         frame = _as_plane(frame)
         if self.network.takes_cutouts:
-            flags = good_pixels(mask, bad).view(np.uint8)
-            flags *= PixelFlag.GOOD
-            if cr_affected is not None:
-                flags[cr_affected] = PixelFlag.CR
-            return self._fill_cutouts(frame, mask, flags, origin)
+            return fill_cutouts(
+                frame,
+                mask,
+                flag_pixels(mask, bad, cr_affected),
+                run=self._run,
+                prepare=CUTOUT_TRANSFORMS[self.card.transform],
+                radius=self.network.radius,
+                device=self.device,
+                origin=origin,
+            )
         hidden = mask if bad is None else mask | bad
         apply = self.prepare(frame, hidden)
 
@@ -312,34 +320,6 @@ class Model:
             function, [frame, mask, hidden], tile_size=tile_size, progress=progress
         )[mask]
         return filled, np.full_like(filled, -np.inf)
-
-    def _fill_cutouts(
-        self,
-        frame: Plane,
-        mask: np.ndarray,
-        flags: np.ndarray,
-        origin: tuple[int, int],
-    ) -> tuple[np.ndarray, np.ndarray]:
-        apply = self.prepare(frame)
-
-        def function(
-            values: np.ndarray, flags: np.ndarray, block: BlockStatistics
-        ) -> np.ndarray:
-            numbers, mean, spread = apply(values, flags, block)
-            found = self._run(numbers)
-            unsure = np.flatnonzero(found[:, 2] > REFINE_PROBABILITY)
-            if unsure.size:
-                refine_features(numbers, unsure, values, flags, mean, spread, block)
-                found[unsure] = self._run(numbers[unsure])
-            filled = mean[:, None] + spread[:, None] * found[:, :2]
-            filled[(flags == PixelFlag.GOOD).sum(axis=1) < ENOUGH] = np.nan
-            return filled
-
-        count = np.count_nonzero(mask)
-        with tile_threads(self.device, mask.size, -(-count // PART)) as mapped:
-            around = self.network.radius, 2, mapped, origin
-            found = map_cutouts(function, frame, flags, mask, *around)
-        return found[:, 0], found[:, 1]
 
     @neutral_torch_state()
     def save(self, path: str | os.PathLike) -> None:

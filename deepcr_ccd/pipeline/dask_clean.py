@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..inpainting.network import BLOCK
+from ..inpainting.network import BLOCK_SIZE
 from ..models.model import Model
 from ..preprocess.network_input import Plane, to_float32
 from ..preprocess.scaled_frame import SAMPLES, scale_factor_of
@@ -186,7 +186,7 @@ def _fill_chunks(plane, crmask, bad, fill: Fill, dtype: np.dtype):
         dtype,
         torch.get_num_threads(),
         planes=2,
-        block=BLOCK if fill.method == "network" else 1,
+        block=BLOCK_SIZE if fill.method == "network" else 1,
     )
     return both[0], both[1]
 

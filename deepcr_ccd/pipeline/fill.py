@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..inpainting.cutouts import good_pixels
 from ..inpainting.local import (
     fill_pixels,
     limit_to_neighbours,
     limit_to_pixel_value,
 )
+from ..inpainting.pixel_flags import good_pixels
 from ..models.model import Model
 from ..models.zoo import load_model
 from ..nddata.frame import Frame
@@ -56,7 +56,7 @@ def choose_fill(
     Returns
     -------
     Fill
-        With the method "none", one of `FILLS`, or "network".
+        With the method "none", one of `LOCAL_METHODS`, or "network".
 
     Raises
     ------
@@ -151,7 +151,8 @@ def fill_frame(
         them.
     origin : tuple of int, optional
         If the plane is a piece of a frame: where in it the piece begins. It holds
-        whole the blocks of `~deepcr_ccd.inpainting.network.BLOCK` px where targets are.
+        whole the blocks in which its targets are, which are
+        `~deepcr_ccd.inpainting.network.BLOCK_SIZE` px wide.
     tile_size : int, optional
         Core of a tile, in px.
 

@@ -12,7 +12,6 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ..inpainting.features import compute_features
 from ..tiling.tiles import Tile, read_tile, row_blocks
 from .background import CELL, BackgroundMap, measure_background
 from .known_noise import KnownNoise, NoiseRatio
@@ -216,26 +215,10 @@ def in_noise_units(
     return NoiseUnits(noise, background, known, readnoise or 0, digit)
 
 
-def in_window_units(
-    frame: np.ndarray,  # noqa: ARG001
-    bad: np.ndarray | None,  # noqa: ARG001
-) -> Callable:
-    """Return `compute_features`: each has its own units.
-
-    Parameters
-    ----------
-    frame : `~numpy.ndarray`
-        ``(ny, nx)``, in any unit.
-    bad : `~numpy.ndarray` or None
-        Pixels that are not used.
-    """
-    return compute_features
-
-
-#: Transforms a model card can name.
+#: Transforms a model card can name, for networks on tiles; for those on cutouts, see
+#: ``deepcr_ccd.inpainting.features``.
 TRANSFORMS: dict[str, Transform] = {
     "scaled": Transform(scaled),
     "standardized": Transform(standardized),
     "noise": Transform(in_noise_units),
-    "window": Transform(in_window_units),
 }

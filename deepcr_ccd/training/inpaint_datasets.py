@@ -1,4 +1,4 @@
-"""Training data for networks that fill, made on the fly: see `SimulatedFrames`."""
+"""Training data for inpainting networks, made on the fly: see `SimulatedFrames`."""
 
 from __future__ import annotations
 
@@ -6,29 +6,31 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from ..inpainting.cutouts import ENOUGH, PixelFlag, read_cutouts
-from ..inpainting.feature_layout import TOLD
-from ..inpainting.features import measure_block, refine_features
+from ..inpainting.cutouts import MIN_GOOD_PIXELS, read_cutouts
+from ..inpainting.feature_layout import feature_layout
+from ..inpainting.features import compute_features, measure_block, refine_features
+from ..inpainting.pixel_flags import PixelFlag
 from ..segmentation.labels import EIGHT_CONNECTED
 from ..simulation.camera import Observation
 from .datasets import SimulatedFrames
 
-__all__ = ["InpaintFrames", "InpaintCutouts"]
+__all__ = ["InpaintCutouts", "InpaintFrames"]
 
-#: Pixels that stand farther out than this, in units of what is left of their
-#: surroundings, are left out.
-FORESEEABLE = 3000.0
-#: How often a window is drawn goes with the root of its structure, within these limits.
-STRUCTURE = (0.15, 300.0)
-#: How often a network is not told what struck pixels hold.
-UNTOLD = 0.15
-#: How many windows are compared with stars: of those on structure, and of others.
-COMPARED = (0.7, 0.1)
+#: Pixels farther above or below their cutout than this, in its units, are left out.
+MAX_TARGET = 3000.0
+#: How often a cutout is drawn goes with the root of its structure, within these limits.
+STRUCTURE_LIMITS = (0.15, 300.0)
+#: How often the values of the masked pixels are hidden from the network.
+HIDDEN_FRACTION = 0.15
+#: The fractions of cutouts with refined features: of those on structure, and of others.
+REFINED_FRACTIONS = (0.7, 0.1)
 
 
 class InpaintFrames(SimulatedFrames):
-    """Frames with masks over their cosmic rays, for training a network that fills.
+    """Frames with masked cosmic rays, for training a network that fills tiles.
 
+    Notes
+    -----
     An item is a dictionary: ``frame``, float32 ``(2, size, size)``, the frame after the
     transform with masked pixels at zero, and the mask; ``target``, float32
     ``(size, size)``, the frame without cosmic rays and noise after the transform; and
@@ -49,32 +51,31 @@ class InpaintFrames(SimulatedFrames):
 
 
 class InpaintCutouts(SimulatedFrames):
-    """Windows around struck pixels, for training a network that fills them.
+    """Cutouts around masked pixels, for training a network that fills these.
 
-    Pixels on structure are drawn more often than those on plain sky, which are many
-    and soon learnt.
+    Pixels on structure are drawn more often than those on plain background, which are
+    many and soon learnt.
 
     Parameters
     ----------
     *args, **kwargs
-        As for `SimulatedFrames`; the transform is "window".
+        As for `SimulatedFrames`, but for the transform: features are computed instead.
     radius : int
-        Half of a window's width, in px.
+        Half of the width of a cutout, in px.
     number : int
-        Windows of an item.
+        Cutouts of an item.
 
     Notes
     -----
-    An item is a dictionary: ``frame``, float32 ``(number, 2 * k * k + TOLD)``, see
-    `~deepcr_ccd.inpainting.features.compute_features`, half of them with
-    `~deepcr_ccd.inpainting.template_fit.fit_star_templates`; ``target``, float32
-    ``(number,)``, the pixel without cosmic rays and noise in the window's units; and
-    ``mask``, bool ``(number,)``, False where a window holds too little to go by, or the
-    pixel is out of all proportion to it.
+    An item is a dictionary: ``frame``, float32 ``(number, size)``, features as
+    `~deepcr_ccd.inpainting.feature_layout.FeatureLayout` has them, refined for about
+    half of the cutouts; ``target``, float32 ``(number,)``, the pixel without cosmic
+    rays and noise in the units of the cutout; and ``mask``, bool ``(number,)``, False
+    where a cutout has too few good pixels, or the pixel is far out of its range.
     """
 
-    def __init__(self, *args, radius: int = 6, number: int = 768, **kwargs):
-        super().__init__(*args, transform="window", **kwargs)
+    def __init__(self, *args, radius: int = 6, number: int = 768, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
         self.radius = radius
         self.number = number
 
@@ -86,38 +87,35 @@ class InpaintCutouts(SimulatedFrames):
             hidden[self.size // 2, self.size // 2] = True
         rows, columns = np.nonzero(hidden)
         structure = _structure(seen)[hidden]
-        share = np.sqrt(np.clip(structure, *STRUCTURE))
-        drawn = rng.choice(rows.size, self.number, p=share / share.sum())
+        weight = np.sqrt(np.clip(structure, *STRUCTURE_LIMITS))
+        drawn = rng.choice(rows.size, self.number, p=weight / weight.sum())
         rows, columns = rows[drawn], columns[drawn]
-        compared = rng.random(drawn.size) < np.where(structure[drawn] > 1, *COMPARED)
-        flags = np.where(
-            hidden, PixelFlag.CR * (rng.random() > UNTOLD), PixelFlag.GOOD
-        ).astype(np.uint8)
+        fraction = np.where(structure[drawn] > 1, *REFINED_FRACTIONS)
+        refined = rng.random(drawn.size) < fraction
+        flag = PixelFlag.CR if rng.random() > HIDDEN_FRACTION else PixelFlag.BAD
+        flags = np.where(hidden, flag, PixelFlag.GOOD).astype(np.uint8)
         block = measure_block(seen.frame, flags)
-        describe = self.transform.prepare(seen.frame, hidden)
-        size = (2 * self.radius + 1) ** 2
-        numbers = np.empty((self.number, 2 * size + TOLD), dtype=np.float32)
+        layout = feature_layout(self.radius)
+        features = np.empty((self.number, layout.size), dtype=np.float32)
         target = np.empty(self.number, dtype=np.float32)
-        for values, flag, which in read_cutouts(
-            seen.frame, flags, rows, columns, self.radius
-        ):
-            told, mean, spread = describe(values, flag, block)
-            some = compared[which]
-            refine_features(told, some, values, flag, mean, spread, block)
-            numbers[which] = told
+        for cutouts in read_cutouts(seen.frame, flags, rows, columns, self.radius):
+            which, pixels = cutouts.which, (cutouts.values, cutouts.flags)
+            computed, mean, spread = compute_features(*pixels, block)
+            refine_features(computed, refined[which], *pixels, mean, spread, block)
+            features[which] = computed
             quiet = seen.noiseless[rows[which], columns[which]]
             target[which] = (quiet - mean) / spread
-        known = numbers[:, size : 2 * size].sum(axis=1) >= ENOUGH
-        known &= np.abs(target) <= FORESEEABLE
+        known = features[:, layout.good].sum(axis=1) >= MIN_GOOD_PIXELS
+        known &= np.abs(target) <= MAX_TARGET
         return {
-            "frame": torch.from_numpy(numbers),
+            "frame": torch.from_numpy(features),
             "target": torch.from_numpy(target),
             "mask": torch.from_numpy(known),
         }
 
 
 def _some_mask(seen: Observation, rng: np.random.Generator) -> np.ndarray:
-    """Return a mask as they come out: mostly whole, sometimes grown or with less."""
+    """Return a mask as models make them: often of whole tracks, sometimes grown."""
     mask = seen.truth | (seen.ignore & (rng.random() < 0.5))
     return (
         ndimage.binary_dilation(mask, EIGHT_CONNECTED) if rng.random() < 0.5 else mask
@@ -125,7 +123,7 @@ def _some_mask(seen: Observation, rng: np.random.Generator) -> np.ndarray:
 
 
 def _structure(seen: Observation) -> np.ndarray:
-    """Return the scatter of what is seen without noise, over the noise."""
+    """Return the scatter of the noise-free frame around each pixel, over the noise."""
     mean = ndimage.uniform_filter(seen.noiseless, 5)
     square = ndimage.uniform_filter(seen.noiseless**2, 5)
     variance = np.maximum(square - mean**2, 0)

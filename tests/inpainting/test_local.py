@@ -2,19 +2,19 @@ import numpy as np
 import pytest
 
 from deepcr_ccd.inpainting.local import (
-    FILLS,
+    LOCAL_METHODS,
     fill_pixels,
     limit_to_neighbours,
     limit_to_pixel_value,
     median5,
 )
 
-METHODS = sorted(FILLS)
+METHODS = sorted(LOCAL_METHODS)
 
 
 @pytest.fixture
-def struck(rng):
-    """A plane with noise, some of its pixels struck."""
+def affected(rng):
+    """A plane with noise, some of its pixels CR-affected."""
     y, x = np.indices((120, 130))
     truth = 100 + 0.5 * y - 0.3 * x
     frame = truth + rng.normal(0, 5, truth.shape)
@@ -25,7 +25,7 @@ def struck(rng):
 
 
 def reference(frame, targets, method):
-    """The 5x5 window one pixel at a time."""
+    """The 5x5 cutout one pixel at a time."""
     good = ~targets
     fills = []
     for y, x in zip(*np.nonzero(targets), strict=True):
@@ -47,8 +47,8 @@ def reference(frame, targets, method):
 
 
 @pytest.mark.parametrize("method", ["median", "mean", "idw"])
-def test_values_are_those_of_a_5x5_window(struck, method):
-    _, _, targets, spoiled = struck
+def test_values_are_those_of_a_5x5_cutout(affected, method):
+    _, _, targets, spoiled = affected
     fill, sigma = fill_pixels(spoiled, targets, np.zeros_like(targets), method)
     expected = reference(np.pad(spoiled, 0), targets, method)
     known = np.isfinite(expected)
@@ -59,16 +59,16 @@ def test_values_are_those_of_a_5x5_window(struck, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_sigma_is_the_error_of_the_fill(struck, method):
-    truth, frame, targets, spoiled = struck
+def test_sigma_is_the_error_of_the_fill(affected, method):
+    truth, frame, targets, spoiled = affected
     fill, sigma = fill_pixels(spoiled, targets, np.zeros_like(targets), method)
     pull = (fill - frame[targets]) / sigma
     assert 0.85 < np.std(pull) < 1.15
     assert abs(np.mean(fill - truth[targets])) < 0.5
 
 
-def test_interpolate_follows_a_plane_exactly(struck):
-    truth, _, targets, _ = struck
+def test_interpolate_follows_a_plane_exactly(affected):
+    truth, _, targets, _ = affected
     spoiled = np.where(targets, 1e5, truth)
     fill, _ = fill_pixels(spoiled, targets, np.zeros_like(targets), "interpolate")
     inside = np.zeros_like(targets)
@@ -138,8 +138,8 @@ def test_bad_and_nan_pixels_are_not_used():
         np.testing.assert_allclose(fill, 3)
 
 
-def test_integers_and_big_endian_are_read(struck):
-    _, _, targets, spoiled = struck
+def test_integers_and_big_endian_are_read(affected):
+    _, _, targets, spoiled = affected
     bad = np.zeros_like(targets)
     expected, _ = fill_pixels(np.rint(spoiled), targets, bad)
     for dtype in (">i4", "<i4", ">f8"):
@@ -147,8 +147,8 @@ def test_integers_and_big_endian_are_read(struck):
         np.testing.assert_allclose(fill, expected, rtol=1e-6)
 
 
-def test_median5_counts_struck_pixels(struck):
-    _, _, targets, spoiled = struck
+def test_median5_counts_affected_pixels(affected):
+    _, _, targets, spoiled = affected
     targets[:2] = targets[-2:] = targets[:, :2] = targets[:, -2:] = False
     expected = [
         np.median(spoiled[y - 2 : y + 3, x - 2 : x + 3])
@@ -157,14 +157,14 @@ def test_median5_counts_struck_pixels(struck):
     np.testing.assert_allclose(median5(spoiled, targets), expected)
 
 
-def test_fills_from_elsewhere_are_kept_within_reach():
+def test_fills_are_limited_to_values_near_the_neighbours():
     rng = np.random.default_rng(0)
     frame = rng.normal(100, 2, (30, 30))
     targets = np.zeros(frame.shape, dtype=bool)
     targets[10, 10] = True
     bad = np.zeros_like(targets)
-    window = np.delete(frame[8:13, 8:13].ravel(), 12)
-    low, high = window.min(), window.max()
+    cutout = np.delete(frame[8:13, 8:13].ravel(), 12)
+    low, high = cutout.min(), cutout.max()
     near, spread = limit_to_neighbours(frame, targets, bad, np.array([100.0]))
     assert near == [100]
     assert 1 < spread[0] < 4
@@ -182,8 +182,8 @@ def test_fills_from_elsewhere_are_kept_within_reach():
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-3, 4e5])
-def test_fills_stay_below_what_struck_pixels_hold(rng, unit):
-    """Cosmic rays only add: a fill above the pixel is wrong, but for the noise."""
+def test_fills_are_limited_to_the_values_of_affected_pixels(rng, unit):
+    """A cosmic ray only adds charge: a fill above the pixel is wrong, but for noise."""
     y, x = np.indices((60, 64))
     star = 3e4 * np.exp(-((y - 30) ** 2 + (x - 30) ** 2) / 2)
     frame = unit * (100 + star + rng.normal(0, 5, star.shape))
@@ -192,12 +192,12 @@ def test_fills_stay_below_what_struck_pixels_hold(rng, unit):
     bad = np.zeros_like(targets)
     bad[8:13, 8:13] = True
     bad[10, 10] = False
-    held = frame[targets]
-    fill = held + unit * np.array([1e3, 4.0, 1e4, -30.0, 6.0, 4e4])
+    value = frame[targets]
+    fill = value + unit * np.array([1e3, 4.0, 1e4, -30.0, 6.0, 4e4])
     before = fill.copy()
     limited = limit_to_pixel_value(frame, targets, bad, fill, targets)
     np.testing.assert_array_equal(fill, before)
-    over = (limited - held) / unit
+    over = (limited - value) / unit
     # Within the noise, or below, they stay; two sigma is the most.
     np.testing.assert_allclose(over[[1, 3, 4]], [4, -30, 6], atol=1e-3)
     assert 6 < over[0] < 14

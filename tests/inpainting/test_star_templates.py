@@ -3,8 +3,8 @@ import pytest
 from sample_files import make_stars
 
 from deepcr_ccd.inpainting import star_templates as stars
-from deepcr_ccd.inpainting.feature_layout import PROFILE
-from deepcr_ccd.inpainting.star_templates import STARS, find_star_templates
+from deepcr_ccd.inpainting.feature_layout import PROFILE_SIZE
+from deepcr_ccd.inpainting.star_templates import MAX_STARS, find_star_templates
 
 CLEAR = np.zeros((120, 130), dtype=bool)
 
@@ -16,19 +16,19 @@ def gaussian(fwhm):
 
 @pytest.mark.parametrize("fwhm", [2.0, 3.0])
 def test_profile_is_that_of_the_stars(fwhm):
-    profile, shapes, noise = find_star_templates(make_stars(CLEAR.shape, fwhm), CLEAR)
+    profile, images, noise = find_star_templates(make_stars(CLEAR.shape, fwhm), CLEAR)
     assert profile.dtype == np.float32
-    assert profile.shape == (PROFILE,)
+    assert profile.shape == (PROFILE_SIZE,)
     # Their centres are up to 0.4 px from that of a pixel.
     np.testing.assert_allclose(profile[:49].reshape(7, 7), gaussian(fwhm), atol=0.08)
     assert profile[24] == 1
     assert profile[49 + 4] == 0
     assert profile[49 + 1] > 0.02
     assert np.expm1(profile[-1]) > 30
-    assert shapes.dtype == np.float32
-    assert shapes.shape == (STARS, 7, 7)
-    np.testing.assert_array_equal(shapes[:, 3, 3], 1)
-    np.testing.assert_allclose(shapes.mean(0), gaussian(fwhm), atol=0.08)
+    assert images.dtype == np.float32
+    assert images.shape == (MAX_STARS, 7, 7)
+    np.testing.assert_array_equal(images[:, 3, 3], 1)
+    np.testing.assert_allclose(images.mean(0), gaussian(fwhm), atol=0.08)
     assert noise == pytest.approx(1, rel=0.5)
 
 
@@ -49,7 +49,7 @@ def test_profile_knows_no_unit_and_is_not_moved_by_hidden_pixels():
     assert 0 < found[-1] < expected[-1]
     seen = find_star_templates(spoiled, CLEAR)
     assert 0.5 < seen.noise < 10
-    assert np.isfinite(seen.shapes).all()
+    assert np.isfinite(seen.images).all()
     np.testing.assert_allclose(found[:49], expected[:49], atol=0.05)
 
 
@@ -70,15 +70,15 @@ def test_what_is_no_star(rng, what):
         hidden = np.zeros(frame.shape, dtype=bool)
     elif what == "hidden":
         frame, hidden = make_stars(CLEAR.shape, 3), ~CLEAR
-    profile, shapes, _ = find_star_templates(frame, hidden)
+    profile, images, _ = find_star_templates(frame, hidden)
     np.testing.assert_array_equal(profile, 0)
-    assert shapes.shape == (0, 7, 7)
+    assert images.shape == (0, 7, 7)
 
 
 def test_stars_of_all_brightnesses_are_used(monkeypatch):
     """The brightest may be saturated: they do not outvote the others."""
     frame = make_stars(CLEAR.shape, 3)
-    monkeypatch.setattr(stars, "STARS", 5)
+    monkeypatch.setattr(stars, "MAX_STARS", 5)
     found = find_star_templates(frame, CLEAR).profile
     assert np.expm1(found[-1]) == pytest.approx(5)
     np.testing.assert_allclose(found[:49].reshape(7, 7), gaussian(3), atol=0.1)

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from sample_files import make_stars
 
-from deepcr_ccd.inpainting import template_fit as star_fits
-from deepcr_ccd.inpainting.cutouts import PixelFlag, read_cutouts
-from deepcr_ccd.inpainting.feature_layout import FITS
+from deepcr_ccd.inpainting import template_fit
+from deepcr_ccd.inpainting.cutouts import read_cutouts
+from deepcr_ccd.inpainting.feature_layout import TemplateFit
+from deepcr_ccd.inpainting.pixel_flags import PixelFlag
 from deepcr_ccd.inpainting.star_templates import find_star_templates
 from deepcr_ccd.inpainting.template_fit import fit_star_templates
 
@@ -12,17 +13,20 @@ from deepcr_ccd.inpainting.template_fit import fit_star_templates
 ROWS, COLUMNS = np.array([60, 60]), np.array([60, 61])
 
 
-def fits(frame, flags, rows=ROWS, columns=COLUMNS, radius=6, scale=1.0, ray=(0, 0)):
-    """Return the two fits of some pixels: five numbers each, for each pixel."""
+def fits(frame, flags, rows=ROWS, columns=COLUMNS, radius=6, scale=1.0, charge=(0, 0)):
+    """Return the fits to good pixels, and to CR-affected ones too, of some pixels."""
     stars = find_star_templates(frame, flags != PixelFlag.GOOD)
-    found = np.empty((len(rows), FITS), dtype=np.float32)
-    for values, flag, which in read_cutouts(frame, flags, rows, columns, radius):
+    found = np.empty((2, 5, len(rows)), dtype=np.float32)
+    for values, cutout_flags, which in read_cutouts(
+        frame, flags, rows, columns, radius
+    ):
         mean, spread = np.empty((2, len(which)))
         mean[:], spread[:] = 100 * scale, 10 * scale
-        rays = np.tile(np.multiply(ray, scale), (len(which), 1))
-        found[which] = fit_star_templates(values, flag, mean, spread, stars, rays)
-    found = found.reshape(-1, 2, FITS // 2)
-    return found[:, 0], found[:, 1]
+        expected = np.tile(np.multiply(charge, scale), (len(which), 1))
+        found[:, :, which] = fit_star_templates(
+            values, cutout_flags, mean, spread, stars, expected
+        )
+    return TemplateFit(*found[0]), TemplateFit(*found[1])
 
 
 @pytest.fixture
@@ -33,45 +37,44 @@ def field():
 
 def test_wings_tell_what_a_hidden_core_holds(field):
     frame, flags = field
-    held = (frame[ROWS, COLUMNS] - 100) / 10
+    core = (frame[ROWS, COLUMNS] - 100) / 10
     flags[59:62, 59:62] = PixelFlag.BAD
     found, other = fits(frame, flags)
-    there, fill, peak, spread, badly = found.T
-    assert (there == 1).all()
-    np.testing.assert_allclose(fill, held, rtol=0.25)
-    assert (np.abs(fill - held) < 4 * np.exp(spread)).all()
-    np.testing.assert_allclose(peak, held[0], rtol=0.25)
-    # Nothing is told of pixels that are struck.
-    assert (badly < 3).all()
+    assert (found.found == 1).all()
+    np.testing.assert_allclose(found.value, core, rtol=0.25)
+    assert (np.abs(found.value - core) < 4 * np.exp(found.log_sigma)).all()
+    np.testing.assert_allclose(found.peak, core[0], rtol=0.25)
+    assert (found.log_misfit < 3).all()
+    # There are no CR-affected pixels.
     np.testing.assert_array_equal(other, 0)
 
 
-def test_what_is_held_tells_more(field):
-    """A ray that adds a little to a star leaves its shape to be seen."""
+def test_values_of_affected_pixels_tell_more(field):
+    """A cosmic ray that adds a little to a star leaves its shape to be seen."""
     frame, flags = field
     quiet = frame.copy()
-    struck = np.s_[57:64, 58:63]
-    flags[struck] = PixelFlag.CR
+    affected = np.s_[57:64, 58:63]
+    flags[affected] = PixelFlag.CR
     frame[60, 58:63] += 40
     wings, whole = fits(frame, flags)
     truth = (quiet[ROWS, COLUMNS] - 100) / 10
-    assert (whole[:, 0] == 1).all()
-    np.testing.assert_allclose(whole[:, 1], truth, rtol=0.2)
-    assert (np.abs(whole[:, 1] - truth) < np.abs(wings[:, 1] - truth)).all()
-    assert (whole[:, 3] < wings[:, 3]).all()
+    assert (whole.found == 1).all()
+    np.testing.assert_allclose(whole.value, truth, rtol=0.2)
+    assert (np.abs(whole.value - truth) < np.abs(wings.value - truth)).all()
+    assert (whole.log_sigma < wings.log_sigma).all()
 
 
-def test_what_rays_may_have_left_is_allowed_for(field):
-    """All of a star is struck, evenly: only who knows of rays can tell its height."""
+def test_the_charge_to_expect_is_allowed_for(field):
+    """All of a star is affected, evenly: its height follows from the usual charge."""
     frame, flags = field
     truth = (frame[ROWS, COLUMNS] - 100) / 10
     flags[57:64, 57:64] = PixelFlag.CR
     frame[57:64, 57:64] += np.random.default_rng(2).normal(1500, 150, (7, 7))
     _, plain = fits(frame, flags)
-    _, told = fits(frame, flags, ray=(1500, 500))
-    off, better = (np.abs(found[:, 1] - truth) for found in (plain, told))
+    _, informed = fits(frame, flags, charge=(1500, 500))
+    off, better = (np.abs(fit.value - truth) for fit in (plain, informed))
     assert (better < 0.3 * off).all()
-    assert (better < 4 * np.exp(told[:, 3])).all()
+    assert (better < 4 * np.exp(informed.log_sigma)).all()
 
 
 def test_another_star_beside_does_not_spoil_a_fit(field):
@@ -81,46 +84,46 @@ def test_another_star_beside_does_not_spoil_a_fit(field):
     truth = frame[60, 60]
     frame = frame + 1500 * np.exp(-4 * np.log(2) * square / 2.5**2)
     flags[60, 60] = PixelFlag.BAD
-    (fit,), _ = fits(frame.astype(np.float32), flags, ROWS[:1], COLUMNS[:1])
-    assert fit[1] == pytest.approx((truth - 100) / 10, rel=0.2)
+    fit, _ = fits(frame.astype(np.float32), flags, ROWS[:1], COLUMNS[:1])
+    assert fit.value[0] == pytest.approx((truth - 100) / 10, rel=0.2)
 
 
 def test_fits_know_no_unit(field):
     frame, flags = field
     flags[59:62, 59:62] = PixelFlag.CR
     for one, other in zip(
-        fits(frame, flags, ray=(200, 300)),
-        fits(0.01 * frame, flags, scale=0.01, ray=(200, 300)),
+        fits(frame, flags, charge=(200, 300)),
+        fits(0.01 * frame, flags, scale=0.01, charge=(200, 300)),
         strict=True,
     ):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
 
 
-def test_plain_sky_shows_no_star(field):
+def test_plain_background_shows_no_star(field):
     frame, flags = field
     rows, columns = np.array([66]), np.array([66])
     flags[66, 66] = PixelFlag.CR
     frame[66, 66] = 5000
-    (fit,), _ = fits(frame, flags, rows, columns)
-    assert abs(fit[1]) < 1
+    fit, _ = fits(frame, flags, rows, columns)
+    assert abs(fit.value[0]) < 1
 
 
-def test_windows_are_fitted_each_by_itself(field, monkeypatch):
+def test_cutouts_are_fitted_each_by_itself(field, monkeypatch):
     frame, flags = field
     rows, columns = (plane.ravel() for plane in np.mgrid[55:66, 55:66])
     flags[59:62, 59:62] = PixelFlag.CR
     expected = fits(frame, flags, rows, columns)
-    monkeypatch.setattr(star_fits, "PART", 7)
+    monkeypatch.setattr(template_fit, "CUTOUTS_PER_BATCH", 7)
     for one, other in zip(fits(frame, flags, rows, columns), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("radius", [2, 3, 4])
-def test_small_windows_are_fitted_as_far_as_they_go(field, radius):
+def test_small_cutouts_are_fitted_as_far_as_they_go(field, radius):
     frame, flags = field
     flags[60, 60] = PixelFlag.BAD
-    (fit,), _ = fits(frame, flags, ROWS[:1], COLUMNS[:1], radius)
-    assert fit[1] == pytest.approx((frame[60, 60] - 100) / 10, rel=0.25)
+    fit, _ = fits(frame, flags, ROWS[:1], COLUMNS[:1], radius)
+    assert fit.value[0] == pytest.approx((frame[60, 60] - 100) / 10, rel=0.25)
 
 
 @pytest.mark.parametrize("value", [0.0, -1e300, 1e300])
@@ -131,7 +134,7 @@ def test_pixels_that_are_far_off_make_finite_fits(field, value):
     frame[61, 60] = value
     for found in fits(frame, flags):
         assert np.isfinite(found).all()
-        assert (found[:, 0] == 1).all()
+        assert (found.found == 1).all()
 
 
 def test_without_stars_or_pixels_there_is_no_fit(field):

@@ -11,10 +11,10 @@ from conftest import random_model
 from sample_files import make_stars
 
 from deepcr_ccd import cosmicray_deepcr, load_model
-from deepcr_ccd.inpainting import features as descriptions
-from deepcr_ccd.inpainting.feature_layout import TOLD
+from deepcr_ccd.inpainting import features as features_module
+from deepcr_ccd.inpainting import network as filling
+from deepcr_ccd.inpainting.feature_layout import feature_layout
 from deepcr_ccd.inpainting.template_fit import fit_star_templates
-from deepcr_ccd.models import model as model_module
 from deepcr_ccd.models.engines import devices
 from deepcr_ccd.models.engines.devices import resolve_device, resolve_precision
 from deepcr_ccd.models.engines.fusing import fuse
@@ -180,10 +180,10 @@ def test_several_arrays_are_computed_as_one_by_one(task, rng):
     models = [random_model(task).to(engine="torch")]
     shape = (3, 1 if task == "mask" else 2, 40, 48)
     if task == "inpaint":
-        models.append(window_model())
+        models.append(cutout_model())
     for model in models:
         if model.network.takes_cutouts:
-            shape = (3, 20, 2 * 7 * 7 + TOLD)
+            shape = (3, 20, feature_layout(3).size)
         arrays = rng.normal(size=shape).astype(np.float32)
         together = model._run.compute(arrays)
         for array, result in zip(arrays, together, strict=True):
@@ -209,7 +209,7 @@ def test_cuda_agrees_with_cpu(precision, rng):
 
 @needs_cuda
 def test_cuda_fills_as_the_cpu(rng):
-    model = window_model()
+    model = cutout_model()
     frame = rng.normal(100, 5, (300, 400)).astype(np.float32)
     mask = rng.random(frame.shape) < 0.2
     there = model.to("cuda", precision="float32")
@@ -338,8 +338,8 @@ def test_models_travel(rng):
     np.testing.assert_array_equal(other.probability(frame), model.probability(frame))
 
 
-def window_model(**card):
-    """An untrained model that fills from windows."""
+def cutout_model(**card):
+    """An untrained model that fills from cutouts."""
     torch.manual_seed(0)
     arguments = {"radius": 3, "width": [16, 8]}
     network = build_network("window", arguments)
@@ -352,34 +352,45 @@ def window_model(**card):
     )
 
 
-def test_windows_are_compared_with_stars_where_there_is_doubt(monkeypatch):
+def test_star_templates_are_fitted_where_a_fill_may_be_far_off(monkeypatch):
     frame = make_stars((60, 60), 2.5)
     mask = np.zeros(frame.shape, dtype=bool)
     mask[20:23, 20:23] = mask[33, 40] = True
-    network = window_model()
-    compared = []
+    network = cutout_model()
+    fitted = []
 
-    def fit(values, kinds, mean, spread, stars, rays):
-        compared.append((len(values), len(stars.shapes) > 0))
-        return fit_star_templates(values, kinds, mean, spread, stars, rays)
+    def fit(values, kinds, mean, spread, stars, charge):
+        fitted.append((len(values), len(stars.images) > 0))
+        return fit_star_templates(values, kinds, mean, spread, stars, charge)
 
-    monkeypatch.setattr(descriptions, "fit_star_templates", fit)
+    monkeypatch.setattr(features_module, "fit_star_templates", fit)
     found = []
-    for odds in (-1, 1):
-        monkeypatch.setattr(model_module, "REFINE_PROBABILITY", odds)
+    for probability in (-1, 1):
+        monkeypatch.setattr(filling, "REFINE_PROBABILITY", probability)
         found.append(network.fill(frame, mask, cr_affected=mask)[0])
-    assert compared == [(10, True)]
+    assert fitted == [(10, True)]
     assert np.isfinite(found).all()
     assert (found[0] != found[1]).all()
-    # Without stars there are the rays near a pixel to be told of.
-    monkeypatch.setattr(model_module, "REFINE_PROBABILITY", -1)
+    # Without stars there is the charge of cosmic rays in the cutout.
+    monkeypatch.setattr(filling, "REFINE_PROBABILITY", -1)
     bare, _ = network.fill(np.ones_like(frame), mask, cr_affected=mask)
-    assert compared == [(10, True), (10, False)]
+    assert fitted == [(10, True), (10, False)]
     assert np.isfinite(bare).all()
 
 
-def test_window_networks_see_the_good_pixels_near_and_no_others(rng, tmp_path):
-    model = window_model()
+@pytest.mark.parametrize("architecture", ["window", "unet"])
+def test_transforms_are_for_tiles_or_for_cutouts(architecture):
+    transform = {"window": "noise", "unet": "window"}[architecture]
+    card = ModelCard(
+        name="m", task="inpaint", architecture=architecture, transform=transform
+    )
+    network = build_network(architecture, {})
+    with pytest.raises(ValueError, match=f"transform='{transform}' is not for arch"):
+        Model(card, network, device="cpu")
+
+
+def test_cutout_networks_see_the_good_pixels_near_and_no_others(rng, tmp_path):
+    model = cutout_model()
     frame = rng.normal(100, 5, (40, 50)).astype(np.float32)
     mask = np.zeros(frame.shape, dtype=bool)
     mask[20, 20] = mask[39, 49] = True
@@ -409,7 +420,7 @@ def test_window_networks_say_where_they_know_too_little():
     frame = np.ones((30, 30), dtype=np.float32)
     mask = np.zeros(frame.shape, dtype=bool)
     mask[5:20, 5:20] = True
-    filled, _ = window_model().fill(frame, mask)
+    filled, _ = cutout_model().fill(frame, mask)
     known = np.zeros_like(mask)
     known[mask] = np.isfinite(filled)
     assert not known[8:17, 8:17].any()

@@ -79,7 +79,7 @@ def test_chunks_give_what_the_frame_gives(frame, universal, chunks, what):
 def test_chunks_know_the_stars_of_their_blocks(frame, universal, monkeypatch):
     """Also where blocks are wider than chunks, and across their edges."""
     for module in (network, chunked):
-        monkeypatch.setattr(module, "BLOCK", 120)
+        monkeypatch.setattr(module, "BLOCK_SIZE", 120)
     data, mask = frame
     expected = cosmicray_deepcr(CCDData(data, mask=mask, unit="adu"), model=universal)
     for sizes in ((100, 90), (37, 301)):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from deepcr_ccd.inpainting.features import CUTOUT_TRANSFORMS
 from deepcr_ccd.preprocess.background import measure_background
 from deepcr_ccd.preprocess.known_noise import KnownNoise
 from deepcr_ccd.preprocess.normalize import TRANSFORMS
@@ -9,7 +10,7 @@ from deepcr_ccd.tiling.tiles import plan_tiles, read_tile
 
 
 def test_what_a_card_can_name_there_is():
-    assert TRANSFORM_INFO.keys() == TRANSFORMS.keys()
+    assert TRANSFORM_INFO.keys() == TRANSFORMS.keys() | CUTOUT_TRANSFORMS.keys()
 
 
 def test_scaled():

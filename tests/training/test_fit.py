@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from deepcr_ccd import cosmicray_probability, load_model
 from deepcr_ccd.evaluation.scores import RocCurve
-from deepcr_ccd.inpainting.feature_layout import FITS, TOLD
+from deepcr_ccd.inpainting.feature_layout import feature_layout
 from deepcr_ccd.models.model import Model, ModelCard
 from deepcr_ccd.models.networks.unet import UNet
 from deepcr_ccd.simulation.scenes import make_scene
@@ -306,21 +306,25 @@ def test_network_that_fills(data, tmp_path):
     assert np.abs(filled - 200).max() < 15
 
 
-def test_windows_are_of_struck_pixels(data):
+def test_cutouts_are_of_masked_pixels(data):
     known = {"length": 4000, "size": 48, "seed": 3, "radius": 4, "number": 50}
     items = InpaintCutouts(data.camera.scenes, data.camera.deposits, **known)
     item = next(item for item in items if item["mask"].all())
-    assert item["frame"].shape == (50, 2 * 81 + TOLD)
-    numbers, good = item["frame"][:, :81], item["frame"][:, 81 : 2 * 81]
-    # The pixel itself is hidden, and nothing that is hidden is told.
+    layout = feature_layout(4)
+    assert item["frame"].shape == (50, layout.size)
+    values, good = item["frame"][:, layout.values], item["frame"][:, layout.good]
+    # The pixel itself is masked, and masked pixels have no value here.
     assert (good[:, 40] == 0).all()
-    assert (numbers[good == 0] == 0).all()
+    assert (values[good == 0] == 0).all()
     assert (good.mean(1) > 0.1).all()
-    # What it holds is told beside, but not in each item.
-    middle, told = item["frame"][:, 2 * 81 + 12], item["frame"][:, 2 * 81 + 25]
-    assert (told == told[0]).all()
-    assert (middle[told == 1] > -5).all()
-    assert {items[i]["frame"][0, 2 * 81 + 25].item() for i in range(40)} == {0, 1}
+    # Its value is another feature, but not in each item.
+    pixel, is_cr = (
+        item["frame"][:, place] for place in (layout.centre_value, layout.centre_is_cr)
+    )
+    assert (is_cr == is_cr[0]).all()
+    assert (pixel[is_cr == 1] > -5).all()
+    every = {items[i]["frame"][0, layout.centre_is_cr].item() for i in range(40)}
+    assert every == {0, 1}
     again = items[0]
     for key, value in items[0].items():
         assert torch.equal(value, again[key])
@@ -328,21 +332,20 @@ def test_windows_are_of_struck_pixels(data):
     assert torch.equal(next(iter(loader))["target"][2], items[2]["target"])
 
 
-@pytest.mark.parametrize(("structure", "share"), [(2.0, 0.7), (0.5, 0.1)])
-def test_windows_on_structure_are_compared_with_stars(
-    data, structure, share, monkeypatch
-):
-    """Some windows are, where the frame has stars; in use those in doubt will be."""
+@pytest.mark.parametrize(("structure", "fraction"), [(2.0, 0.7), (0.5, 0.1)])
+def test_star_templates_are_fitted_on_structure(data, structure, fraction, monkeypatch):
+    """Some are, where the frame has stars; in use, where a fill may be far off."""
     monkeypatch.setattr(
         fill_frames, "_structure", lambda seen: np.full(seen.frame.shape, structure)
     )
     known = {"length": 40, "size": 48, "seed": 3, "radius": 4, "number": 200}
     items = InpaintCutouts(data.camera.scenes, data.camera.deposits, **known)
-    shares = [items[i]["frame"][:, -FITS].mean().item() for i in range(40)]
-    assert max(shares) == pytest.approx(share, abs=0.1)
+    found = feature_layout(4).fits[0].found
+    fractions = [items[i]["frame"][:, found].mean().item() for i in range(40)]
+    assert max(fractions) == pytest.approx(fraction, abs=0.1)
 
 
-def test_window_networks_learn_to_fill(data, tmp_path):
+def test_cutout_networks_learn_to_fill(data, tmp_path):
     known = {"length": 2400, "size": 48, "seed": 3, "radius": 3, "number": 256}
     rng = np.random.default_rng(2)
     scenes = 30 * np.stack([make_scene(rng, 64, "cluster") for _ in range(8)])
@@ -366,6 +369,6 @@ def test_window_networks_learn_to_fill(data, tmp_path):
         predicted = model.network(item["frame"][item["mask"]])[:, 0]
         for j, error in enumerate((target - predicted, target)):
             errors[j] += (error**2).clamp(max=25).sum().item()
-    # Nearer than the mean of the window, which is what zero stands for.
+    # Nearer than the mean of the cutout, which is zero.
     assert errors[0] < 0.85 * errors[1]
     assert not (tmp_path / "items.png").exists()

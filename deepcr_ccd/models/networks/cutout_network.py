@@ -1,129 +1,166 @@
-"""The network that fills struck pixels: which values are likely, given a window."""
+"""The network that fills CR-affected pixels: the probability of each value."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from ...inpainting.feature_layout import FITS, MIDDLE, NEAR_RAYS, PROFILE, RAYS, TOLD
+from ...inpainting.feature_layout import TemplateFit, feature_layout
 from .mixture import cdf, quantile
 
-__all__ = [
-    "CutoutNetwork",
-]
+__all__ = ["CutoutNetwork"]
 
-#: How many pixels in the middle of a window are told with what they hold.
-HELD_PIXELS = (2 * MIDDLE + 1) ** 2
-#: Where training begins, for each distribution of the mixture: logarithms of odds and
-#: of widths. The fourth and the fifth are near to what the pixel holds, the last two to
-#: what the stars of the frame say, and all these mean nothing where that is not told.
-ODDS = (1.0, 0.0, -1.0, -2.0, -2.0, -2.0, -2.0)
-SCALES = (-1.0, 1.0, 1.0, 0.0, -1.0, 0.0, 0.0)
-FREE = 3
-#: Limits of the logarithms of widths.
-SHARPNESS = (-4.5, 8.0)
-#: Of what is farther above the mean of a window than this, in units of its spread, the
-#: network says how much of it it is sure of: what is below this share of the mixture.
-HIGH = 1.0
-SURE = 0.25
-#: What is this much above the median, in units of the window's spread, is far from it.
-FAR = 1.0
+#: Where training begins, for each distribution of the mixture: logarithms of weights
+#: and of scales. The first three are free, the next two are near the value of the pixel
+#: itself, and the last two near those of the template fits; each of these four has no
+#: weight where that value is unknown.
+FIRST_LOG_WEIGHTS = (1.0, 0.0, -1.0, -2.0, -2.0, -2.0, -2.0)
+FIRST_LOG_SCALES = (-1.0, 1.0, 1.0, 0.0, -1.0, 0.0, 0.0)
+N_FREE = 3
+#: Numbers of the output that say where the centres of the mixture are.
+N_CENTRES = 4
+#: The logarithm of the weight of a distribution that has none.
+NO_WEIGHT = -30
+#: Limits of the logarithms of scales, and of distances between centres.
+LOG_SCALES = (-4.5, 8.0)
+MAX_LOG_DISTANCE = 8
+#: For fills above this, in the units of the cutout, the network also gives the value
+#: that the pixel has at least: this quantile of the mixture.
+BRIGHT = 1.0
+SURE_QUANTILE = 0.25
+#: A value this far above the median, in the units of the cutout, is far from it.
+FAR_ABOVE = 1.0
 
 
 class CutoutNetwork(nn.Module):
-    """A multilayer perceptron on the window around a pixel.
+    """A multilayer perceptron on the cutout around a pixel.
 
-    It works where it is asked to and nowhere else, which makes it far cheaper than a
-    convolutional network if few pixels are wanted. It says how likely which values are,
-    as a mixture of Student's distributions (a mixture density network: Bishop 1994,
-    Aston University NCRG/94/004). Some of these are near to what the pixel itself
-    holds: a struck pixel holds what was there and more.
+    It runs for the pixels to be filled and nowhere else, which makes it far cheaper
+    than a convolutional network where these are few. It returns a mixture of Student's
+    t distributions of the value of the pixel (a mixture density network: Bishop 1994,
+    Aston University NCRG/94/004). Some are near the value that the pixel has: a
+    cosmic ray only adds to what was there.
 
     Parameters
     ----------
     radius : int
-        Half of the window's width, in px: it is ``2 * radius + 1`` px wide.
+        Half of the width of the cutout, in px: it is ``2 * radius + 1`` px wide.
     width : list of int
         Neurons of each hidden layer.
     """
 
+    #: Whether it takes features of cutouts, rather than tiles of the frame.
     takes_cutouts = True
     stride = 1
+    #: Names of its first and its last layer.
+    ends = ("inner.0", "out")
 
     def __init__(self, radius: int = 6, width: list[int] | None = None):
         super().__init__()
         self.radius = radius
-        self.size = 2 * (2 * radius + 1) ** 2
+        self.layout = feature_layout(radius)
         width = [256, 128] if width is None else list(width)
-        entries = [self.size + TOLD, *width]
+        entries = [self.layout.size, *width]
         layers: list[nn.Module] = []
         for n_in, n_out in zip(entries, width, strict=False):
             layers += [nn.Linear(n_in, n_out), nn.ReLU(inplace=True)]
         self.inner = nn.Sequential(*layers)
-        self.out = nn.Linear(entries[-1], len(ODDS) + len(SCALES) + 4)
-        self.ends = ("inner.0", "out")
+        outputs = len(FIRST_LOG_WEIGHTS) + len(FIRST_LOG_SCALES) + N_CENTRES
+        self.out = nn.Linear(entries[-1], outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map ``(n, 2 * k * k + TOLD)``, `compute_features`, to ``(n, 3)``.
-
-        The median of the mixture: above and below it lie equal odds; what was there
-        or more with three odds in four, where the median is far above the
-        surroundings, and minus infinity elsewhere; and the odds that it was far more
-        than the median.
-        """
-        mixture = self.mixture(x)
-        middle = quantile(mixture, 0.5)
-        more = 1 - cdf(mixture, middle + FAR)
-        least = torch.full_like(middle, -torch.inf)
-        high = torch.nonzero(middle > HIGH)[:, 0]
-        if high.numel():
-            least[high] = quantile(mixture[high], SURE)
-        return torch.stack([middle, least, more], dim=1)
-
-    def mixture(self, x: torch.Tensor) -> torch.Tensor:
-        """Map windows to a mixture.
+        """Map the features of cutouts to fills.
 
         Parameters
         ----------
         x : `torch.Tensor`
-            float32, ``(..., 2 * k * k + TOLD)``, from
-            `~deepcr_ccd.inpainting.features.compute_features`.
+            float32, ``(n, size)``, features as
+            `~deepcr_ccd.inpainting.feature_layout.FeatureLayout` has them.
 
         Returns
         -------
         `torch.Tensor`
-            float32, ``(..., n, 3)``: logarithms of odds, centres, logarithms of widths.
+            float32, ``(n, 3)``, in the units of the cutouts: the median of the mixture;
+            where that is bright, the value that the pixel has at least, with a
+            probability of 0.75, and minus infinity elsewhere; and the probability that
+            the pixel is far above the median.
         """
-        half = FITS // 2
-        parts = [self.size, HELD_PIXELS, 1, RAYS + NEAR_RAYS, PROFILE, half, half]
-        near, middle, told, rays, profile, *fits = x.split(parts, dim=-1)
-        fits = torch.stack(fits, dim=-2)
-        there, values, sharp = fits.split([1, 2, 2], dim=-1)
-        seen = torch.cat([there, _asinh(values), sharp], dim=-1).flatten(-2)
-        seen = torch.cat([near, _asinh(middle), told, rays, profile, seen], dim=-1)
-        found = self.inner(seen.to(self.inner[0].weight.dtype))
+        mixture = self.mixture(x)
+        median = quantile(mixture, 0.5)
+        far_above = 1 - cdf(mixture, median + FAR_ABOVE)
+        least = torch.full_like(median, -torch.inf)
+        bright = torch.nonzero(median > BRIGHT)[:, 0]
+        if bright.numel():
+            least[bright] = quantile(mixture[bright], SURE_QUANTILE)
+        return torch.stack([median, least, far_above], dim=1)
+
+    def mixture(self, x: torch.Tensor) -> torch.Tensor:
+        """Map the features of cutouts to mixtures.
+
+        Parameters
+        ----------
+        x : `torch.Tensor`
+            As for `forward`, ``(..., size)``.
+
+        Returns
+        -------
+        `torch.Tensor`
+            float32, ``(..., n, 3)``: logarithms of weights, centres, and logarithms of
+            scales.
+        """
+        scaled = x.clone()
+        for unscaled in self.layout.unscaled:
+            scaled[..., unscaled] = _asinh(x[..., unscaled])
+        found = self.inner(scaled.to(self.inner[0].weight.dtype))
         with torch.autocast(x.device.type, enabled=False):
             out = self.out(found.float())
-        odds, scales, places = out.split([len(ODDS), len(SCALES), 4], dim=-1)
-        held, told = middle[..., HELD_PIXELS // 2 : HELD_PIXELS // 2 + 1], told > 0
-        first = places[..., :1]
-        excess = places[..., 3:].clamp(-8, 8)
-        # A star is no brighter than what the pixel holds.
-        stars = torch.minimum(values[..., 0], held.where(told, torch.inf))
-        centres = [first, first + places[..., 1:3].clamp(-8, 8).sinh()]
-        centres += [held - excess.exp(), held, stars]
-        usable = torch.ones_like(places[..., :FREE], dtype=torch.bool)
-        usable = torch.cat([usable, told, told, there[..., 0] > 0], dim=-1)
-        odds = odds + odds.new_tensor(ODDS)
-        odds = odds.masked_fill(~usable, -30).log_softmax(dim=-1)
-        scales = scales + scales.new_tensor(SCALES)
-        wider = torch.logaddexp(excess, excess.new_tensor(-3.5))
+        sizes = [len(FIRST_LOG_WEIGHTS), len(FIRST_LOG_SCALES), N_CENTRES]
+        return self._mixture_of(x, *out.split(sizes, dim=-1))
+
+    def _mixture_of(
+        self,
+        x: torch.Tensor,
+        weights: torch.Tensor,
+        scales: torch.Tensor,
+        places: torch.Tensor,
+    ) -> torch.Tensor:
+        """Put the distributions of the mixture where the output and the features say.
+
+        The centres are the first of the places; two at some distance from it; two at
+        the value of the pixel, one of them lower by the charge of the cosmic ray; and
+        two at the values of the template fits.
+        """
+        layout = self.layout
+        pixel, is_cr = x[..., layout.centre_value], x[..., layout.centre_is_cr] > 0
+        fits = TemplateFit(
+            *(
+                torch.cat([x[..., place] for place in pair], dim=-1)
+                for pair in zip(*layout.fits, strict=True)
+            )
+        )
+        limit = MAX_LOG_DISTANCE
+        first, distances, log_charge = places.split([1, 2, 1], dim=-1)
+        log_charge = log_charge.clamp(-limit, limit)
+        centres = [
+            first,
+            first + distances.clamp(-limit, limit).sinh(),
+            pixel - log_charge.exp(),
+            pixel,
+            # A star is no brighter than the pixel.
+            torch.minimum(fits.value, pixel.where(is_cr, torch.inf)),
+        ]
+        usable = torch.ones_like(weights[..., :N_FREE], dtype=torch.bool)
+        usable = torch.cat([usable, is_cr, is_cr, fits.found > 0], dim=-1)
+        weights = weights + weights.new_tensor(FIRST_LOG_WEIGHTS)
+        weights = weights.masked_fill(~usable, NO_WEIGHT).log_softmax(dim=-1)
+        scales = scales + scales.new_tensor(FIRST_LOG_SCALES)
+        wider = torch.logaddexp(log_charge, log_charge.new_tensor(-3.5))
         none = torch.zeros_like(scales)
         wider = torch.cat(
-            [none[..., :FREE], wider, none[..., :1], sharp[..., 0]], dim=-1
+            [none[..., :N_FREE], wider, none[..., :1], fits.log_sigma], dim=-1
         )
-        scales = (scales + wider).clamp(*SHARPNESS)
-        return torch.stack([odds, torch.cat(centres, dim=-1), scales], dim=-1)
+        scales = (scales + wider).clamp(*LOG_SCALES)
+        return torch.stack([weights, torch.cat(centres, dim=-1), scales], dim=-1)
 
 
 def _asinh(values: torch.Tensor) -> torch.Tensor:
