@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
@@ -29,11 +27,12 @@ from .extensions.flag_planes import FlagPlane, read_flag_plane
 from .extensions.hdu_info import HduInfo, read_hdu_info
 from .extensions.mask_extensions import mask_header, mask_names
 from .extensions.noise_planes import noise_planes, spare_noise
-from .extensions.noise_updates import noise_changes, stale_noise
+from .file_changes import image_changes, stale_noise
 from .fits_image import CleanedImage, Image
 from .fits_layout import open_fits, read_layout
+from .rewriting.change import Change
 from .rewriting.number_format import blank_value
-from .rewriting.rewrite import Change, rewrite
+from .rewriting.rewrite import rewrite
 from .stream import Source
 
 __all__ = ["FitsFile", "matching_images"]
@@ -294,23 +293,17 @@ class FitsFile:
         """
         self.check_flags()
         changes: dict[int, Change] = {}
-        added = []
+        masks = []
         for image, result in zip(self.images, results, strict=True):
-            struck = result.flagged
-            changes[image.index] = Change(struck, result.values, keywords=result.cards)
-            changes |= noise_changes(image, result)
-            if image.flags:
-                plane = image.flags[0]
-                where = _places_in(plane.shape, struck, image.shape)
-                changes[plane.index] = Change(where, bit=plane.bit)
-            else:
+            changes |= image_changes(image, result)
+            if not image.flags:
                 header = mask_header(image, *self._mask_names[image.index])
-                added.append((header, Change(struck, bit=1)))
+                masks.append((header, Change(result.flagged, bit=1)))
         target = atomic_path(
             Path(path), overwrite=overwrite, like=self.path, check=check
         )
         with target as partial:
-            rewrite(self._source.open, partial, self._layout, changes, added)
+            rewrite(self._source.open, partial, self._layout, changes, masks)
         for problem, titles in stale_noise(self.images, results).items():
             _warn(
                 f"{self.path.name}[{_shortened(titles)}] stays as it is where pixels "
@@ -324,19 +317,6 @@ def _open(source: Source) -> Iterator[fits.HDUList]:
     # A file that is mapped, and cut short, would end the process.
     with open_fits(source.path or source.open(), memmap=source.private) as hdus:
         yield hdus
-
-
-def _places_in(
-    plane: tuple[int, ...], struck: tuple[np.ndarray, ...], shape: tuple[int, ...]
-) -> tuple[np.ndarray, ...]:
-    """Return where pixels of an image are in its plane of flags, in order."""
-    if plane == shape:
-        return struck
-    flat = np.ravel_multi_index(struck, shape)
-    if math.prod(plane) < math.prod(shape):
-        # It serves all planes of a stack.
-        flat = np.unique(flat % math.prod(plane))
-    return np.unravel_index(flat, plane)
 
 
 def _shortened(titles: list[str]) -> str:

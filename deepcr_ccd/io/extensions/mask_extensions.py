@@ -14,7 +14,8 @@ from ...tiling.tiles import row_blocks
 from ..atomic import atomic_path
 from ..fits_image import CleanedImage, Image
 from ..header_checks import FITS_BLOCK
-from ..rewriting.rewrite import Change, add_image
+from ..rewriting.change import Change
+from ..rewriting.rewrite import add_image
 
 __all__ = ["mask_header", "mask_names", "write_masks"]
 

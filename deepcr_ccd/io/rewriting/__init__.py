@@ -1,1 +1,1 @@
-"""FITS files changed in place of pixels and keywords; all else stays byte for byte."""
+"""Rewriting of FITS files: pixels and keywords change, all else stays as it was."""
