@@ -98,7 +98,7 @@ class Model(LoadedNetwork):
     @neutral_torch_state()
     def fill(
         self,
-        frame: np.ndarray,
+        frame: np.ndarray | Plane,
         mask: np.ndarray,
         *,
         bad: np.ndarray | None = None,
