@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Fill(NamedTuple):
 
 
 def choose_fill(
-    method: object,
+    method: str | Literal[False] | None,
     model: Model | None,
     frame: Frame,
     gain: float | None = None,
