@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -14,6 +14,7 @@ __all__ = [
     "MIN_GOOD_PIXELS",
     "Cutouts",
     "Pixels",
+    "TypedPixels",
     "crop_centre",
     "cutout_radius",
     "gaussian_kernel",
@@ -46,8 +47,16 @@ class Pixels(Protocol):
     def shape(self) -> tuple[int, ...]:
         """As ``(ny, nx)``."""
 
-    def __getitem__(self, index) -> np.ndarray:
+    def __getitem__(self, index: Any) -> np.ndarray:
         """Return some pixels."""
+
+
+class TypedPixels(Pixels, Protocol):
+    """Likewise, of a known data type."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the pixels."""
 
 
 class Cutouts(NamedTuple):
@@ -137,23 +146,25 @@ def _read_each(
     inside &= (columns >= radius) & (columns < nx - radius)
     inside &= isinstance(data, np.ndarray) or hasattr(data, "cut")
     shape = (rows.size, width, width)
-    kept = np.empty(shape, dtype=flags.dtype)
-    values = None
+    parts = []
     for which, read in ((inside, _read_inside), (~inside, _read_across_edge)):
-        if not which.any():
-            continue
-        part, usable = read(data, flags, rows[which], columns[which], radius)
-        part = part.astype(working_dtype(part.dtype), copy=False)
-        usable = usable * np.isfinite(part)
-        part[usable == PixelFlag.BAD] = 0
-        if values is None:
-            values = np.empty(shape, dtype=part.dtype)
+        if which.any():
+            part, usable = read(data, flags, rows[which], columns[which], radius)
+            part = part.astype(working_dtype(part.dtype), copy=False)
+            usable = usable * np.isfinite(part)
+            part[usable == PixelFlag.BAD] = 0
+            parts.append((which, part, usable))
+    if len(parts) == 1:
+        return parts[0][1:]
+    values = np.empty(shape, dtype=parts[0][1].dtype)
+    kept = np.empty(shape, dtype=flags.dtype)
+    for which, part, usable in parts:
         values[which], kept[which] = part, usable
     return values, kept
 
 
 def _read_inside(
-    data: Pixels,
+    data: Any,
     flags: np.ndarray,
     rows: np.ndarray,
     columns: np.ndarray,

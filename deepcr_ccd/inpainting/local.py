@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from .cutouts import (
     MIN_GOOD_PIXELS,
-    Pixels,
+    TypedPixels,
     noise_from_neighbours,
     read_cutouts,
     working_dtype,
@@ -130,7 +130,7 @@ LOCAL_METHODS: dict[str, Callable[[Neighbourhood], LocalFill]] = {
 
 
 def fill_pixels(
-    data: Pixels,
+    data: TypedPixels,
     targets: np.ndarray,
     bad: np.ndarray | None,
     method: str = "median",
@@ -168,7 +168,7 @@ def fill_pixels(
 
 
 def limit_to_neighbours(
-    data: Pixels,
+    data: TypedPixels,
     targets: np.ndarray,
     bad: np.ndarray | None,
     fill: np.ndarray,
@@ -215,7 +215,7 @@ def limit_to_neighbours(
 
 
 def limit_to_pixel_value(
-    data: Pixels,
+    data: TypedPixels,
     targets: np.ndarray,
     bad: np.ndarray | None,
     fill: np.ndarray,
@@ -254,7 +254,7 @@ def limit_to_pixel_value(
     return fill
 
 
-def median5(data: Pixels, targets: np.ndarray) -> np.ndarray:
+def median5(data: TypedPixels, targets: np.ndarray) -> np.ndarray:
     """Return the plain 5x5 median around some pixels, CR-affected ones included.
 
     Parameters
@@ -293,7 +293,7 @@ def _spread(near: Neighbourhood, filled: LocalFill) -> np.ndarray:
 
 
 def _over_targets(
-    data: Pixels,
+    data: TypedPixels,
     targets: np.ndarray,
     bad: np.ndarray | None,
     summarise: Callable[[Neighbourhood, np.ndarray], tuple[np.ndarray, np.ndarray]],
@@ -329,13 +329,13 @@ def _over_targets(
     nearest = ndimage.distance_transform_edt(
         ~good, return_distances=False, return_indices=True
     )
-    there = [index[rows[left], columns[left]] for index in nearest]
-    for values, usable, which in read_cutouts(data, good, *there, LAST_RADIUS):
+    y, x = (index[rows[left], columns[left]] for index in nearest)
+    for values, usable, which in read_cutouts(data, good, y, x, LAST_RADIUS):
         these = left[which]
         dy, dx = (
             offset + (at[which] - own[these])[:, None]
             for offset, at, own in zip(
-                _offsets(LAST_RADIUS), there, (rows, columns), strict=True
+                _offsets(LAST_RADIUS), (y, x), (rows, columns), strict=True
             )
         )
         near = Neighbourhood(values, usable, dy, dx)

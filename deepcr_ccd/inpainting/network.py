@@ -73,7 +73,7 @@ def fill_cutouts(
         filled[(flags == PixelFlag.GOOD).sum(axis=1) < MIN_GOOD_PIXELS] = np.nan
         return filled
 
-    tasks = -(-np.count_nonzero(targets) // CUTOUTS_PER_TASK)
+    tasks = -(-int(np.count_nonzero(targets)) // CUTOUTS_PER_TASK)
     with tile_threads(device, targets.size, tasks) as mapped:
         found = map_cutouts(fill, data, flags, targets, radius, 2, mapped, origin)
     return found[:, 0], found[:, 1]

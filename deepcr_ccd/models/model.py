@@ -98,7 +98,7 @@ class Model(LoadedNetwork):
     @neutral_torch_state()
     def fill(
         self,
-        frame: np.ndarray,
+        frame: np.ndarray | Plane,
         mask: np.ndarray,
         *,
         bad: np.ndarray | None = None,
@@ -187,8 +187,8 @@ class Model(LoadedNetwork):
             See ``deepcr_ccd.preprocess.normalize``.
         """
         known = {key: facts[key] for key in self.card.uses if key in facts}
-        prepare = TRANSFORMS[self.card.transform].prepare
-        return prepare(frame, bad, **self.card.transform_arguments, **known)
+        transform = TRANSFORMS[self.card.transform]
+        return transform(frame, bad, **self.card.transform_arguments, **known)
 
     def _map(self, function: Callable, frames: list, **options) -> np.ndarray:
         return run_over_tiles(

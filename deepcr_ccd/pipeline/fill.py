@@ -1,8 +1,8 @@
-"""Fill struck pixels: how, as the user, the model and the frame have it."""
+"""Fill pixels of a frame, by the method that suits the user, model and frame."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Fill(NamedTuple):
 
 
 def choose_fill(
-    method,
+    method: str | Literal[False] | None,
     model: Model | None,
     frame: Frame,
     gain: float | None = None,
@@ -133,7 +133,7 @@ def fill_frame(
     origin: tuple[int, int] = (0, 0),
     tile_size: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute fills for struck pixels.
+    """Compute fills for the targets of a frame.
 
     Parameters
     ----------
@@ -163,43 +163,30 @@ def fill_frame(
         there is no good pixel to fill from, the old value, and a sigma of 0.
     """
     if not good_pixels(targets, bad).any():
-        return plane[targets].astype(np.float64), np.zeros(targets.sum())
+        values = plane[targets].astype(np.float64)
+        return values, np.zeros_like(values)
     own = find_scale_factor(plane, targets, bad)
     scaled = plane if own == 1 else ScaledFrame(plane, own)
-    if fill.method == "network":
-        filled = _fill_by_network(
-            plane, scaled, own, targets, bad, fill, cr_affected, origin, tile_size
-        )
+    if fill.network is None:
+        value, sigma = fill_pixels(scaled, targets, bad, fill.method)
     else:
-        filled = fill_pixels(scaled, targets, bad, fill.method)
-    return tuple(unscale(part, own, plane.dtype) for part in filled)
-
-
-def _fill_by_network(
-    plane: np.ndarray,
-    scaled: np.ndarray | ScaledFrame,
-    own: float,
-    targets: np.ndarray,
-    bad: np.ndarray | None,
-    fill: Fill,
-    cr_affected: np.ndarray | None,
-    origin: tuple[int, int],
-    tile_size: int | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the fills of a network, in the units of the scaled plane."""
-    free = fill.network.card.scale_free
-    seen = Plane(plane, fill.factor * own if free else fill.factor, finite=False)
-    values, least = fill.network.fill(
-        seen,
-        targets,
-        bad=bad,
-        cr_affected=cr_affected,
-        origin=origin,
-        tile_size=tile_size,
-    )
-    values, least = values / fill.factor, least / fill.factor
-    if own != 1 and not free:
-        values, least = values.astype(np.float64) * own, least.astype(np.float64) * own
-    if cr_affected is not None:
-        values = limit_to_pixel_value(scaled, targets, bad, values, cr_affected)
-    return limit_to_neighbours(scaled, targets, bad, values, least)
+        # A network that knows no unit sees the scaled frame, others that in their unit.
+        free = fill.network.card.scale_free
+        value, least = fill.network.fill(
+            Plane(plane, fill.factor * own if free else fill.factor, finite=False),
+            targets,
+            bad=bad,
+            cr_affected=cr_affected,
+            origin=origin,
+            tile_size=tile_size,
+        )
+        value, least = value / fill.factor, least / fill.factor
+        if own != 1 and not free:
+            value, least = (
+                value.astype(np.float64) * own,
+                least.astype(np.float64) * own,
+            )
+        if cr_affected is not None:
+            value = limit_to_pixel_value(scaled, targets, bad, value, cr_affected)
+        value, sigma = limit_to_neighbours(scaled, targets, bad, value, least)
+    return unscale(value, own, plane.dtype), unscale(sigma, own, plane.dtype)

@@ -1,6 +1,8 @@
-"""A frame as networks see it: float32, in their unit, without bad pixels, by tiles."""
+"""A frame as a network takes it: float32, in its unit, bad pixels filled, by tiles."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -11,20 +13,21 @@ from ..tiling.tiles import Tile, read_tile, reflect_indices, row_blocks
 
 __all__ = ["Plane", "to_float32"]
 
-LARGEST = np.finfo(np.float32).max
-#: Factors that a gain may be, or a unit.
-USUAL = (1e-6, 1e6)
-#: With more bad pixels than this share, those out of sight are not looked at closely.
-MANY = 0.02
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
+#: Factors between these may be applied in float32.
+USUAL_FACTORS = (1e-6, 1e6)
+#: With a larger fraction of bad pixels than this, those that no output depends on are
+#: filled with one value.
+MANY_BAD = 0.02
 
 
 class Plane:
     """A frame that is converted where and when it is read.
 
-    So a memory-mapped frame larger than memory can be worked on. In what is read, a
-    bad pixel has the median of its good neighbours, or its own value if that is
-    higher, but none above the highest good pixel. So saturated stars keep their cores,
-    without which their rims would look like cosmic rays.
+    So a memory-mapped frame may be larger than memory. In tiles, a bad pixel has the
+    median of its good neighbours, or its own value if that is higher, up to that of the
+    highest good pixel. So saturated stars keep their cores, without which their rims
+    would look like cosmic rays.
 
     Parameters
     ----------
@@ -36,13 +39,13 @@ class Plane:
         bool, ``(ny, nx)``, some but not all True; all that is not finite must be in it.
     radius : int, optional
         Receptive radius of the network in px: bad pixels farther from any good one
-        have no effect, and are not looked at closely.
+        have no effect on the output.
     shape, origin : tuple of int, optional
         If ``data`` is a piece of a frame: the shape of the whole, and where in it the
         piece begins.
     finite : bool
-        Whether all that is not in ``bad`` is finite; otherwise, what is indexed is
-        made so.
+        Whether all pixels not in ``bad`` are finite; otherwise, they are made so where
+        the plane is indexed.
     highest : float, optional
         The highest good pixel of the whole frame, if that is known.
     """
@@ -66,30 +69,35 @@ class Plane:
         self.origin = origin
         self.finite = finite and bad is None
         if bad is not None:
-            self._patch(radius, highest)
+            self._fill_bad(bad, radius, highest)
 
-    def __getitem__(self, index) -> np.ndarray:
+    def __getitem__(self, index: Any) -> np.ndarray:
         """Return some pixels, float32 and finite, bad ones as they are."""
         return to_float32(self.data[index], self.factor, finite=not self.finite)
 
-    def raw(self, index) -> np.ndarray:
+    def raw(self, index: Any) -> np.ndarray:
         """Return some pixels, float32, bad ones as they are and perhaps not finite."""
         return to_float32(self.data[index], self.factor)
 
     def cut(
         self, rows: np.ndarray, columns: np.ndarray, size: tuple[int, int]
     ) -> np.ndarray:
-        """Return windows, float32 and finite, bad pixels as they are, as a new array.
+        """Return cutouts, float32 and finite, bad pixels as they are, as a new array.
 
         Parameters
         ----------
         rows, columns : `~numpy.ndarray`
-            int, where they begin; they lie within the frame.
+            int, ``(n,)``, where they begin; they lie within the frame.
         size : tuple of int
             Their height and width in px.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            ``(n, *size)``.
         """
-        windows = sliding_window_view(self.data, size)[rows, columns]
-        return to_float32(windows, self.factor, finite=not self.finite)
+        cutouts = sliding_window_view(self.data, size)[rows, columns]
+        return to_float32(cutouts, self.factor, finite=not self.finite)
 
     def read(self, tile: Tile) -> np.ndarray:
         """Return the pixels of a tile's read, float32; possibly a view, not to write.
@@ -115,39 +123,43 @@ class Plane:
         flat = there[0][rows] * self.data.shape[1] + there[1][columns]
         values = values.copy()
         values[rows, columns] = self._level
-        if self._places.size:
-            place = np.searchsorted(self._places, flat)
-            place = np.minimum(place, self._places.size - 1)
-            known = self._places[place] == flat
-            values[rows[known], columns[known]] = self._values[place[known]]
+        if self._filled.size:
+            place = np.searchsorted(self._filled, flat)
+            place = np.minimum(place, self._filled.size - 1)
+            known = self._filled[place] == flat
+            values[rows[known], columns[known]] = self._fills[place[known]]
         return values
 
     def whole(self) -> np.ndarray:
         """Return all pixels, float32, as a new array."""
-        return np.array(self.read(Tile(tuple((0, n) for n in self.shape), (), ())))
+        ny, nx = self.shape
+        every = slice(0, ny), slice(0, nx)
+        return np.array(self.read(Tile(((0, ny), (0, nx)), every, every)))
 
     def _convert(self, values: np.ndarray) -> np.ndarray:
         return to_float32(values, self.factor)
 
-    def _patch(self, radius: int | None, highest: float | None) -> None:
-        """Work out what bad pixels are replaced by."""
-        near, self._level = self.bad, np.float32(0)
-        if radius is not None and self.bad.mean() > MANY:
-            near = self.bad & ndimage.maximum_filter(~self.bad, size=2 * radius + 1)
-            self._level = self._convert(_median(self.data, ~self.bad))
-        self._places = np.flatnonzero(near)
+    def _fill_bad(
+        self, bad: np.ndarray, radius: int | None, highest: float | None
+    ) -> None:
+        """Compute the fills of bad pixels."""
+        near, self._level = bad, np.zeros((), np.float32)
+        if radius is not None and bad.mean() > MANY_BAD:
+            near = bad & ndimage.maximum_filter(~bad, size=2 * radius + 1)
+            self._level = self._convert(_median(self.data, ~bad))
+        self._filled = np.flatnonzero(near)
         if highest is None:
-            highest = _highest(self.data, self.bad)
+            highest = _highest(self.data, bad)
         own = self.data[near]
         own = np.where(np.isfinite(own), np.minimum(own, highest), -np.inf)
-        # The spread of huge numbers is not needed.
+        # The sigma of the fills, which may overflow, is not needed.
         with np.errstate(over="ignore", invalid="ignore"):
-            fill, _ = fill_pixels(self.data, near, self.bad, "median")
-        self._values = self._convert(np.maximum(fill, own))
+            fill, _ = fill_pixels(self.data, near, bad, "median")
+        self._fills = self._convert(np.maximum(fill, own))
 
 
 def to_float32(values: np.ndarray, factor: float, finite: bool = False) -> np.ndarray:
-    """Return pixels as networks take them; the same array if it is such already.
+    """Return pixels as a network takes them; the same array if it is such already.
 
     Parameters
     ----------
@@ -156,25 +168,25 @@ def to_float32(values: np.ndarray, factor: float, finite: bool = False) -> np.nd
     factor : float
         From their unit to that of the network.
     finite : bool
-        Whether to put numbers in the place of what is none.
+        Whether to replace NaN by 0 and infinities by the largest numbers.
     """
     with np.errstate(over="ignore", under="ignore"):
-        if not USUAL[0] < factor < USUAL[1]:
-            # Before or after, float32 would not hold it.
+        if not USUAL_FACTORS[0] < factor < USUAL_FACTORS[1]:
+            # Values may overflow float32, before or after.
             frame = (values * np.float64(factor)).astype(np.float32)
         else:
             frame = values.astype(np.float32, copy=False)
             if factor != 1:
                 frame = frame * np.float32(factor)
     if values.dtype.itemsize > 4 or factor != 1:
-        frame = np.clip(frame, -LARGEST, LARGEST)
+        frame = np.clip(frame, -MAX_FLOAT32, MAX_FLOAT32)
     if finite:
-        frame = np.nan_to_num(frame, nan=0, posinf=LARGEST, neginf=-LARGEST)
+        frame = np.nan_to_num(frame, nan=0, posinf=MAX_FLOAT32, neginf=-MAX_FLOAT32)
     return frame
 
 
 def _highest(data: np.ndarray, bad: np.ndarray) -> float:
-    """Return the highest good pixel, looking at some rows at a time."""
+    """Return the value of the highest good pixel, reading some rows at a time."""
     highest = -np.inf
     for rows in row_blocks(data.shape):
         good = data[rows][~bad[rows]]

@@ -1,14 +1,13 @@
-"""What a card can ask to be done to a frame before its network sees it.
+"""Transforms that a card can name: what is done to a frame before its network.
 
-A transform looks at the whole frame once, and returns a function that takes the
-pixels of a tile to the numbers that go into the network. Training and inference
-call the same one.
+A transform measures the whole frame once, and returns a function that takes the pixels
+of a tile to the input of the network. Training and inference call the same one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,28 +17,25 @@ from .known_noise import KnownNoise, NoiseRatio
 from .noise_check import measure_ratio
 from .synthetic_noise import DitheredFrame, dither, find_quantization_step
 
-__all__ = ["TRANSFORMS", "Transform"]
+__all__ = ["TRANSFORMS", "Normalization"]
 
-#: Input is clipped here: far above any well, far below float32 overflow inside.
-LARGEST = 1e12
+#: Input is clipped here: far above any full well, far below what overflows float32 in a
+#: network.
+MAX_INPUT = 1e12
+#: Output is clipped here: beyond it, there is no pixel but an overflow.
+MAX_ARCSINH = 40
 
 
 class Normalization(Protocol):
-    """What a transform returns: pixels to numbers for the network, and back."""
+    """What a transform returns: from pixels to the input of the network, and back."""
 
     def __call__(self, values: np.ndarray, tile: Tile | None = None) -> np.ndarray:
-        """Return the network's input, float32, for a tile's pixels or the frame's."""
+        """Return the input, float32, for the pixels of a tile, or of the frame."""
 
     def invert(
         self, numbers: np.ndarray, tile: Tile | None, where: np.ndarray
     ) -> np.ndarray:
-        """Return the pixels at some places, given numbers of the network's kind."""
-
-
-class Transform(NamedTuple):
-    """A transform; see `~deepcr_ccd.preprocess.transform_info` for its properties."""
-
-    prepare: Callable[..., Normalization]
+        """Return the values of the pixels in ``where``, given the network's output."""
 
 
 class Linear:
@@ -49,8 +45,8 @@ class Linear:
         self.offset, self.scale = np.float32(offset), np.float32(scale)
 
     def __call__(self, values: np.ndarray, tile: Tile | None = None) -> np.ndarray:  # noqa: ARG002
-        """Return the network's input."""
-        clipped = np.clip(values, -LARGEST, LARGEST)
+        """Return the input of the network."""
+        clipped = np.clip(values, -MAX_INPUT, MAX_INPUT)
         if self.offset == 0 and self.scale == 1:
             return clipped
         return (clipped - self.offset) / self.scale
@@ -61,12 +57,26 @@ class Linear:
         tile: Tile | None,  # noqa: ARG002
         where: np.ndarray,
     ) -> np.ndarray:
-        """Return the pixels at some places."""
+        """Return the values of the pixels in ``where``."""
         return numbers[where] * self.scale + self.offset
 
 
 class NoiseUnits:
-    """Take the inverse hyperbolic sine of pixels over the sky in units of the noise."""
+    """Take the inverse hyperbolic sine of pixels over the background, over the noise.
+
+    Parameters
+    ----------
+    noise : BackgroundMap
+        Background and noise of the frame.
+    background : `~numpy.ndarray` or None
+        ``(ny, nx)``, subtracted as well.
+    known : NoiseRatio or None
+        The noise of each pixel, from what is known of it.
+    floor : float
+        The noise is not less.
+    digit : float
+        Quantization step of the frame, which is dithered; 0 if it is not.
+    """
 
     def __init__(
         self,
@@ -80,15 +90,15 @@ class NoiseUnits:
         self.noise = noise
         self.background = background
         self.known = known
-        self.floor = np.float32(floor)
+        self.floor = float(np.float32(floor))
 
-    def with_known(self, **changes) -> NoiseUnits:
+    def with_known(self, **changes: Any) -> NoiseUnits:
         """Return this with the known noise in another array, or in a piece of one.
 
         Parameters
         ----------
         **changes
-            Of attributes of `KnownNoise`.
+            Of the attributes of `KnownNoise`.
         """
         if self.known is None:
             return self
@@ -98,32 +108,34 @@ class NoiseUnits:
     def _units(
         self, tile: Tile | None, values: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        sky, sigma = self.noise.at(tile)
+        level, sigma = self.noise.at(tile)
         if self.background is not None:
-            sky += self.background if tile is None else read_tile(self.background, tile)
+            level += (
+                self.background if tile is None else read_tile(self.background, tile)
+            )
         if self.known is not None and values is not None:
-            sigma = self.known.apply(values - sky, sigma, tile)
-        return sky, np.maximum(sigma, self.floor) if self.floor > 0 else sigma
+            sigma = self.known.apply(values - level, sigma, tile)
+        return level, np.maximum(sigma, self.floor) if self.floor > 0 else sigma
 
     def __call__(self, values: np.ndarray, tile: Tile | None = None) -> np.ndarray:
-        """Return the network's input."""
+        """Return the input of the network."""
         if self.digit:
             values = values + self.digit * dither(tile, self.noise.shape)
-        sky, sigma = self._units(tile, values)
-        # Hidden pixels may hold anything.
+        level, sigma = self._units(tile, values)
+        # Masked pixels may hold anything.
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = values - sky
+            scaled = values - level
             scaled /= sigma
-        np.clip(scaled, -LARGEST, LARGEST, out=scaled)
+        np.clip(scaled, -MAX_INPUT, MAX_INPUT, out=scaled)
         return np.arcsinh(scaled, out=scaled)
 
     def invert(
         self, numbers: np.ndarray, tile: Tile | None, where: np.ndarray
     ) -> np.ndarray:
-        """Return the pixels at some places."""
-        sky, sigma = self._units(tile)
-        # Beyond these numbers there is no pixel, only an overflow.
-        return np.sinh(np.clip(numbers[where], -40, 40)) * sigma[where] + sky[where]
+        """Return the values of the pixels in ``where``."""
+        level, sigma = self._units(tile)
+        numbers = np.clip(numbers[where], -MAX_ARCSINH, MAX_ARCSINH)
+        return np.sinh(numbers) * sigma[where] + level[where]
 
 
 def scaled(
@@ -159,11 +171,11 @@ def standardized(frame: np.ndarray, bad: np.ndarray | None) -> Linear:
         Pixels to leave out of statistics.
     """
 
-    def summed(function) -> float:
+    def summed(function: Callable[[np.ndarray], np.ndarray]) -> float:
         """Sum a function of the good pixels, some rows at a time."""
         total = 0.0
         for rows in row_blocks(frame.shape):
-            values = np.clip(frame[rows], -LARGEST, LARGEST)
+            values = np.clip(frame[rows], -MAX_INPUT, MAX_INPUT)
             values = values.ravel() if bad is None else values[~bad[rows]]
             total += function(values.astype(np.float64)).sum()
         return total
@@ -173,7 +185,7 @@ def standardized(frame: np.ndarray, bad: np.ndarray | None) -> Linear:
         return Linear(0.0, 1.0)
     mean = summed(lambda values: values) / number
     spread = np.sqrt(summed(lambda values: (values - mean) ** 2) / number)
-    return Linear(mean, spread if spread > 0 else 1.0)
+    return Linear(mean, float(spread) if spread > 0 else 1.0)
 
 
 def in_noise_units(
@@ -185,7 +197,7 @@ def in_noise_units(
     variance: KnownNoise | None = None,
     readnoise: float | None = None,
 ) -> NoiseUnits:
-    """Subtract the sky, divide by its noise, and take the inverse hyperbolic sine.
+    """Subtract the background, divide by the noise, take the inverse hyperbolic sine.
 
     Parameters
     ----------
@@ -194,31 +206,30 @@ def in_noise_units(
     bad : `~numpy.ndarray` or None
         Pixels to leave out of the measurement.
     cell : int
-        Width in px of the cells in which sky and noise are measured.
+        Width in px of the cells in which background and noise are measured.
     background : `~numpy.ndarray`, optional
-        ``(ny, nx)``; the sky is measured on what is above it.
+        ``(ny, nx)``, subtracted first.
     variance : KnownNoise, optional
         How the noise differs between the pixels of a cell.
     readnoise : float, optional
         In the unit of the frame: the noise is not less.
     """
     digit = find_quantization_step(frame, bad)
-    if digit:
-        frame = DitheredFrame(frame, digit)
+    measured: Any = DitheredFrame(frame, digit) if digit else frame
     if background is not None:
         background = np.asarray(background, dtype=np.float32)
-        frame = frame[:] - background
-    noise = measure_background(frame, bad, cell=cell)
+        measured = measured[:] - background
+    noise = measure_background(measured, bad, cell=cell)
     known = None
     if variance is not None:
-        known = measure_ratio(variance, frame, bad, noise, cell)
+        known = measure_ratio(variance, measured, bad, noise, cell)
     return NoiseUnits(noise, background, known, readnoise or 0, digit)
 
 
 #: Transforms a model card can name, for networks on tiles; for those on cutouts, see
 #: ``deepcr_ccd.inpainting.features``.
-TRANSFORMS: dict[str, Transform] = {
-    "scaled": Transform(scaled),
-    "standardized": Transform(standardized),
-    "noise": Transform(in_noise_units),
+TRANSFORMS: dict[str, Callable[..., Normalization]] = {
+    "scaled": scaled,
+    "standardized": standardized,
+    "noise": in_noise_units,
 }

@@ -227,7 +227,7 @@ def _as_item(
     transform, frame: np.ndarray, truth: np.ndarray, ignore: np.ndarray
 ) -> dict[str, torch.Tensor]:
     """Return a frame after the transform, and its labels, as an item of a dataset."""
-    planes = transform.prepare(frame, None)(frame)
+    planes = transform(frame, None)(frame)
     return {
         "frame": torch.from_numpy(np.ascontiguousarray(planes))[None],
         "truth": torch.from_numpy(truth),

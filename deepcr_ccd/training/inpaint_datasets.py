@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -41,7 +43,7 @@ class InpaintFrames(SimulatedFrames):
         rng = np.random.default_rng([self.seed, index])
         seen = self.observe(rng)
         mask = _some_mask(seen, rng)
-        normalize = self.transform.prepare(seen.frame, mask)
+        normalize = self.transform(seen.frame, mask)
         planes = np.stack([np.where(mask, 0, normalize(seen.frame)), mask])
         return {
             "frame": torch.from_numpy(planes.astype(np.float32)),
@@ -74,7 +76,9 @@ class InpaintCutouts(SimulatedFrames):
     where a cutout has too few good pixels, or the pixel is far out of its range.
     """
 
-    def __init__(self, *args, radius: int = 6, number: int = 768, **kwargs) -> None:
+    def __init__(
+        self, *args: Any, radius: int = 6, number: int = 768, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.radius = radius
         self.number = number

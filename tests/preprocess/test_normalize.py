@@ -15,13 +15,13 @@ def test_what_a_card_can_name_there_is():
 
 def test_scaled():
     frame = np.array([[1.0, 250.0]], dtype=np.float32)
-    apply = TRANSFORMS["scaled"].prepare(frame, None, scale=100.0)
+    apply = TRANSFORMS["scaled"](frame, None, scale=100.0)
     np.testing.assert_allclose(apply(frame, None), [[0.01, 2.5]])
 
 
 def test_scaled_by_one_does_not_touch_the_input():
     frame = np.array([[1.0, 1e30]], dtype=np.float32)
-    values = TRANSFORMS["scaled"].prepare(frame, None)(frame, None)
+    values = TRANSFORMS["scaled"](frame, None)(frame, None)
     values[0, 0] = 7
     assert frame[0, 0] == 1
     assert values[0, 1] == np.float32(1e12)
@@ -33,7 +33,7 @@ def test_standardized_leaves_bad_pixels_out(rng):
     bad[3, 3] = True
     spoiled = frame.copy()
     spoiled[3, 3] = 1e9
-    apply = TRANSFORMS["standardized"].prepare(spoiled, bad)
+    apply = TRANSFORMS["standardized"](spoiled, bad)
     good = frame[~bad].astype(float)
     expected = (frame - good.mean()) / good.std()
     np.testing.assert_allclose(apply(frame, None), expected, atol=1e-5)
@@ -41,7 +41,7 @@ def test_standardized_leaves_bad_pixels_out(rng):
 
 def test_standardized_of_a_flat_frame_is_finite():
     frame = np.full((4, 4), 3.0, dtype=np.float32)
-    apply = TRANSFORMS["standardized"].prepare(frame, None)
+    apply = TRANSFORMS["standardized"](frame, None)
     np.testing.assert_array_equal(apply(frame, None), 0)
 
 
@@ -49,9 +49,9 @@ def test_standardized_of_a_flat_frame_is_finite():
 def test_noise_units_do_not_depend_on_the_unit(factor, shift, rng):
     frame = rng.normal(100, 6, (130, 150))
     frame[40:44, 50] += 900
-    reference = TRANSFORMS["noise"].prepare(frame, None)(frame, None)
+    reference = TRANSFORMS["noise"](frame, None)(frame, None)
     other = (frame * factor + shift).astype(np.float32)
-    got = TRANSFORMS["noise"].prepare(other, None)(other, None)
+    got = TRANSFORMS["noise"](other, None)(other, None)
     np.testing.assert_allclose(got, reference, atol=2e-3)
     np.testing.assert_allclose(np.median(got), 0, atol=0.1)
     assert got.dtype == np.float32
@@ -65,7 +65,7 @@ def test_noise_units_with_what_is_known(rng):
     variance = np.full(frame.shape, 4.0, np.float32)
     variance[30:50] = 36.0
     variance[0, 0] = np.nan
-    prepare = TRANSFORMS["noise"].prepare
+    prepare = TRANSFORMS["noise"]
     known = KnownNoise(variance, 2)
     apply = prepare(frame, None, background=background, variance=known)
     sky = measure_background(frame - background).at()[0] + background

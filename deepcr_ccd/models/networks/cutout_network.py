@@ -111,7 +111,7 @@ class CutoutNetwork(nn.Module):
         scaled = x.clone()
         for unscaled in self.layout.unscaled:
             scaled[..., unscaled] = _asinh(x[..., unscaled])
-        found = self.inner(scaled.to(self.inner[0].weight.dtype))
+        found = self.inner(scaled.to(next(self.inner.parameters()).dtype))
         with torch.autocast(x.device.type, enabled=False):
             out = self.out(found.float())
         sizes = [len(FIRST_LOG_WEIGHTS), len(FIRST_LOG_SCALES), N_CENTRES]
