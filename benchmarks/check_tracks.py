@@ -13,7 +13,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from train_universal import REAL, cut_hrc, cut_stis
+from deposit_libraries import REAL, cut_hrc, cut_stis
 
 from deepcr_ccd.simulation.cosmic_rays import read_lsst_darks, simulate_deposit
 

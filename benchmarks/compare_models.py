@@ -20,9 +20,10 @@ import contextlib
 from pathlib import Path
 
 import numpy as np
+from deposit_libraries import deposit_libraries
 from real_frames import hot_pixels, lowell_frames, stis_frames
 from scipy import ndimage
-from train_universal import SCORED, deposits, held_out_frames
+from simulated_frames import SCORED, held_out_frames
 
 from deepcr_ccd import cosmicray_deepcr, detect_cosmics, load_model
 from deepcr_ccd.evaluation.baselines import CosmicConn
@@ -87,7 +88,7 @@ def main():
         models[name] = load_model(name, device="cpu")
     with contextlib.suppress(ImportError):
         models["Cosmic-CoNN ground"] = CosmicConn("ground_imaging")
-    libraries = deposits(options.data, 4242, "held out")
+    libraries = deposit_libraries(options.data, 4242, "held out")
     limits, known = SCORED, {}
     if options.limits:
         known = dict(zip(("struck", "peak"), options.limits, strict=True))

@@ -23,19 +23,16 @@ from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
+from deposit_libraries import REAL, deposit_libraries
+from simulated_frames import SIZE, held_out_frames, make_scenes
 from train_universal import (
     BATCH,
     FPRS,
-    REAL,
-    SIZE,
     SUBFOLDERS,
     TASKS,
-    deposits,
     error_ratio,
     fill_errors,
-    held_out_frames,
     mixture,
-    scenes,
 )
 from two_thresholds import choose, recalibrated, validation_frames
 
@@ -93,9 +90,9 @@ def provenance(folder, options):
 
 def finish_mask(model, frames, options):
     """Return what the card is to say; for int8 it looks at what the model learnt."""
-    bank = scenes(options.folder / "scenes.npy", 0, 0)
+    bank = make_scenes(options.folder / "scenes.npy", 0, 0)
     data = options.data
-    learnt = mixture(data, bank, deposits(data, 7, "train"), 100, 7)
+    learnt = mixture(data, bank, deposit_libraries(data, 7, "train"), 100, 7)
     ranges = measure_activation_ranges(
         model.network.cpu(), (learnt[i]["frame"] for i in range(len(learnt)))
     )
@@ -170,7 +167,7 @@ def main():
     if options.again and options.task == "inpaint":
         parser.error("--again is for models that find")
     options.output.mkdir(parents=True, exist_ok=True)
-    libraries = deposits(options.data, 4242, "held out")
+    libraries = deposit_libraries(options.data, 4242, "held out")
     frames = held_out_frames(
         options.folder, libraries, options.frames, psfs=options.psfs
     )

@@ -114,7 +114,7 @@ def judge_stars(number, ways):
                 frame = frame.astype(np.float32)
                 cleaned, mask = way(frame, READNOISE)
                 parts.append(
-                    star_harm(frame, cleaned, mask, places, fluxes, struck=charge > 1)
+                    star_harm(frame, cleaned, mask, places, fluxes, truth=charge > 1)
                 )
             part = vstack(parts)
             for low in np.unique(part["low"]):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
+from deposit_libraries import deposit_libraries
 from scipy import ndimage
-from train_universal import deposits
 
 from deepcr_ccd import load_model
 from deepcr_ccd.simulation.camera import LabelThresholds, label_charge
@@ -175,7 +175,7 @@ def main():
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
     models = {name: load_model(name, device="cpu") for name in options.models}
-    libraries = deposits(options.data, 4242, "held out")
+    libraries = deposit_libraries(options.data, 4242, "held out")
     rays = [deposit for library in libraries for deposit in library][::7]
     rows, pictures = [], []
     for kind, clean in frames(np.random.default_rng(0)).items():

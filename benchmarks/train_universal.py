@@ -21,61 +21,26 @@ a run that was ended goes on.
 
 import argparse
 import dataclasses
-import multiprocessing
 import time
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
-from real_frames import STIS, lowell_frames, stis_frames
-from scipy import ndimage
+from deposit_libraries import deposit_libraries
+from real_frames import lowell_frames, stis_frames
+from simulated_frames import SIZE, held_out_frames, make_scenes, read_psfs
 
 from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.models.model import Model, ModelCard
 from deepcr_ccd.models.zoo import load_model
 from deepcr_ccd.pipeline.fill import Fill, fill_frame
-from deepcr_ccd.preprocess.background import measure_background
-from deepcr_ccd.simulation.camera import CameraSimulator, LabelThresholds
-from deepcr_ccd.simulation.cosmic_rays import (
-    cut_deposits,
-    read_lsst_darks,
-    simulate_deposit,
-)
-from deepcr_ccd.simulation.psf import read_psf
-from deepcr_ccd.simulation.scenes import KINDS, make_scene
 from deepcr_ccd.training.datasets import LabelledFrames, MixedFrames, SimulatedFrames
 from deepcr_ccd.training.fit import Recipe, train_model
 from deepcr_ccd.training.inpaint_datasets import InpaintCutouts
 from deepcr_ccd.training.pruning import prune_channels
 
-SIZE = 256
 BATCH = 8
-REAL = {
-    "train": {"stis": STIS["train"], "hrc": ["pulcova_hrc_f435w_raw"]},
-    "held out": {"stis": STIS["held out"], "hrc": ["pulcova_hrc_f550m_raw"]},
-}
 #: Shares of items: simulated, labelled STIS exposures, labelled Lowell Hall exposures.
 SHARES = {"simulated": 0.84, "stis": 0.06, "lowell": 0.10}
-#: Tiny Tim's point spread functions, by camera: filters, and pixels binned to one. In
-#: pairs and fours, pixels of the HRC are as wide as those of ACS-WFC and WFPC2.
-PSFS = {
-    "train": {
-        "acs/wfc/acs_wfc": (["f435w", "f475w", "f555w", "f625w", "f814w", "f850lp"], 1),
-        "wfc3/uvis/wfc3_uvis": (["f275w", "f336w", "f438w", "f606w"], 1),
-        "acs/hrc/acs_hrc": (["f435w", "f555w", "f814w"], (1, 2, 4)),
-    },
-    "held out": {
-        "acs/wfc/acs_wfc": (["f606w", "f775w"], 1),
-        "wfc3/uvis/wfc3_uvis": (["f814w"], 1),
-        "acs/hrc/acs_hrc": (["f606w"], (2, 4)),
-    },
-}
-#: How often a scene is seen through one of them.
-THROUGH_PSFS = 0.4
-#: Kinds of held-out scenes that are.
-HUBBLE = ("sparse", "extragalactic", "cluster", "resolved")
-#: Scored are pixels above one sigma; the fainter ends of tracks are left out.
-SCORED = LabelThresholds(pixel=1.0)
 FPRS = (0.0005, 0.005)
 UNIVERSAL = ModelCard(
     name="universal",
@@ -123,95 +88,6 @@ TASKS = {
 SUBFOLDERS = {"mask": "", "inpaint": "inpaint", "fast": "fast"}
 
 
-def cut_stis(path):
-    """Cut deposits from the difference of a CR-SPLIT pair, spectrum left out."""
-    with fits.open(path) as hdus:
-        a, b = (hdus["SCI", v].data.astype(np.float32) for v in (1, 2))
-    deposits = []
-    for one, other in ((a, b), (b, a)):
-        excess = one - other
-        for rows in (slice(10, 410), slice(650, 1010)):
-            part = excess[rows, 20:-20] if excess.shape[0] > 800 else excess[:, 20:410]
-            noise = measure_background(part)
-            sky, sigma = noise.at()
-            deposits += cut_deposits(part - sky, sigma, core=8, grow=2)
-            if excess.shape[0] <= 800:
-                break
-    return deposits
-
-
-def cut_hrc(path, gain):
-    """Cut deposits from a short exposure of blank sky."""
-    with fits.open(path) as hdus:
-        data = hdus["SCI"].data.astype(np.float32)[:, 25:-25] * gain
-    excess = data - ndimage.median_filter(data, 15)
-    _, sigma = measure_background(excess).at()
-    return cut_deposits(excess, sigma, core=10, grow=2.5)
-
-
-def deposits(folder, seed, part):
-    """Return libraries of deposits: simulated, and real ones of a part of REAL."""
-    rng = np.random.default_rng(seed)
-    libraries = [[simulate_deposit(rng) for _ in range(12000)]]
-    stis, hrc = [], []
-    for name in REAL[part]["stis"]:
-        path = folder / "hst_stis" / f"{name}_raw.fits"
-        if path.is_file():
-            stis += cut_stis(path)
-    for name in REAL[part]["hrc"]:
-        path = folder / "hst_acs_hrc" / f"{name}.fits.gz"
-        if path.is_file():
-            hrc += cut_hrc(path, 4.0)
-    path = folder / "lsst_darks" / "cosmic_rays_itl_2017.fits.gz"
-    lsst = []
-    if path.is_file():
-        every = read_lsst_darks(path)
-        lsst = [d for i, d in enumerate(every) if (i % 5 == 0) == (part == "held out")]
-    print(f"{part}: {len(stis)} STIS, {len(hrc)} HRC, {len(lsst)} LSST deposits")
-    real = [library for library in (stis + hrc, lsst) if library]
-    # The simulated ones are as frequent as the real ones together.
-    return libraries * max(1, len(real)) + real
-
-
-def read_psfs(folder, part):
-    """Read the point spread functions of a part of PSFS; none without a folder."""
-    if folder is None:
-        return []
-    return [
-        read_psf(folder / f"{camera}_{name}.fits", binning)
-        for camera, (filters, binnings) in PSFS[part].items()
-        for binning in np.atleast_1d(binnings)
-        for name in filters
-    ]
-
-
-def one_scene(arguments):
-    """Make a scene from its seed; for a pool of processes."""
-    seed, kind, psf = arguments
-    return make_scene(np.random.default_rng(seed), SIZE, kind, psf)
-
-
-def scenes(path, number, seed, kind=None, psfs=(), share=THROUGH_PSFS):
-    """Make scenes, or read those that were made before."""
-    if path.exists():
-        return np.load(path, mmap_mode="r")
-    start = time.time()
-    rng = np.random.default_rng(seed)
-    jobs = [
-        (
-            (seed, i),
-            kind,
-            psfs[rng.integers(len(psfs))] if psfs and rng.random() < share else None,
-        )
-        for i in range(number)
-    ]
-    with multiprocessing.Pool() as pool:
-        made = np.stack(list(pool.imap(one_scene, jobs, chunksize=8)))
-    np.save(path, made)
-    print(f"{number} scenes in {time.time() - start:.0f} s")
-    return np.load(path, mmap_mode="r")
-
-
 def mixture(data, bank, libraries, length, seed):
     """Return items to train on: simulated frames, and real ones that are labelled."""
     known = {"length": length, "size": SIZE, "seed": seed}
@@ -223,38 +99,6 @@ def mixture(data, bank, libraries, length, seed):
             sets[name] = LabelledFrames(frames, **known)
     shares = [SHARES[name] for name in sets]
     return MixedFrames(list(sets.values()), shares, length=length, seed=seed)
-
-
-def held_out_frames(folder, libraries, number=None, psfs=None, limits=SCORED):
-    """Return observations of every kind of scene, none of which is trained on.
-
-    By default there are 12 of each kind, of 10 scenes; otherwise one a scene. Those
-    through held-out point spread functions come with a folder of them; limits say which
-    pixels count as struck.
-    """
-    frames = {}
-    through = read_psfs(psfs, "held out")
-    kinds = [*KINDS, *(f"hubble {kind}" for kind in HUBBLE if through)]
-    for place, kind in enumerate(kinds):
-        name = kind.replace(" ", "_") + (f"_{number}" if number else "")
-        scene = kind.rpartition(" ")[2]
-        seen = through if scene != kind else ()
-        bank = scenes(
-            folder / f"held_out_{name}.npy",
-            number or 10,
-            90_000 + place,
-            scene,
-            seen,
-            share=1,
-        )
-        every = [slice(i, i + 1) for i in range(number)] if number else [slice(10)] * 12
-        frames[kind] = [
-            CameraSimulator(bank[which], libraries, SIZE, limits).observe(
-                np.random.default_rng([99, place, i])
-            )
-            for i, which in enumerate(every)
-        ]
-    return frames
 
 
 def validation(folder, libraries, data, psfs):
@@ -330,7 +174,7 @@ def main():
     parser.add_argument("--teacher", help="a model to learn from, by name or path")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    bank = scenes(
+    bank = make_scenes(
         options.folder / "scenes.npy",
         options.scenes,
         options.seed,
@@ -349,7 +193,7 @@ def main():
         batch=BATCH,
         checkpoint_every=1000,
     )
-    libraries = deposits(options.data, options.seed, "train")
+    libraries = deposit_libraries(options.data, options.seed, "train")
     length = recipe.steps * recipe.batch
     masks = card.task == "mask"
     if masks:
@@ -374,7 +218,7 @@ def main():
         start = prune_channels(wide, card.arguments["width"], frames)
         known = {"teacher": wide, **known, "start": start}
     began = time.time()
-    libraries = deposits(options.data, 4242, "held out")
+    libraries = deposit_libraries(options.data, 4242, "held out")
     train_model(
         dataset,
         card,

@@ -24,8 +24,9 @@ from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
+from deposit_libraries import deposit_libraries
 from real_frames import hot_pixels, lowell_frames, stis_frames
-from train_universal import deposits, held_out_frames
+from simulated_frames import held_out_frames
 
 from deepcr_ccd import load_model
 from deepcr_ccd.evaluation.frames import simulate_frames
@@ -171,7 +172,7 @@ def main():
                 path = CARDS / f"{card.name}.safetensors"
                 write_weights(path, read_weights(path)[1], card)
         return
-    libraries = deposits(options.data, 4242, "held out")
+    libraries = deposit_libraries(options.data, 4242, "held out")
     frames = held_out_frames(
         options.folder, libraries, options.frames, psfs=options.psfs
     )

@@ -1,4 +1,4 @@
-"""Other methods, in the shape that a comparison needs."""
+"""Other methods as baselines of a comparison."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy import ndimage
 
-from .scores import THREE
+from .scores import NEIGHBOURHOOD
 
 __all__ = ["AstroscrappyGrid", "CosmicConn"]
 
@@ -15,8 +15,8 @@ __all__ = ["AstroscrappyGrid", "CosmicConn"]
 class AstroscrappyGrid:
     """L.A.Cosmic over a grid of ``sigclip`` and ``objlim``.
 
-    Its result at a false positive rate is the best of the grid: tuned to the very
-    frames that it is scored on, and so at its best.
+    Its true positive rate is the best of the grid at each false positive rate. It is
+    tuned on the frames that it is scored on, and so at its best.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class AstroscrappyGrid:
             from astroscrappy import detect_cosmics
         except ImportError as error:
             raise ImportError(
-                'it needs astroscrappy: pip install "deepcr_ccd[astroscrappy]"'
+                'L.A.Cosmic needs astroscrappy: pip install "deepcr_ccd[astroscrappy]"'
             ) from error
         self._detect = detect_cosmics
         self.grid = [(clip, limit) for clip in sigclips for limit in objlims]
@@ -62,8 +62,8 @@ class AstroscrappyGrid:
         truth, ignore : `~numpy.ndarray`
             bool, ``(ny, nx)``.
         """
-        struck, clean = truth & ~ignore, ~truth & ~ignore
-        beside = clean & ~ndimage.binary_dilation(truth | ignore, THREE)
+        affected, clean = truth & ~ignore, ~truth & ~ignore
+        beside = clean & ~ndimage.binary_dilation(truth | ignore, NEIGHBOURHOOD)
         for row, (clip, limit) in enumerate(self.grid):
             crmask, _ = self._detect(
                 frame,
@@ -72,16 +72,16 @@ class AstroscrappyGrid:
                 readnoise=readnoise,
                 satlevel=np.inf,
             )
-            near = ndimage.binary_dilation(crmask, THREE)
-            for tolerant, found, quiet in (
+            near = ndimage.binary_dilation(crmask, NEIGHBOURHOOD)
+            for tolerant, found, outside in (
                 (False, crmask, clean),
                 (True, near, beside),
             ):
                 self._counts[tolerant][row] += [
-                    np.count_nonzero(found & struck),
-                    np.count_nonzero(struck),
-                    np.count_nonzero(crmask & quiet),
-                    np.count_nonzero(quiet),
+                    np.count_nonzero(found & affected),
+                    np.count_nonzero(affected),
+                    np.count_nonzero(crmask & outside),
+                    np.count_nonzero(outside),
                 ]
 
     def curve(self, *, tolerant: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -98,9 +98,9 @@ class AstroscrappyGrid:
         fpr, tpr : `~numpy.ndarray`
             False and true positive rates; both rise from 0 to 1.
         """
-        found, struck, false, clean = self._counts[tolerant].T
+        found, affected, false, clean = self._counts[tolerant].T
         x = np.concatenate([[0], false / np.maximum(clean, 1), [1]])
-        y = np.concatenate([[0], found / np.maximum(struck, 1), [1]])
+        y = np.concatenate([[0], found / np.maximum(affected, 1), [1]])
         order = np.lexsort((y, x))
         return x[order], np.maximum.accumulate(y[order])
 
@@ -110,7 +110,7 @@ class AstroscrappyGrid:
         Parameters
         ----------
         fpr : float
-            A share of clean pixels. Between points of the grid it is interpolated
+            False positive rate. Between points of the grid the result is interpolated
             along their upper edge.
         tolerant : bool
             Whether positions may be off by a pixel.
@@ -137,7 +137,7 @@ class CosmicConn:
             from cosmic_conn import init_model
         except ImportError as error:
             raise ImportError(
-                f"Cosmic-CoNN's {name!r} needs it: pip install cosmic-conn"
+                f"Cosmic-CoNN {name!r} is not installed: pip install cosmic-conn"
             ) from error
         self._model = init_model(name)
 
@@ -148,5 +148,10 @@ class CosmicConn:
         ----------
         frame : `~numpy.ndarray`
             ``(ny, nx)``, in electron.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            ``(ny, nx)``, in [0, 1].
         """
         return np.asarray(self._model.detect_cr(np.array(frame, np.float32)))

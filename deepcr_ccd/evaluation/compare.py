@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from astropy.table import Table
 
 from ..io.atomic import atomic_path
+from ..simulation.camera import Observation
 from .baselines import AstroscrappyGrid
 from .scores import RocCurve
 
-__all__ = ["Comparison", "FPRS", "compare"]
+__all__ = ["Comparison", "FPRS", "Method", "compare"]
 
 #: False positive rates at which true positive rates are read, by default.
 FPRS = (1e-4, 5e-4, 1e-3, 5e-3)
 LACOSMIC = "astroscrappy, tuned"
+
+
+class Method(Protocol):
+    """A method that gives a probability of a cosmic ray for each pixel."""
+
+    def probability(self, frame: np.ndarray) -> np.ndarray:
+        """Return probabilities, ``(ny, nx)``, of a frame in electron."""
 
 
 class Comparison:
@@ -46,7 +56,7 @@ class Comparison:
         Parameters
         ----------
         fprs : iterable of float
-            False positive rates, shares of clean pixels.
+            False positive rates.
         tolerant : bool
             Whether to add columns in which positions may be off by a pixel.
 
@@ -90,13 +100,13 @@ class Comparison:
             raise ImportError(
                 'figures need matplotlib: pip install "deepcr_ccd[plot]"'
             ) from error
-        wide = min(3, len(self.kinds))
-        high = -(-len(self.kinds) // wide)
-        figure = Figure(figsize=(4.2 * wide, 3.6 * high), layout="constrained")
+        columns = min(3, len(self.kinds))
+        rows = -(-len(self.kinds) // columns)
+        figure = Figure(figsize=(4.2 * columns, 3.6 * rows), layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.subplots(high, wide, squeeze=False).ravel()
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
         methods = list(dict.fromkeys(method for _, method in self.curves))
-        # Between their points curves are straight, which on this axis no line is.
+        # Curves are linear between their points, which this axis does not show.
         rates = np.geomspace(1e-5, 0.05, 500)
         for ax, kind in zip(axes, self.kinds, strict=False):
             for number, method in enumerate(methods):
@@ -115,7 +125,7 @@ class Comparison:
         for ax in axes[len(self.kinds) :]:
             ax.remove()
         axes[0].legend(fontsize="small", loc="lower right")
-        with atomic_path(path, overwrite=True) as partial:
+        with atomic_path(Path(path), overwrite=True) as partial:
             figure.savefig(partial, dpi=dpi, format="png")
 
     def points(self) -> Table:
@@ -135,8 +145,8 @@ class Comparison:
 
 
 def compare(
-    frames: Mapping[str, Iterable],
-    models: Mapping[str, object],
+    frames: Mapping[str, Iterable[Observation]],
+    models: Mapping[str, Method],
     *,
     astroscrappy: bool = False,
     report: Callable[[str], None] | None = None,
@@ -162,7 +172,8 @@ def compare(
     -------
     Comparison
     """
-    curves, precisions = {}, {}
+    curves: dict = {}
+    precisions: dict = {}
     for kind, items in frames.items():
         rocs = {name: (RocCurve(), RocCurve(tolerant=True)) for name in models}
         grid = AstroscrappyGrid() if astroscrappy else None

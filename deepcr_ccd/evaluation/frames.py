@@ -1,4 +1,4 @@
-"""Frames whose cosmic rays are known, to judge methods on."""
+"""Frames whose cosmic rays are known, for the evaluation of methods."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from astropy.io import fits
+from astropy.nddata import CCDData
 
 from ..io.fits_file import FitsFile, matching_images
 from ..nddata.gain import electron_factor, resolve_gain, resolve_readnoise
+from ..nddata.typing import ParameterLike
 from ..simulation.camera import CameraSimulator, LabelThresholds, Observation
 from ..simulation.cosmic_rays import simulate_deposit
 from ..simulation.psf import read_psf
@@ -18,7 +20,7 @@ from ..training.exposures.labels import label_exposures
 
 __all__ = ["read_frames", "simulate_frames"]
 
-#: Read noise in electron, where nobody says: L.A.Cosmic's default.
+#: Read noise in electron if none is given: L.A.Cosmic's default.
 READNOISE = 6.5
 
 
@@ -41,16 +43,15 @@ def simulate_frames(
     size : int
         Width of a frame in px.
     seed : int
-        Of the random numbers; those that ``universal`` was trained on have others.
+        Of the random numbers; other ones than in the training of ``universal``.
     psf : str or path-like, optional
-        FITS file with the point spread function of a camera, as its pixels see it; see
-        `~deepcr_ccd.simulation.psf.read_psf`. By default each frame has one of its
-        own.
+        FITS file with the point spread function of a camera, sampled by its pixels; see
+        `~deepcr_ccd.simulation.psf.read_psf`. By default it is drawn for each frame.
 
     Returns
     -------
     list of Observation
-        Truth are pixels whose charge is above one sigma.
+        The truth is pixels in which the charge of cosmic rays is above one sigma.
 
     Raises
     ------
@@ -61,8 +62,8 @@ def simulate_frames(
         raise ValueError(f"kind={kind!r} is unknown; allowed are {', '.join(KINDS)}")
     place = list(KINDS).index(kind)
     rng = np.random.default_rng([700_001, seed, place])
-    seen = None if psf is None else read_psf(psf)
-    scenes = np.stack([make_scene(rng, size, kind, seen) for _ in range(number)])
+    optics = None if psf is None else read_psf(psf)
+    scenes = np.stack([make_scene(rng, size, kind, optics) for _ in range(number)])
     deposits = [simulate_deposit(rng) for _ in range(3000)]
     camera = CameraSimulator(scenes, [deposits], size, LabelThresholds(pixel=1.0))
     return [
@@ -75,21 +76,22 @@ def read_frames(
     paths: Sequence[str | os.PathLike],
     *,
     unit: str | None = None,
-    gain=None,
-    readnoise=None,
-    satlevel=None,
+    gain: ParameterLike | None = None,
+    readnoise: ParameterLike | None = None,
+    satlevel: ParameterLike | None = None,
 ) -> list[Observation]:
     """Read frames and what is true of them.
 
     Parameters
     ----------
     paths : sequence of str or path-like
-        FITS files. Either each has an extension TRUTH (nonzero where struck; and
-        IGNORE, nonzero where not to count, if it likes) of the shape of its image; or
+        FITS files. Either each has an extension TRUTH (nonzero
+        where CR-affected) of the shape of its image, and optionally IGNORE (nonzero
+        where pixels do not count); or
         they are two or more exposures of one pointing, whose cosmic rays
         `~deepcr_ccd.training.exposures.labels.label_exposures` labels.
     unit : str, optional
-        Unit of the images, whatever BUNIT says.
+        Unit of the images, in place of BUNIT.
     gain : float, `~astropy.units.Quantity` or str, optional
         In electron/adu, or the header keyword that holds it.
     readnoise : float, `~astropy.units.Quantity` or str, optional
@@ -100,7 +102,7 @@ def read_frames(
     Returns
     -------
     list of Observation
-        In electron, where unit and gain allow; else in the unit that they have.
+        In electron where unit and gain are known; otherwise in their own unit.
 
     Raises
     ------
@@ -140,12 +142,14 @@ def read_frames(
     return items
 
 
-def _noise(readnoise, ccd, gain) -> float:
+def _noise(
+    readnoise: ParameterLike | None, ccd: CCDData, gain: ParameterLike | None
+) -> float:
     noise = resolve_readnoise(readnoise, ccd.header, resolve_gain(gain, ccd.header))
     return READNOISE if noise is None else noise
 
 
-def _truth(path) -> tuple[np.ndarray, np.ndarray] | None:
+def _truth(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the planes TRUTH and IGNORE of a file, or None if it has none."""
     with fits.open(path) as hdus:
         names = [hdu.name for hdu in hdus]

@@ -1,20 +1,24 @@
-"""Scores object by object: what is found of cosmic rays, and what is done to stars."""
+"""Scores of objects: completeness and purity of cosmic rays, and effect on stars."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from astropy.table import Table
 from scipy import ndimage
 
+from ..segmentation.labels import EIGHT_CONNECTED
+
 __all__ = ["ObjectScores", "Reliability", "star_harm"]
 
-EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
-#: Share of its pixels that are flagged of a cosmic ray that is covered whole.
+#: A cosmic ray is covered whole if this fraction of its pixels is flagged, or more.
 WHOLE = 0.95
 
 
 class ObjectScores:
-    """Completeness by size and charge, and purity, gathered frame by frame.
+    """Completeness by size and charge, and purity, accumulated frame by frame.
 
     Parameters
     ----------
@@ -23,8 +27,10 @@ class ObjectScores:
     """
 
     def __init__(
-        self, sizes=(1, 2, 4, 8, 16, 64, 1e9), charges=(0, 100, 300, 1000, 1e4, 1e12)
-    ):
+        self,
+        sizes: Sequence[float] = (1, 2, 4, 8, 16, 64, 1e9),
+        charges: Sequence[float] = (0, 100, 300, 1000, 1e4, 1e12),
+    ) -> None:
         self.sizes = np.asarray(sizes, dtype=float)
         self.charges = np.asarray(charges, dtype=float)
         self._rows: list[np.ndarray] = []
@@ -42,9 +48,9 @@ class ObjectScores:
         Parameters
         ----------
         crmask, truth : `~numpy.ndarray`
-            bool, ``(ny, nx)``, what is flagged and what is struck.
+            bool, ``(ny, nx)``, flagged and CR-affected pixels.
         charge : `~numpy.ndarray`
-            ``(ny, nx)``, in electron: what cosmic rays left, or the frame's excess.
+            ``(ny, nx)``, in electron: the charge of cosmic rays, or the frame's excess.
         ignore : `~numpy.ndarray`, optional
             bool, ``(ny, nx)``; objects that touch it are neither false nor missed.
         """
@@ -67,15 +73,15 @@ class ObjectScores:
 
     @property
     def purity(self) -> float:
-        """Share of flagged objects that hold a struck pixel; NaN of none."""
+        """Fraction of flagged objects with CR-affected pixels; NaN if there are none."""
         return self._pure / self._flagged if self._flagged else np.nan
 
     @property
     def false(self) -> int:
-        """Number of flagged objects that hold no struck pixel."""
+        """Number of flagged objects without a CR-affected pixel."""
         return self._flagged - self._pure
 
-    def completeness(self, by: str = "size") -> Table:
+    def completeness(self, by: Literal["size", "charge"] = "size") -> Table:
         """Return the completeness in bins.
 
         Parameters
@@ -86,9 +92,9 @@ class ObjectScores:
         Returns
         -------
         `~astropy.table.Table`
-            ``low``, ``high``, ``number``, ``found`` (share with a flagged pixel),
-            ``covered`` (mean share of flagged pixels) and ``whole`` (share of which
-            95 % of the pixels or more are flagged).
+            ``low``, ``high``, ``number``, ``found`` (fraction with a flagged
+            pixel), ``covered`` (mean fraction of flagged pixels) and ``whole``
+            (fraction with 95 % of the pixels or more flagged).
 
         Raises
         ------
@@ -103,20 +109,22 @@ class ObjectScores:
         names = ("low", "high", "number", "found", "covered", "whole")
         table = Table(names=names)
         for low, high in zip(edges[:-1], edges[1:], strict=True):
-            share = rows[(values >= low) & (values < high), 2]
-            if share.size:
-                found, whole = (share > 0).mean(), (share >= WHOLE).mean()
-                table.add_row((low, high, share.size, found, share.mean(), whole))
+            covered = rows[(values >= low) & (values < high), 2]
+            if covered.size:
+                found, whole = (covered > 0).mean(), (covered >= WHOLE).mean()
+                table.add_row((low, high, covered.size, found, covered.mean(), whole))
         return table
 
 
 class Reliability:
-    """How often pixels of some probability are struck, gathered frame by frame.
+    """A reliability diagram, accumulated frame by frame.
+
+    It has the fraction of CR-affected pixels by their predicted probability.
 
     Parameters
     ----------
     bins : int
-        Number of bins in probability, even in [0, 1].
+        Number of equal bins of probability in [0, 1].
     """
 
     def __init__(self, bins: int = 10):
@@ -154,8 +162,8 @@ class Reliability:
         Returns
         -------
         list of (float, float)
-            Probability, and share struck, of the pixels of a bin; the highest of the
-            bins before, where that is higher.
+            Mean probability and fraction of CR-affected pixels of a bin, or the
+            fraction of a bin before, where that is higher.
         """
         table = self.table()
         table = table[table["probability"] > 0.01]
@@ -165,7 +173,14 @@ class Reliability:
         return [(0.001, 0.001), *inner, (1.0, 1.0)]
 
     def table(self) -> Table:
-        """Return the curve: ``number``, mean ``probability`` and ``struck`` share."""
+        """Return the curve.
+
+        Returns
+        -------
+        `~astropy.table.Table`
+            ``number`` of pixels, mean ``probability``, and ``struck``, the fraction of
+            CR-affected pixels; a row for each bin that is not empty.
+        """
         filled = self.sums[self.sums[:, 0] > 0]
         number = filled[:, 0]
         return Table(
@@ -184,11 +199,11 @@ def star_harm(
     positions: np.ndarray,
     fluxes: np.ndarray,
     *,
-    struck: np.ndarray | None = None,
+    truth: np.ndarray | None = None,
     radius: float = 3.0,
-    edges=(0, 3e2, 1e3, 1e4, 1e5, np.inf),
+    edges: Sequence[float] = (0, 3e2, 1e3, 1e4, 1e5, np.inf),
 ) -> Table:
-    """Say what a mask and its filling do to stars that no cosmic ray struck.
+    """Measure what cleaning does to stars that no cosmic ray touches.
 
     Parameters
     ----------
@@ -200,9 +215,9 @@ def star_harm(
         ``(n, 2)``, row and column of each star, in px.
     fluxes : `~numpy.ndarray`
         ``(n,)``, in electron.
-    struck : `~numpy.ndarray`, optional
-        bool, ``(ny, nx)``; stars that a cosmic ray touches within ``radius`` are left
-        out.
+    truth : `~numpy.ndarray`, optional
+        bool, ``(ny, nx)``, CR-affected pixels; stars with one within ``radius`` are
+        left out.
     radius : float
         Of the aperture, in px.
     edges : sequence of float
@@ -211,8 +226,8 @@ def star_harm(
     Returns
     -------
     `~astropy.table.Table`
-        ``low``, ``high``, ``number``, ``flagged`` (share whose core pixel is flagged)
-        and ``bias`` (mean change of flux in the aperture, over the flux).
+        ``low``, ``high``, ``number``, ``flagged`` (fraction whose core pixel is
+        flagged) and ``bias`` (mean change of flux in the aperture, over the flux).
     """
     ny, nx = before.shape
     reach = int(np.ceil(radius))
@@ -223,8 +238,8 @@ def star_harm(
     whole = ((core >= reach) & (core < np.array([ny, nx]) - reach)).all(axis=1)
     rows, columns = core[whole, :1] + y, core[whole, 1:] + x
     kept = np.ones(len(rows), dtype=bool)
-    if struck is not None:
-        kept = ~struck[rows, columns].any(axis=1)
+    if truth is not None:
+        kept = ~truth[rows, columns].any(axis=1)
     flagged = crmask[core[whole, 0], core[whole, 1]]
     change = (after[rows, columns] - before[rows, columns]).sum(axis=1)
     flux = np.asarray(fluxes)[whole]

@@ -1,31 +1,37 @@
-"""One call that compares methods and writes what came out: table, curves, figure."""
+"""One call that compares methods and writes table, curves and figure."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from ..io.atomic import atomic_path
 from ..models.zoo import DEFAULT_MODEL, list_models, load_model
 from ..simulation.scenes import KINDS
 from .baselines import CosmicConn
-from .compare import Comparison, compare
+from .compare import Comparison, Method, compare
 from .frames import read_frames, simulate_frames
 
 __all__ = ["evaluate", "load_methods"]
 
-PEER = "cosmic-conn:"
+#: Prefix of the names of Cosmic-CoNN's networks.
+COSMIC_CONN = "cosmic-conn:"
 OUTPUTS = ("scores.ecsv", "roc.ecsv", "roc.png")
 
 
-def load_methods(names: Sequence[str], device=None) -> dict:
+def load_methods(
+    names: Sequence[str], device: str | torch.device | None = None
+) -> dict[str, Method]:
     """Load methods by name.
 
     Parameters
     ----------
     names : sequence of str
-        Names or paths of mask models, ``"published"`` for all that deepCR ships, or
+        Names or paths of detection models, ``"published"`` for all of deepCR's, or
         ``"cosmic-conn:NAME"``.
     device : str or torch.device, optional
         Where models run.
@@ -42,10 +48,10 @@ def load_methods(names: Sequence[str], device=None) -> dict:
     ValueError
         If a name is unknown or of a model for another task.
     """
-    methods = {}
+    methods: dict[str, Method] = {}
     for name in names:
-        if name.startswith(PEER):
-            part = name.removeprefix(PEER)
+        if name.startswith(COSMIC_CONN):
+            part = name.removeprefix(COSMIC_CONN)
             methods[f"Cosmic-CoNN {part}"] = CosmicConn(part)
         elif name == "published":
             table = list_models()
@@ -69,9 +75,9 @@ def evaluate(
     psf: str | os.PathLike | None = None,
     lacosmic: bool = False,
     overwrite: bool = False,
-    device=None,
+    device: str | torch.device | None = None,
     report: Callable[[str], None] = print,
-    **facts,
+    **properties: Any,
 ) -> Comparison:
     """Compare methods, and write ``scores.ecsv``, ``roc.ecsv`` and ``roc.png``.
 
@@ -88,7 +94,7 @@ def evaluate(
     number : int
         Simulated frames of each kind.
     psf : str or path-like, optional
-        FITS file with the point spread function that these are seen through.
+        FITS file with the point spread function of these.
     lacosmic : bool
         Whether to add astroscrappy, tuned for each kind over a grid.
     overwrite : bool
@@ -97,7 +103,7 @@ def evaluate(
         Where models run.
     report : callable
         Takes lines of text: progress, and at the end the table.
-    **facts
+    **properties
         ``unit``, ``gain``, ``readnoise``, ``satlevel`` of the files.
 
     Returns
@@ -107,8 +113,8 @@ def evaluate(
     Raises
     ------
     ValueError
-        If there is nothing to judge on, a kind is unknown, or there is no point spread
-        function in a file.
+        If there are neither files nor kinds, a kind is unknown, or a file has no point
+        spread function.
     FileExistsError
         If results are there and must not be replaced.
     """
@@ -129,10 +135,10 @@ def evaluate(
     methods = load_methods(models, device)
     frames = {kind: simulate_frames(kind, number, psf=psf) for kind in kinds}
     if files:
-        frames = {"files": read_frames(files, **facts), **frames}
+        frames = {"files": read_frames(files, **properties), **frames}
     for kind, items in frames.items():
-        struck = sum(int(item.truth.sum()) for item in items)
-        report(f"{kind}: {len(items)} frames, {struck} struck pixels")
+        affected = sum(int(item.truth.sum()) for item in items)
+        report(f"{kind}: {len(items)} frames, {affected} CR-affected pixels")
     result = compare(frames, methods, astroscrappy=lacosmic, report=report)
     folder.mkdir(parents=True, exist_ok=True)
     table = result.table()

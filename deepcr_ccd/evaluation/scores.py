@@ -1,7 +1,7 @@
-"""Scores that are gathered frame by frame.
+"""ROC and precision-recall curves, accumulated frame by frame.
 
-Scores are kept as histograms of the method's output, so that any number of frames can
-be added; ignored pixels count nowhere.
+The output of a method is kept as histograms, so that any number of frames can be added.
+Ignored pixels count nowhere.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from scipy import ndimage
 
 __all__ = ["RocCurve"]
 
-THREE = np.ones((3, 3), dtype=bool)
+#: A pixel and its 8 neighbours.
+NEIGHBOURHOOD = np.ones((3, 3), dtype=bool)
 
 
 class RocCurve:
-    """A receiver operating characteristic, gathered frame by frame.
+    """A receiver operating characteristic, accumulated frame by frame.
 
     The curve is that of the exact thresholds, as long as the output takes no more
     values than there are bins, and to a bin otherwise. Bins are even in the logit of
@@ -24,9 +25,9 @@ class RocCurve:
     Parameters
     ----------
     tolerant : bool
-        Whether positions may be off by a pixel (Zhang & Bloom 2020): a struck pixel is
-        found if a pixel of the 3x3 around it is flagged, and a flagged pixel is false
-        if no pixel of the 3x3 around it is struck.
+        Whether positions may be off by a pixel (Zhang & Bloom 2020): a CR-affected
+        pixel counts as flagged if a pixel of the 3x3 px around it is, and a flagged
+        pixel is a false positive if no pixel of the 3x3 px around it is CR-affected.
     bins : int
         Number of bins.
     """
@@ -35,8 +36,8 @@ class RocCurve:
         self.tolerant = tolerant
         inner = np.linspace(-20, 20, bins - 1)
         self.edges = np.concatenate([[-np.inf], inner, [np.inf]])
-        self.struck = np.zeros(bins, dtype=np.int64)
-        self.clean = np.zeros(bins, dtype=np.int64)
+        self.positives = np.zeros(bins, dtype=np.int64)
+        self.negatives = np.zeros(bins, dtype=np.int64)
 
     def add(
         self,
@@ -51,7 +52,7 @@ class RocCurve:
         probability : `~numpy.ndarray`
             ``(ny, nx)``, in [0, 1]; NaN is ignored.
         truth : `~numpy.ndarray`
-            bool, ``(ny, nx)``, True where struck.
+            bool, ``(ny, nx)``, the CR mask.
         ignore : `~numpy.ndarray`, optional
             bool, ``(ny, nx)``, True where pixels do not count.
 
@@ -72,19 +73,19 @@ class RocCurve:
             logit = np.log(p) - np.log1p(-p)
         logit[~counted] = -np.inf
         clean = ~truth
-        found = logit
+        best = logit
         if self.tolerant:
-            found = ndimage.maximum_filter(logit, footprint=THREE)
+            best = ndimage.maximum_filter(logit, footprint=NEIGHBOURHOOD)
             near = ndimage.binary_dilation(
-                truth if ignore is None else truth | ignore, THREE
+                truth if ignore is None else truth | ignore, NEIGHBOURHOOD
             )
             clean = ~near
-        self.struck += self._count(found[truth & counted])
-        self.clean += self._count(logit[clean & counted])
+        self.positives += self._count(best[truth & counted])
+        self.negatives += self._count(logit[clean & counted])
 
     def _count(self, logit: np.ndarray) -> np.ndarray:
         place = np.searchsorted(self.edges[1:-1], logit, side="right")
-        return np.bincount(place, minlength=self.struck.size)
+        return np.bincount(place, minlength=self.positives.size)
 
     def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the curve.
@@ -92,17 +93,16 @@ class RocCurve:
         Returns
         -------
         fpr, tpr : `~numpy.ndarray`
-            Shares of clean pixels that are flagged, and of struck ones that are found;
-            both rise from 0 to 1.
+            False and true positive rates; both rise from 0 to 1.
         threshold : `~numpy.ndarray`
             Probability at or above which pixels are flagged.
         """
-        struck = np.concatenate([[0], np.cumsum(self.struck[::-1])])
-        clean = np.concatenate([[0], np.cumsum(self.clean[::-1])])
+        true = np.concatenate([[0], np.cumsum(self.positives[::-1])])
+        false = np.concatenate([[0], np.cumsum(self.negatives[::-1])])
         threshold = 1 / (1 + np.exp(-self.edges[::-1].clip(-700, 700)))
         return (
-            clean / max(1, clean[-1]),
-            struck / max(1, struck[-1]),
+            false / max(1, false[-1]),
+            true / max(1, true[-1]),
             threshold,
         )
 
@@ -112,15 +112,15 @@ class RocCurve:
         Returns
         -------
         precision, recall : `~numpy.ndarray`
-            Share of flagged pixels that are struck, and of struck ones that are
-            found; 1 and 0 where nothing is flagged.
+            Fraction of flagged pixels that are CR-affected, and the true positive
+            rate; 1 and 0 where nothing is flagged.
         threshold : `~numpy.ndarray`
             Probability at or above which pixels are flagged.
         """
-        struck = np.concatenate([[0], np.cumsum(self.struck[::-1])])
-        clean = np.concatenate([[0], np.cumsum(self.clean[::-1])])
-        flagged = struck + clean
-        precision = np.where(flagged > 0, struck / np.maximum(flagged, 1), 1.0)
+        true = np.concatenate([[0], np.cumsum(self.positives[::-1])])
+        false = np.concatenate([[0], np.cumsum(self.negatives[::-1])])
+        flagged = true + false
+        precision = np.where(flagged > 0, true / np.maximum(flagged, 1), 1.0)
         _, recall, threshold = self.curve()
         return precision, recall, threshold
 
@@ -130,7 +130,12 @@ class RocCurve:
         Parameters
         ----------
         fpr : float
-            A share of clean pixels, such as 5e-4.
+            False positive rate, such as 5e-4.
+
+        Returns
+        -------
+        float
+            From 0 to 1.
         """
         x, y, _ = self.curve()
         return float(np.interp(fpr, x, y))
@@ -141,7 +146,12 @@ class RocCurve:
         Parameters
         ----------
         fpr : float
-            A share of clean pixels.
+            False positive rate.
+
+        Returns
+        -------
+        float
+            A probability.
         """
         x, _, threshold = self.curve()
         return float(threshold[np.nonzero(x <= fpr)[0][-1]])

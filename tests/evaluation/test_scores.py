@@ -45,8 +45,8 @@ def test_ignored_pixels_and_nan_count_nowhere(frames):
     first, second = RocCurve(), RocCurve()
     first.add(probability, truth, ignore)
     second.add(np.where(ignore, np.nan, probability), np.where(ignore, ~truth, truth))
-    np.testing.assert_array_equal(first.struck, second.struck)
-    np.testing.assert_array_equal(first.clean, second.clean)
+    np.testing.assert_array_equal(first.positives, second.positives)
+    np.testing.assert_array_equal(first.negatives, second.negatives)
 
 
 def test_tolerance_of_one_pixel():
@@ -107,8 +107,8 @@ def test_reliability_is_that_of_scikit_learn(rng):
     ignore = rng.random(probability.shape) < 0.1
     curve = Reliability()
     curve.add(np.where(ignore, np.nan, probability), truth)
-    struck, mean = calibration_curve(truth[~ignore], probability[~ignore], n_bins=10)
-    np.testing.assert_allclose(curve.table()["struck"], struck)
+    fraction, mean = calibration_curve(truth[~ignore], probability[~ignore], n_bins=10)
+    np.testing.assert_allclose(curve.table()["struck"], fraction)
     np.testing.assert_allclose(curve.table()["probability"], mean)
     assert curve.table()["number"].sum() == (~ignore).sum()
 
@@ -122,10 +122,10 @@ def test_star_harm():
     crmask = np.zeros(before.shape, dtype=bool)
     crmask[10, 10] = crmask[30, 10] = True
     after = np.where(crmask, 0, before)
-    struck = np.zeros_like(crmask)
-    struck[31, 10] = True
-    table = star_harm(before, after, crmask, positions, fluxes, struck=struck)
-    # The star in the corner and the one that was struck are left out.
+    truth = np.zeros_like(crmask)
+    truth[31, 10] = True
+    table = star_harm(before, after, crmask, positions, fluxes, truth=truth)
+    # The star in the corner and the one with a cosmic ray are left out.
     assert table["number"].tolist() == [2, 1]
     assert table["flagged"].tolist() == [0.5, 0]
     assert table["bias"].tolist() == [-0.5, 0]

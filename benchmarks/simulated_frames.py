@@ -1,0 +1,103 @@
+"""Simulated frames, of scenes and cosmic rays that no model is trained on."""
+
+import multiprocessing
+import time
+
+import numpy as np
+
+from deepcr_ccd.simulation.camera import CameraSimulator, LabelThresholds
+from deepcr_ccd.simulation.psf import read_psf
+from deepcr_ccd.simulation.scenes import KINDS, make_scene
+
+SIZE = 256
+#: Tiny Tim's point spread functions, by camera: filters, and pixels binned to one. In
+#: pairs and fours, pixels of the HRC are as wide as those of ACS-WFC and WFPC2.
+PSFS = {
+    "train": {
+        "acs/wfc/acs_wfc": (["f435w", "f475w", "f555w", "f625w", "f814w", "f850lp"], 1),
+        "wfc3/uvis/wfc3_uvis": (["f275w", "f336w", "f438w", "f606w"], 1),
+        "acs/hrc/acs_hrc": (["f435w", "f555w", "f814w"], (1, 2, 4)),
+    },
+    "held out": {
+        "acs/wfc/acs_wfc": (["f606w", "f775w"], 1),
+        "wfc3/uvis/wfc3_uvis": (["f814w"], 1),
+        "acs/hrc/acs_hrc": (["f606w"], (2, 4)),
+    },
+}
+#: How often a scene is seen through one of them.
+THROUGH_PSFS = 0.4
+#: Kinds of held-out scenes that are.
+HUBBLE = ("sparse", "extragalactic", "cluster", "resolved")
+#: Scored are pixels above one sigma; the fainter ends of tracks are left out.
+SCORED = LabelThresholds(pixel=1.0)
+
+
+def read_psfs(folder, part):
+    """Read the point spread functions of a part of PSFS; none without a folder."""
+    if folder is None:
+        return []
+    return [
+        read_psf(folder / f"{camera}_{name}.fits", binning)
+        for camera, (filters, binnings) in PSFS[part].items()
+        for binning in np.atleast_1d(binnings)
+        for name in filters
+    ]
+
+
+def one_scene(arguments):
+    """Make a scene from its seed; for a pool of processes."""
+    seed, kind, psf = arguments
+    return make_scene(np.random.default_rng(seed), SIZE, kind, psf)
+
+
+def make_scenes(path, number, seed, kind=None, psfs=(), share=THROUGH_PSFS):
+    """Make scenes, or read those that were made before."""
+    if path.exists():
+        return np.load(path, mmap_mode="r")
+    start = time.time()
+    rng = np.random.default_rng(seed)
+    jobs = [
+        (
+            (seed, i),
+            kind,
+            psfs[rng.integers(len(psfs))] if psfs and rng.random() < share else None,
+        )
+        for i in range(number)
+    ]
+    with multiprocessing.Pool() as pool:
+        made = np.stack(list(pool.imap(one_scene, jobs, chunksize=8)))
+    np.save(path, made)
+    print(f"{number} scenes in {time.time() - start:.0f} s")
+    return np.load(path, mmap_mode="r")
+
+
+def held_out_frames(folder, libraries, number=None, psfs=None, limits=SCORED):
+    """Return observations of every kind of scene, none of which is trained on.
+
+    By default there are 12 of each kind, of 10 scenes; otherwise one a scene. Those
+    through held-out point spread functions come with a folder of them; limits say which
+    pixels count as struck.
+    """
+    frames = {}
+    through = read_psfs(psfs, "held out")
+    kinds = [*KINDS, *(f"hubble {kind}" for kind in HUBBLE if through)]
+    for place, kind in enumerate(kinds):
+        name = kind.replace(" ", "_") + (f"_{number}" if number else "")
+        scene = kind.rpartition(" ")[2]
+        seen = through if scene != kind else ()
+        bank = make_scenes(
+            folder / f"held_out_{name}.npy",
+            number or 10,
+            90_000 + place,
+            scene,
+            seen,
+            share=1,
+        )
+        every = [slice(i, i + 1) for i in range(number)] if number else [slice(10)] * 12
+        frames[kind] = [
+            CameraSimulator(bank[which], libraries, SIZE, limits).observe(
+                np.random.default_rng([99, place, i])
+            )
+            for i, which in enumerate(every)
+        ]
+    return frames
