@@ -209,9 +209,10 @@ def _rebuild(
     data = cleaned.data(frame)
     if frame.header is None:
         return frame.wrap(data, frame.combine_mask(crmask)), crmask
-    keywords, history = cleaned.describe(plan)
-    if logged is not True:
-        keywords, history = logged or None, ""
+    if logged is True:
+        keywords, history = cleaned.describe(plan)
+    else:
+        keywords, history = logged or {}, ""
     return frame.rebuild(
         data, cleaned.sigma, crmask=crmask, keywords=keywords, history=history
     )
