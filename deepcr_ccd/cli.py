@@ -1,4 +1,4 @@
-"""Front door 4: the ``deepcr-ccd`` command."""
+"""The ``deepcr-ccd`` command."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def train_command(options: argparse.Namespace) -> None:
     options : `argparse.Namespace`
         Its options.
     """
-    # Only this command needs the training half of the package.
+    # Only this command imports the training code.
     from .training.config import train_from_config
 
     train_from_config(options.config, report=say, device=options.device)
@@ -148,7 +148,7 @@ def demo_command(options: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def _logging(debug: bool) -> Iterator[None]:
-    """With --debug, show what the package logs, tracebacks of files among it."""
+    """With --debug, show the log of the package, with the tracebacks of files."""
     if not debug:
         yield
         return
@@ -164,15 +164,15 @@ def _logging(debug: bool) -> Iterator[None]:
 
 
 def _rewording(options: argparse.Namespace) -> Callable[..., str]:
-    """Return what makes a message of a Python function one of the command."""
+    """Return what puts messages of Python functions into the words of the command."""
     return functools.partial(in_words_of_the_command, options=vars(options))
 
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Have signals that end the process clean up on the way."""
+    """Clean up when a signal ends the process."""
 
-    def end(number: int, _frame) -> None:
+    def end(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():

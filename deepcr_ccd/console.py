@@ -1,4 +1,4 @@
-"""What the command says while it is at work on files."""
+"""What the command prints while it cleans files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import TextIO
+from typing import Literal, TextIO
 
 __all__ = ["Reporter", "complain", "finish", "say"]
 
-#: How many images that were left are named on a line.
+#: The most names of images that were left out, on a line.
 MOST_NAMES = 8
 
 
@@ -27,7 +27,7 @@ def say(line: str = "") -> None:
     _write(sys.stdout, line + "\n")
 
 
-def complain(kind: str, message) -> None:
+def complain(kind: Literal["error", "warning"], message: object) -> None:
     """Write an error or a warning to standard error, on one line.
 
     Parameters
@@ -42,13 +42,13 @@ def complain(kind: str, message) -> None:
 
 
 def finish() -> None:
-    """Write what is still to be written, if anybody reads it."""
+    """Flush both streams, if anybody reads them."""
     for stream in (sys.stdout, sys.stderr):
         _write(stream, "")
 
 
 def _write(stream: TextIO | None, text: str) -> None:
-    """Write text; what a terminal cannot show is escaped, and who left is no error."""
+    """Write text, escaped where the terminal needs it; a closed pipe is no error."""
     if stream is None:
         return
     try:
@@ -66,7 +66,7 @@ def _write(stream: TextIO | None, text: str) -> None:
 
 
 def _silence(stream: TextIO) -> None:
-    """Write no more, so that Python does not fail with it when it ends."""
+    """Discard what is still to be written, so that Python ends without an error."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
@@ -74,7 +74,7 @@ def _silence(stream: TextIO) -> None:
 
 
 class Reporter:
-    """Says what became of each file, in the way that the options ask for.
+    """Prints what became of each file, in the way that the options ask for.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Reporter:
         Whether to show errors only, or a line of JSON for each file.
     reword : callable, optional
         Takes a message, and ``names=`` of files that stay as they are in it; returns
-        what to say.
+        the message in the words of the command.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Reporter:
         return self.reword(row["message"], names=names)
 
     def _message(self, row: dict) -> str:
-        """Return what a row says, with its file."""
+        """Return the message of a row, with the name of its file."""
         text = self._reworded(row)
         named = rf"(?<![\w./-]){re.escape(row['file'])}(?![\w/-])"
         return text if re.search(named, text) else f"{row['file']}: {text}"
@@ -148,7 +148,7 @@ class Reporter:
             self.bar.close()
 
 
-def _on_one_line(text) -> str:
+def _on_one_line(text: object) -> str:
     """Return text with control characters, such as ends of lines, escaped."""
     return re.sub(
         r"[\x00-\x1f\x7f-\x9f\u2028\u2029]",
@@ -158,11 +158,11 @@ def _on_one_line(text) -> str:
 
 
 def _images_of(row: dict) -> str:
-    """Return how many images were cleaned, and which not, where there are several."""
+    """Return how many images were cleaned, and which not, if there are several."""
     if row["images_total"] < 2:
         return ""
     left = row["images_left"].split("; ") if row["images_left"] else []
     names = "; ".join(left[:MOST_NAMES]) + ("; ..." if len(left) > MOST_NAMES else "")
     names = _on_one_line(names)
-    told = f"{row['images']} of {row['images_total']} images"
-    return told + (f" (left: {names}), " if left else ", ")
+    count = f"{row['images']} of {row['images_total']} images"
+    return count + (f" (left: {names}), " if left else ", ")

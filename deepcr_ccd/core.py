@@ -1,16 +1,21 @@
-"""Front door 1: CCDData (or an array) in, the same kind of thing out."""
+"""CCDData in, CCDData out: ``cosmicray_deepcr`` and ``cosmicray_probability``."""
 
 from __future__ import annotations
 
 import inspect
+import os
+from typing import Any, Literal
 
-import numpy as np
+import torch
+from astropy.nddata import NDData
 
+from .models.model import Model
 from .models.zoo import DEFAULT_MODEL
 from .nddata.frame import Frame, read_frame, read_frames
 from .nddata.header import KEYWORDS, read_keywords
+from .nddata.typing import CCDLike, ParameterLike
 from .notices import refuse_arguments
-from .options import CleanOptions
+from .options import CleanOptions, EngineName, FillMethod, PrecisionName
 from .pipeline.clean import CleanedFrame, clean_frame, frame_probability
 from .pipeline.plan import Plan, make_plan
 
@@ -18,26 +23,26 @@ __all__ = ["KEYWORDS", "cosmicray_deepcr", "cosmicray_probability"]
 
 
 def cosmicray_deepcr(
-    ccd,
+    ccd: CCDLike,
     *,
-    model=DEFAULT_MODEL,
-    gain=None,
-    readnoise=None,
+    model: str | os.PathLike | Model = DEFAULT_MODEL,
+    gain: ParameterLike | None = None,
+    readnoise: ParameterLike | None = None,
     threshold: float | None = None,
     extend_threshold: float | None = None,
     target_fpr: float | None = None,
     grow: float = 0,
-    inpaint: str | None = "auto",
-    satlevel=None,
-    device=None,
-    precision: str | None = None,
-    engine: str | None = None,
+    inpaint: FillMethod | Literal[False] | None = "auto",
+    satlevel: ParameterLike | None = None,
+    device: str | torch.device | None = None,
+    precision: PrecisionName | None = None,
+    engine: EngineName | None = None,
     tile_size: int | None = None,
-    add_keyword=True,
+    add_keyword: Any = True,
     progress: bool = False,
-    **others,
-):
-    """Find the cosmic rays of a single frame, mask them, and fill them in.
+    **others: Any,
+) -> Any:
+    """Detect the cosmic rays of a single frame, mask them, and fill them in.
 
     Parameters
     ----------
@@ -45,11 +50,11 @@ def cosmicray_deepcr(
         Frame of shape ``(ny, nx)``, or a stack ``(n, ny, nx)`` that is cleaned
         plane by plane; or a list of CCDData, which are cleaned one by one. A list of
         arrays is a stack. It is not modified. Masks of `numpy.ma.MaskedArray`, of
-        `~astropy.utils.masked.Masked` and of Dask's masked arrays are heeded. Dask
-        arrays are worked on lazily, in their chunks. To models that need a unit, a
-        plain array is in the one they work in, or in adu if ``gain`` is given. Of a
-        raw colour frame, as a Bayer pattern in the header (BAYERPAT and the like)
-        tells, each colour is cleaned by itself.
+        `~astropy.utils.masked.Masked` and of Dask's masked arrays are used. Dask
+        arrays are cleaned lazily, in their chunks. For models that need a unit, a
+        plain array is taken to be in that unit, or in adu if ``gain`` is given. If the
+        header has a Bayer pattern (BAYERPAT and the like), each colour of the raw frame
+        is cleaned by itself.
     model : str, path-like or Model
         A name of `list_models`, the path of a model file, or a model.
     gain : float, `~astropy.units.Quantity` or str, optional
@@ -59,62 +64,65 @@ def cosmicray_deepcr(
         In electron, or the header keyword that holds it; for models that work in
         units of the noise.
     threshold : float, optional
-        Probability in [0, 1] above which a pixel is a cosmic ray. By default what
-        the model's card says.
+        Probability in [0, 1] above which a pixel is flagged. By default that of the
+        model's card.
     extend_threshold : float, optional
-        Lower probability, down to which cosmic rays are followed: a pixel above it is a
-        cosmic ray's too if it hangs together (at corners too, at most 32 steps away)
-        with one above ``threshold`` that is sure, above 0.85. By default what the
-        model's card says, or ``threshold`` if that is lower; 1 follows none.
+        Lower probability, down to which cosmic rays are followed: a pixel above it is
+        flagged too if it is connected (by sides or corners, within 32 steps) to one
+        that is above ``threshold`` and above 0.85. By default that of the model's card,
+        or ``threshold`` if that is lower; 1 follows none.
     target_fpr : float, optional
-        In place of thresholds: the share of clean pixels that may be flagged, such
-        as 1e-4, for models whose card has a calibration. Then there is one threshold,
-        with which the most is found at a given share.
+        In place of thresholds: the false positive rate, which is the fraction of clean
+        pixels that may be flagged, such as 1e-4; for models whose card has a
+        calibration. It is reached by one threshold, which gives the highest true
+        positive rate.
     grow : float
-        Radius in px by which to grow the mask.
+        Radius in px by which to grow the mask; 0 leaves it as it is.
     inpaint : {"auto", "median", "mean", "idw", "interpolate", "network"} or None
-        How to fill struck pixels, see `inpaint`. With None they keep their values.
+        How to fill CR-affected pixels, see `inpaint`. With None they keep their values.
     satlevel : float, `~astropy.units.Quantity` or str, optional
         Saturation level in the frame's unit (or a Quantity that converts to it, or
-        a header keyword). Saturated stars with their bleeding are not examined: what
-        is at or above this level and extended, and by default ("auto") what shows in
-        the frame itself, as values pile up there, or is above a level that the header
-        tells (SATURATE, SATLEVEL, MAXLIN and the like). A cosmic ray above the level
-        is still found. With `numpy.inf` all pixels are examined.
+        a header keyword). Saturated stars with their bleeding are excluded: extended
+        sources at or above this level. By default ("auto") the level is that of the
+        header (SATURATE, SATLEVEL, MAXLIN and the like), and any at which values of the
+        frame pile up. Cosmic rays above the level are still flagged. With `numpy.inf`
+        no pixel is saturated.
     device : str or torch.device, optional
         Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16", "int8"}, optional
-        What the network computes in. "auto", which is the default, is bfloat16 where
+        Number format of the network. "auto", which is the default, is bfloat16 where
         the processor computes in it, and float32 elsewhere; see `load_model`.
     engine : {"auto", "torch", "openvino"}, optional
         What runs the network. "auto", which is the default, is OpenVINO where it is
         installed and the CPU is used, and PyTorch elsewhere; see `load_model`.
     tile_size : int, optional
-        Width in px of the tiles in which the frame is worked on. It changes memory
+        Width in px of the tiles that the frame is cut into. It changes memory
         and speed, not the result (in bfloat16, not beyond its rounding).
     add_keyword : bool, str, `ccdproc.Keyword` or dict
         Record what was done in the header: CRMODEL, CRVERS, CRTHRESH, CREXTEND, CRNPIX,
         CRNOBJ, CRNSKIP, CRFILL and a HISTORY line. Or what to record in their place, as
         in ccdproc: keywords with their values, a Keyword, or one without a value.
+        False records nothing.
     progress : bool
         Show a progress bar.
     **others
-        None; arguments of L.A.Cosmic get a TypeError that says what to do instead.
+        None are allowed; arguments of L.A.Cosmic raise a TypeError that says what to
+        use instead.
 
     Returns
     -------
     `~astropy.nddata.CCDData` or other NDData
-        If ``ccd`` is one: the same type, in the same unit, with struck pixels
-        filled, the mask (old mask OR cosmic rays) set, and the uncertainty of
-        filled pixels set to the spread of their neighbours. Pixels that were
-        masked, not finite or saturated on input were not examined and keep their
-        data.
+        If ``ccd`` is one: the same type, in the same unit, with CR-affected pixels
+        filled, the mask (old mask OR CR mask) set, and the uncertainty of filled
+        pixels set to the one-sigma of the fill. Excluded pixels, which were masked,
+        not finite or saturated on input, keep their data.
     list of `~astropy.nddata.CCDData`
         If ``ccd`` is a list of them: each as if it had been given alone.
     cleaned, crmask : `~numpy.ndarray`
-        Otherwise: the cleaned frame, of the kind that came in, and the bool mask
-        of cosmic rays. Of a masked class, the cleaned frame has the mask set (old mask
-        OR cosmic rays). Arrays are C-contiguous.
+        Otherwise: the cleaned frame, of the class that came in, and the bool CR mask,
+        both of its shape. If the class has a mask, that of the cleaned frame is set
+        (old mask OR CR mask). Arrays are C-contiguous; float64 data stay float64, and
+        all others become float32.
 
     Raises
     ------
@@ -129,21 +137,22 @@ def cosmicray_deepcr(
     DeepCRWarning
         If ``gain`` or ``readnoise`` was given and has no use.
     AstropyUserWarning
-        If the uncertainty cannot be true and so is not used; if it is of a kind that is
-        not known, and stays as it was at filled pixels; if more than 10 % of the
-        examined pixels are flagged; if so much of a frame is struck that its noise
-        cannot be measured, and most is missed.
+        If the uncertainty contradicts the scatter of the frame, and is not used; if its
+        class is unknown, and it stays as it was at filled pixels; if more than 10 % of
+        the pixels that are not excluded are flagged; if cosmic rays affect so much of a
+        frame that its noise cannot be measured, and most are missed.
 
     Notes
     -----
     The uncertainty of a CCDData (a standard deviation, a variance or an inverse
-    variance) tells models that work in units of the noise where there is more of it
-    than the frame shows, as where sky lines were subtracted. How large it is, the
-    scatter of the frame says; if the two differ by more than a factor of three, the
-    uncertainty is not used. Where it is zero or not finite, the noise is measured.
+    variance) is used by models that work in units of the noise: it shows where there
+    is more noise than in the rest of the frame, as where sky lines were subtracted. Its
+    scale is that of the scatter of the frame; if the two differ by more than a factor
+    of three, the uncertainty is not used. Where it is zero or not finite, the noise is
+    measured.
 
-    The method is deepCR's [1]_: a U-Net gives each pixel the probability that it
-    was struck. float64 data stay float64; everything else becomes float32.
+    The method is deepCR's [1]_: a U-Net gives each pixel the probability that it is
+    affected by a cosmic ray.
 
     References
     ----------
@@ -180,10 +189,10 @@ def cosmicray_deepcr(
         tile_size=tile_size,
     )
     frames = read_frames(ccd, chunked=True)
-    model = options.load_model()
+    loaded = options.load_model()
     several = frames or [read_frame(ccd, chunked=True)]
     logged = read_keywords(add_keyword, [frame.header for frame in several])
-    plans = [make_plan(frame, model, options) for frame in several]
+    plans = [make_plan(frame, loaded, options) for frame in several]
     results = []
     for frame, plan in zip(several, plans, strict=True):
         cleaned = clean_frame(frame, plan, progress=progress)
@@ -191,41 +200,44 @@ def cosmicray_deepcr(
     return results if frames else results[0]
 
 
-def _rebuild(frame: Frame, cleaned: CleanedFrame, plan: Plan, logged: bool | dict):
-    """Return what a user gets for one frame."""
+def _rebuild(
+    frame: Frame, cleaned: CleanedFrame, plan: Plan, logged: bool | dict
+) -> NDData | tuple:
+    """Return a cleaned frame in the class that the user gave."""
     crmask = cleaned.crmask
     # Copied last, when all that is large and not returned is gone.
     data = cleaned.data(frame)
     if frame.header is None:
         return frame.wrap(data, frame.combine_mask(crmask)), crmask
-    keywords, history = cleaned.describe(plan)
-    if logged is not True:
-        keywords, history = logged or None, ""
+    if logged is True:
+        keywords, history = cleaned.describe(plan)
+    else:
+        keywords, history = logged or {}, ""
     return frame.rebuild(
         data, cleaned.sigma, crmask=crmask, keywords=keywords, history=history
     )
 
 
-#: What `cosmicray_deepcr` can be given.
+#: Parameters of `cosmicray_deepcr`.
 OPTIONS = [
     name for name in inspect.signature(cosmicray_deepcr).parameters if name != "others"
 ]
 
 
 def cosmicray_probability(
-    ccd,
+    ccd: CCDLike,
     *,
-    model=DEFAULT_MODEL,
-    gain=None,
-    readnoise=None,
-    satlevel=None,
-    device=None,
-    precision: str | None = None,
-    engine: str | None = None,
+    model: str | os.PathLike | Model = DEFAULT_MODEL,
+    gain: ParameterLike | None = None,
+    readnoise: ParameterLike | None = None,
+    satlevel: ParameterLike | None = None,
+    device: str | torch.device | None = None,
+    precision: PrecisionName | None = None,
+    engine: EngineName | None = None,
     tile_size: int | None = None,
     progress: bool = False,
-) -> np.ndarray:
-    """Return the probability that each pixel of a frame was struck.
+) -> Any:
+    """Return the probability that each pixel is affected by a cosmic ray.
 
     Parameters
     ----------
@@ -237,9 +249,9 @@ def cosmicray_probability(
     Returns
     -------
     `~numpy.ndarray`
-        float32, of the shape of the frame, in [0, 1]; NaN where a pixel was masked,
-        not finite or saturated, and so not examined. A list of CCDData gives a list of
-        arrays.
+        float32, of the shape of the frame, in [0, 1]; NaN at excluded pixels, which
+        are masked, not finite or saturated. A list of CCDData gives a list of arrays,
+        and a Dask array one of Dask.
 
     Raises
     ------
@@ -268,9 +280,9 @@ def cosmicray_probability(
         tile_size=tile_size,
     )
     frames = read_frames(ccd, chunked=True)
-    model = options.load_model()
+    loaded = options.load_model()
     several = frames or [read_frame(ccd, chunked=True)]
-    plans = [make_plan(frame, model, options) for frame in several]
+    plans = [make_plan(frame, loaded, options) for frame in several]
     results = [
         frame_probability(frame, plan, progress=progress)
         for frame, plan in zip(several, plans, strict=True)

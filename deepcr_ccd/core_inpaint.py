@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from astropy import units as u
-from astropy.nddata import NDData
 from astropy.utils.decorators import deprecated_renamed_argument
 
 from .models.model import Model
@@ -37,7 +36,7 @@ def inpaint(
     device: str | torch.device | None = None,
     precision: Literal["auto", "float32", "bfloat16"] | None = None,
     tile_size: int | None = None,
-) -> NDData | tuple | list:
+) -> Any:
     """Fill masked pixels of a frame from what surrounds them.
 
     Parameters
@@ -57,10 +56,11 @@ def inpaint(
         the network if ``model`` has one and was trained on frames like this, as
         the header tells, and the median elsewhere.
     model : str, path-like or Model, optional
-        An inpainting model, or a mask model that names one. By default the default
-        model, whose network takes any frame.
+        An inpainting model, or a detection model whose card names one. By default that
+        of the default model, which takes any frame.
     gain : float, `~astropy.units.Quantity` or str, optional
-        In electron/adu, or the header keyword that holds it; for the network.
+        In electron/adu, or the header keyword that holds it; for networks that work in
+        a unit which is not the frame's.
     cr_affected : bool
         Whether masked pixels are affected by cosmic rays, which only add charge to
         what was there. Then a network's fill does not rise above the value of the
@@ -82,7 +82,7 @@ def inpaint(
         list.
     filled, sigma : `~numpy.ndarray` or `~astropy.units.Quantity`
         Otherwise: the filled frame, and the one-sigma of each filled pixel, 0
-        where nothing was filled.
+        where nothing was filled; both of the shape and in the unit of the frame.
 
     Raises
     ------
@@ -104,8 +104,8 @@ def inpaint(
         raise ValueError(f"method={method!r} is unknown; use 'auto' or see the docs")
     if precision == "int8":
         raise ValueError(
-            "precision='int8' is for models that detect cosmic rays; allowed are "
-            "auto, float32 and bfloat16"
+            "precision='int8' is for detection models; allowed are auto, float32 "
+            "and bfloat16"
         )
     if tile_size is not None:
         check_tile_size(tile_size)
@@ -120,7 +120,7 @@ def inpaint(
     for frame in several:
         electrons = resolve_gain(gain, frame.header)
         fills.append(choose_fill(method, model, frame, electrons, "method"))
-    results = []
+    results: list = []
     for frame, where, fill in zip(several, targets, fills, strict=True):
         filled, sigma = _fill(frame, where, fill, cr_affected, tile_size)
         # Here, not in a function: what it warns of is said of the caller's line.
@@ -131,7 +131,7 @@ def inpaint(
     return results if frames else results[0]
 
 
-def _read_targets(mask, frames: list[Frame], listed: bool) -> list[np.ndarray]:
+def _read_targets(mask: Any, frames: list[Frame], listed: bool) -> list[np.ndarray]:
     """Return which pixels of each frame are to be filled."""
     shapes = [frame.data.shape for frame in frames]
     each = [mask] * len(frames)
@@ -171,9 +171,14 @@ def _fill(
             if here.any() and (here if bad is None else here | bad).all():
                 raise ValueError("mask leaves no good pixel to fill from")
             affected = here if cr_affected else None
-            how = {"cr_affected": affected, "tile_size": tile_size}
-            found = fill_frame(plane[part], here, bad, fill, **how)
-            out[part][here], sigma[part][here] = found
+            out[part][here], sigma[part][here] = fill_frame(
+                plane[part],
+                here,
+                bad,
+                fill,
+                cr_affected=affected,
+                tile_size=tile_size,
+            )
     return filled, spread
 
 

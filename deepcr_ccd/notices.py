@@ -8,6 +8,7 @@ import inspect
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from astropy.utils.exceptions import AstropyUserWarning
 
@@ -117,14 +118,14 @@ def refuse_arguments(function: str, given: dict, known: Iterable[str]) -> None:
         )
 
 
-#: Held by whoever changes Python's warnings, which all threads share.
+#: Locked while Python's warnings change, which all threads share.
 _CHANGING = ChildSafeLock()
 
 
 class _Record(threading.local):
-    """Warnings of the file that this thread is at work on; None if on none."""
+    """Warnings of the file that this thread cleans; None if it cleans none."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.messages: list[str] | None = None
 
 
@@ -132,9 +133,9 @@ _RECORD = _Record()
 
 
 class _Hook:
-    """Takes the warnings of this process, while one batch or more is at work."""
+    """Takes the warnings of this process while any batch is running."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.users = 0
         self.stack = contextlib.ExitStack()
         self.filters: list[tuple] = []
@@ -156,7 +157,9 @@ class _Hook:
             if self.users == 0:
                 self.stack.close()
 
-    def __call__(self, message, category, *args, **kwargs) -> None:
+    def __call__(
+        self, message: Any, category: type[Warning], *args: Any, **kwargs: Any
+    ) -> None:
         if _RECORD.messages is not None:
             _RECORD.messages.append(" ".join(str(message).split()))
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -128,11 +128,11 @@ class CleanOptions:
         )
 
 
-def _is_radius(value) -> bool:
+def _is_radius(value: Any) -> bool:
     return not isinstance(value, str) and 0 <= value < np.inf
 
 
-def check_fill_method(method, parameter: str) -> None:
+def check_fill_method(method: Any, parameter: str) -> None:
     """Check the name of a method that fills.
 
     Parameters

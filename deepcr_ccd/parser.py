@@ -1,4 +1,4 @@
-"""The words of the ``deepcr-ccd`` command: its options, and what they are called."""
+"""The options of the ``deepcr-ccd`` command, and messages in their words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from .models.engines.build import ENGINES
 from .models.engines.devices import PRECISIONS
@@ -15,7 +16,7 @@ from .options import FILL_METHODS
 
 __all__ = ["build_parser", "in_words_of_the_command"]
 
-#: What a parser returns besides options.
+#: Names in what a parser returns that are no options.
 NO_OPTIONS = {"command", "run", "files", "config", "name", "masks_only"}
 
 
@@ -114,15 +115,30 @@ def _work_parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
     add("files", nargs="+", metavar="FILE", help="FITS files, patterns, folders, @list")
     _add_output(work)
     add(
-        "--resume", action="store_true", help="leave out outputs that are right already"
+        "--resume",
+        action="store_true",
+        help="skip files whose results are there and up to date",
     )
-    add("--recursive", action="store_true", help="look into folders of folders too")
-    add("--workers", type=int, metavar="N", help="files at a time")
-    add("--scheduler", metavar="ADDRESS", help="of a Dask cluster that does the work")
+    add(
+        "--recursive",
+        action="store_true",
+        help="take files from folders inside of folders too",
+    )
+    add("--workers", type=int, metavar="N", help="files cleaned in parallel")
+    add(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="address of a Dask cluster that cleans the files",
+    )
     add("--quiet", action="store_true", help="show errors only")
     add("--json", action="store_true", help="print a line of JSON for each file")
     add("--model", default=DEFAULT_MODEL, help="name or path of a model")
-    add("--threshold", type=float, metavar="P", help="probability in [0, 1]")
+    add(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="probability in [0, 1] above which pixels are flagged",
+    )
     add(
         "--extend-threshold",
         type=float,
@@ -132,8 +148,8 @@ def _work_parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
     add(
         "--target-fpr",
         type=float,
-        metavar="SHARE",
-        help="share of clean pixels that may be flagged, in place of a threshold",
+        metavar="RATE",
+        help="fraction of clean pixels that may be flagged, in place of a threshold",
     )
     add(
         "--grow", type=float, default=0, metavar="PX", help="radius to grow the mask by"
@@ -150,7 +166,7 @@ def _work_parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
         "--bad-bits",
         type=int,
         metavar="N",
-        help="bits of DQ, MASK or BPM of pixels not to examine",
+        help="bits of DQ, MASK or BPM of pixels to exclude",
     )
     add(
         "--dq-bit",
@@ -166,7 +182,12 @@ def _work_parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
         choices=ENGINES,
         help="default auto: openvino where it is installed and fits, else torch",
     )
-    add("--tile-size", type=int, metavar="PX", help="width of the tiles worked on")
+    add(
+        "--tile-size",
+        type=int,
+        metavar="PX",
+        help="width of the tiles a frame is cut into",
+    )
     return work
 
 
@@ -191,10 +212,12 @@ def _add_detector(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(name, type=number_or_word, metavar="VALUE", help=what)
 
 
-def _add_evaluate(commands, shared: argparse.ArgumentParser) -> None:
+def _add_evaluate(commands: Any, shared: argparse.ArgumentParser) -> None:
     """Add the command ``evaluate``."""
     evaluate = commands.add_parser(
-        "evaluate", parents=[shared], help="compare models where the truth is known"
+        "evaluate",
+        parents=[shared],
+        help="compare models on frames whose cosmic rays are known",
     )
     add = evaluate.add_argument
     add(
@@ -204,8 +227,8 @@ def _add_evaluate(commands, shared: argparse.ArgumentParser) -> None:
         help="frames with an extension TRUTH, or repeated exposures of one pointing",
     )
     add("--simulate", nargs="+", default=[], metavar="KIND", help="scenes, or all")
-    add("--number", type=int, default=8, metavar="N", help="frames of a kind")
-    add("--psf", metavar="FILE", help="point spread function to see scenes through")
+    add("--number", type=int, default=8, metavar="N", help="frames of each kind")
+    add("--psf", metavar="FILE", help="point spread function of the scenes")
     add(
         "--models",
         nargs="+",

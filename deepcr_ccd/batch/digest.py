@@ -1,4 +1,4 @@
-"""By what results of other inputs, models, options or versions are told apart."""
+"""Digests that differ between results of different inputs, models or options."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ READ_BYTES = 1 << 18
 
 
 def file_digest(path: Path, options: FileOptions, model: Model) -> str:
-    """Return what tells results of other inputs, models, options or versions apart.
+    """Return a digest of the input, the model, the options and the version.
+
+    Results with the same digest are the same.
 
     Parameters
     ----------
@@ -31,10 +33,10 @@ def file_digest(path: Path, options: FileOptions, model: Model) -> str:
     model : Model
         For task "mask".
     """
-    told = dataclasses.asdict(
+    content = dataclasses.asdict(
         dataclasses.replace(options, model=model.card.to_json(), device=None)
     )
-    told |= {
+    content |= {
         "precision": model.precision,
         "engine": model.engine,
         "version": version(),
@@ -42,14 +44,14 @@ def file_digest(path: Path, options: FileOptions, model: Model) -> str:
     }
     fill = options.load_fill(model)
     if fill is not None:
-        told["fill"] = [fill.card.to_json(), fill.fingerprint, fill.precision]
-    # A changed file is to be noticed, not a forged one: this takes a fifth of the time
-    # of a cryptographic digest.
-    told["size"], told["sum"] = 0, 0
+        content["fill"] = [fill.card.to_json(), fill.fingerprint, fill.precision]
+    # A checksum notices changed files, if not forged ones, in a fifth of the time of a
+    # cryptographic digest.
+    content["size"], content["sum"] = 0, 0
     piece = memoryview(bytearray(READ_BYTES))
     with open_regular(path) as file:
         while length := file.readinto(piece):
-            told["size"] += length
-            told["sum"] = zlib.crc32(piece[:length], told["sum"])
-    text = json.dumps(told, sort_keys=True, default=str)
+            content["size"] += length
+            content["sum"] = zlib.crc32(piece[:length], content["sum"])
+    text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -1,4 +1,4 @@
-"""Dask: files on the workers of a cluster."""
+"""Files that are cleaned by the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import contextlib
 import dataclasses
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 
@@ -20,29 +21,29 @@ from .options import FileOptions
 
 __all__ = ["run_jobs"]
 
-#: Times that files are done again after their worker was lost.
+#: How often files are cleaned again after their worker was lost.
 RETRIES = 3
-#: Seconds that a client has to close which found no scheduler.
-CLOSING = 2
-#: Small files go to workers together, as each message to one costs some milliseconds:
-#: as many as these bytes hold, and no more than leave each thread as many parcels more.
-PARCEL = 32 * 2**20
-PARCELS = 4
+#: Seconds for closing a client that found no scheduler.
+CLOSING_SECONDS = 2
+#: Small files are sent to workers in parcels, as each message costs some milliseconds:
+#: the most bytes of a parcel, and the least number of parcels left for each thread.
+PARCEL_BYTES = 32 * 2**20
+PARCELS_PER_THREAD = 4
 
 
 def run_jobs(
     jobs: Sequence[Job],
     options: FileOptions,
-    scheduler,
+    scheduler: Any,
     *,
     resume: bool,
     replace: bool,
-) -> Iterator[dict]:
-    """Clean files on the workers of a Dask cluster; yield rows as they come.
+) -> Generator[dict, None, None]:
+    """Clean files on the workers of a Dask cluster; yield rows as they are done.
 
     Workers read and write the files themselves. The model is sent by name or path, and
     each worker loads it once; a model object is sent to each worker as it is. Small
-    files are sent some at a time. Files of workers that are lost are done again by
+    files are sent in parcels. Files of workers that are lost are cleaned again by
     others.
 
     Parameters
@@ -84,7 +85,7 @@ def run_jobs(
         ranks = _ranks(threads)
         sent = dataclasses.replace(options, model="") if model is not None else options
 
-        def submit(parcel: Sequence[Job]):
+        def submit(parcel: Sequence[Job]) -> Any:
             return client.submit(
                 _run_on_worker,
                 parcel,
@@ -109,7 +110,7 @@ def run_jobs(
                 if len(parcel) == 1:
                     rows = [blank_row(parcel[0]) | failure(error)]
                 else:
-                    # One of them may be more than a worker can bear.
+                    # One of them may have taken the worker down.
                     alone = {submit([job]): [job] for job in parcel}
                     futures |= alone
                     completed.update(alone)
@@ -121,7 +122,7 @@ def run_jobs(
                 yield row
 
 
-def _connect(address: str):
+def _connect(address: str) -> Any:
     """Return a client of a scheduler.
 
     A client that finds none is not closed by Dask: it would wait for itself for a
@@ -129,23 +130,23 @@ def _connect(address: str):
     """
     from distributed import Client
 
-    client = Client.__new__(Client)
+    client: Any = Client.__new__(Client)
     try:
-        client.__init__(address, set_as_default=False)
+        Client.__init__(client, address, set_as_default=False)
     except BaseException:
         with contextlib.suppress(Exception):
-            client.close(timeout=CLOSING)
+            client.close(timeout=CLOSING_SECONDS)
         client.status = "closed"
         raise
     return client
 
 
 def _parcels(jobs: Sequence[Job], threads: int) -> Iterator[Sequence[Job]]:
-    """Part jobs into those that are sent together; fewer towards the end."""
+    """Divide jobs into parcels that are sent together; smaller ones towards the end."""
     start = 0
     while start < len(jobs):
-        most = (len(jobs) - start) // (PARCELS * max(threads, 1))
-        stop, room = start + 1, PARCEL - file_size(jobs[start].path)
+        most = (len(jobs) - start) // (PARCELS_PER_THREAD * max(threads, 1))
+        stop, room = start + 1, PARCEL_BYTES - file_size(jobs[start].path)
         while stop < start + most and (room := room - file_size(jobs[stop].path)) >= 0:
             stop += 1
         yield jobs[start:stop]
@@ -168,12 +169,12 @@ def _run_on_worker(
     options: FileOptions,
     model: Model | None,
     ranks: dict[str, int],
-    **how,
+    **how: Any,
 ) -> list[dict]:
     """Run jobs on one core, and one GPU if there are any.
 
-    A worker has as many threads as it shall use cores; those of a machine share its
-    GPUs out among them. While one file is written, the next is computed.
+    A worker has one thread for each core that it may use; the workers of a machine
+    divide its GPUs among them. While one file is written, the next is computed.
     """
     from distributed import get_worker
 

@@ -1,4 +1,4 @@
-"""Many files: clean them side by side, and survive the bad ones."""
+"""Many files: cleaned in parallel; those that fail do not stop the others."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import contextlib
 import dataclasses
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import torch
 from astropy.table import Table
@@ -25,8 +26,9 @@ from .outputs import check_outputs, state_of
 
 __all__ = ["clean_files"]
 
-#: Bytes of files of which one more or less in memory does not matter.
-SMALL = 16 * 2**20
+#: The most bytes of small files, of which one more may be in memory.
+SMALL_FILE = 16 * 2**20
+#: Columns of the table that is returned, and their types.
 COLUMNS = {
     "file": "U",
     "output": "U",
@@ -42,19 +44,19 @@ COLUMNS = {
 
 
 def clean_files(
-    files,
+    files: Any,
     output: str | os.PathLike,
     *,
     recursive: bool = False,
     overwrite: bool = False,
     resume: bool = False,
     workers: int | None = None,
-    scheduler=None,
+    scheduler: Any = None,
     progress: bool = False,
     report: Callable[[dict], None] | None = None,
-    **options,
+    **options: Any,
 ) -> Table:
-    """Clean many FITS files; the bad ones do not keep the others from being cleaned.
+    """Clean many FITS files in parallel; those that fail do not stop the others.
 
     Parameters
     ----------
@@ -63,21 +65,21 @@ def clean_files(
         which all files are taken; or a mapping from files to their places in the
         folder for results.
     output : str or path-like
-        Folder for the results; it is made if it is not there. Where it lies in a folder
-        of inputs, what it holds is not taken for input.
+        Folder for the results; it is made if it is not there. Where it is inside of a
+        folder of inputs, its files are not taken for inputs.
     recursive : bool
-        Whether to look into folders of folders.
+        Whether to take files from folders inside of folders too.
     overwrite : bool
         Whether results may replace files; an input is never replaced.
     resume : bool
-        Leave out results that are there and were made from the same input with the
-        same models, options and version; do others again. A file that is no result of
-        this package stays, and its row is "failed".
+        Skip files whose results are there and were made from the same input with the
+        same models, options and version; replace other results. A file that is no
+        result of this package stays, and its row is "failed".
     workers : int, optional
-        Files at work at a time; by default one more than torch has threads, or two
-        more if none has over 16 MB.
+        Files that are cleaned in parallel; by default one more than torch has threads,
+        or two more if none has over 16 MB.
     scheduler : str or `distributed.Client`, optional
-        Address of a Dask scheduler, or a client: its workers do the work, and see the
+        Address of a Dask scheduler, or a client: its workers clean the files, on the
         same file system. Needs the extra ``dask``.
     progress : bool
         Show a progress bar.
@@ -93,8 +95,8 @@ def clean_files(
     `~astropy.table.Table`
         A row a file, in order: ``file``, ``output``, ``status`` ("done", "skipped" or
         "failed"), ``images`` that were cleaned of ``images_total``, ``images_left``
-        (names of the others), ``pixels`` and ``objects`` struck, ``seconds``, and
-        ``message``, which says what went wrong or what was warned of.
+        (names of the others), numbers of flagged ``pixels`` and of ``objects``, which
+        are cosmic rays, ``seconds``, and ``message`` with the error or the warnings.
 
     Raises
     ------
@@ -109,8 +111,8 @@ def clean_files(
     refuse_arguments("clean_files", unknown, known)
     chosen = FileOptions(**options)
     if workers is not None:
-        number = isinstance(workers, int | float) and not isinstance(workers, bool)
-        if not number or workers % 1 != 0 or workers < 1:
+        is_number = isinstance(workers, int | float) and not isinstance(workers, bool)
+        if not is_number or workers % 1 != 0 or workers < 1:
             raise ValueError(f"workers={workers!r} must be a number of at least 1")
         workers = int(workers)
     model = chosen.load_model()
@@ -126,11 +128,12 @@ def clean_files(
         _make_folder(folder)
     remove_stale(job.output for job in jobs)
     how = {"resume": resume, "replace": overwrite}
+    rows: Generator[dict, None, None]
     if scheduler is not None:
         rows = run_jobs(jobs, chosen, scheduler, **how)
     else:
-        number = workers or max(1, min(_most_workers(jobs), len(jobs)))
-        rows = _run_here(jobs, chosen, model, number, how)
+        most = workers or max(1, min(_most_workers(jobs), len(jobs)))
+        rows = _run_here(jobs, chosen, model, most, how)
     done = {}
     with contextlib.closing(rows):
         for row in track(rows, "clean_files", progress, len(jobs)):
@@ -148,7 +151,7 @@ def clean_files(
     )
 
 
-def _plan(files, output: Path, recursive: bool) -> list[Job]:
+def _plan(files: Any, output: Path, recursive: bool) -> list[Job]:
     if hasattr(files, "files_filtered"):
         files = list(files.files_filtered(include_path=True))
     elif isinstance(files, str | os.PathLike):
@@ -171,30 +174,30 @@ def _make_folder(folder: Path) -> None:
 
 
 def _most_workers(jobs: Sequence[Job]) -> int:
-    """Return how many files to work on: more than compute, as some wait for disks."""
-    small = all(file_size(job.path) <= SMALL for job in jobs)
+    """Return how many files to clean in parallel: more than threads, for slow disks."""
+    small = all(file_size(job.path) <= SMALL_FILE for job in jobs)
     return torch.get_num_threads() + (2 if small else 1)
 
 
 def _run_here(
     jobs: Sequence[Job], options: FileOptions, model: Model, workers: int, how: dict
-) -> Iterator[dict]:
-    """Run jobs on threads of this process; yield rows as they come."""
+) -> Generator[dict, None, None]:
+    """Run jobs on threads of this process; yield rows as they are done."""
     before = torch.get_num_threads()
-    share = max(1, before // workers)
+    threads = max(1, before // workers)
     pool = ThreadPoolExecutor(
-        workers, initializer=torch.set_num_threads, initargs=(share,)
+        workers, initializer=torch.set_num_threads, initargs=(threads,)
     )
     stop = threading.Event()
     try:
         with warnings_by_thread(), pool, contextlib.ExitStack() as ending:
-            # Whatever ends it, nothing more is begun, nor written.
+            # However it ends, no more files are begun or written.
             ending.callback(stop.set)
             waiting = set()
             left = iter(jobs)
             while True:
-                # No more are handed out than are worked on, so that an interrupt
-                # takes effect at once.
+                # Only as many as there are workers, so that an interrupt takes effect
+                # at once.
                 for job in left:
                     waiting.add(
                         pool.submit(run_job, job, options, model, stop=stop, **how)

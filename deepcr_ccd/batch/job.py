@@ -1,4 +1,4 @@
-"""One file: read it, clean it, write it, and say what happened."""
+"""One file: read it, clean it, write it, and report it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import math
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -38,7 +39,7 @@ class Interrupted(Exception):
 
 #: Errors whose messages can stand alone.
 PLAIN = (OSError, ValueError, TypeError, ImportError, MemoryError, Interrupted)
-#: Of what nobody has looked at yet.
+#: The state of a file that is not known yet.
 UNKNOWN = (-1, -1)
 
 
@@ -46,9 +47,9 @@ UNKNOWN = (-1, -1)
 class Job:
     """A file to clean, and where the result goes.
 
-    ``standing`` is what `~deepcr_ccd.batch.outputs.state_of` told of the output
-    when the batch was planned; only that is replaced, and nothing which came there
-    later.
+    ``standing`` is the state of the output when the batch was planned, from
+    `~deepcr_ccd.batch.outputs.state_of`; a file that appears there later is not
+    replaced.
     """
 
     path: Path
@@ -57,7 +58,7 @@ class Job:
 
 
 def file_size(path: Path) -> float:
-    """Return the bytes of a file; infinite where it is not seen from here.
+    """Return the bytes of a file; infinite where they cannot be read.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def file_size(path: Path) -> float:
 
 
 def blank_row(job: Job) -> dict:
-    """Return the row of a job of which nothing is known yet.
+    """Return the row of a job that has not begun.
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ def blank_row(job: Job) -> dict:
 
 
 def failure(error: Exception) -> dict:
-    """Return what the row of a job says that ended in an error.
+    """Return status and message of a job that ended in an error.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ def run_job(
     turn: contextlib.AbstractContextManager | None = None,
     stop: threading.Event | None = None,
 ) -> dict:
-    """Clean one file, and say what happened.
+    """Clean one file, and report it.
 
     Parameters
     ----------
@@ -125,13 +126,13 @@ def run_job(
     model : Model, optional
         Loaded as the options say, if not given.
     resume : bool
-        Whether to leave out results that are complete, and to replace others; not
-        files that are no results.
+        Whether to skip results that are complete, and to replace others; not files
+        that are no results.
     replace : bool
-        Whether to replace any file, but inputs.
+        Whether to replace any file, except inputs.
     turn : context manager, optional
-        Held while it computes, and not while it reads and writes: with a lock, of jobs
-        side by side one computes at a time.
+        Entered while it computes, and not while it reads and writes: with a lock, jobs
+        in parallel compute one at a time.
     stop : `threading.Event`, optional
         Once it is set, nothing more is computed or written.
 
@@ -147,15 +148,15 @@ def run_job(
             if model is None:
                 model = options.load_model()
             work = _Work(job, options, model, stop or threading.Event())
-            row["status"], told = work.run(
+            row["status"], headers = work.run(
                 turn or contextlib.nullcontext(), resume, replace
             )
             row["message"] = "; ".join(messages)
-            row["images"] = len(told)
-            row["images_total"] = len(told) + len(work.file.left)
+            row["images"] = len(headers)
+            row["images_total"] = len(headers) + len(work.file.left)
             row["images_left"] = "; ".join(work.file.left)
-            row["pixels"] = sum(keywords["CRNPIX"] for keywords in told)
-            row["objects"] = sum(keywords["CRNOBJ"] for keywords in told)
+            row["pixels"] = sum(keywords["CRNPIX"] for keywords in headers)
+            row["objects"] = sum(keywords["CRNOBJ"] for keywords in headers)
         except Exception as error:  # noqa: BLE001 - whatever a file does, others go on
             logger.debug("%s failed", job.path, exc_info=True)
             row |= failure(error)
@@ -164,7 +165,7 @@ def run_job(
 
 
 class _Work:
-    """The work on one file, and what it was like when that began."""
+    """The work on one file, and the state of the file when it began."""
 
     def __init__(
         self, job: Job, options: FileOptions, model: Model, stop: threading.Event
@@ -180,25 +181,25 @@ class _Work:
         self, turn: contextlib.AbstractContextManager, resume: bool, replace: bool
     ) -> tuple[str, list]:
         """Clean the file, if need be; return a status, and keywords of each image."""
-        told = self.finished() if resume else []
-        if told:
-            return "skipped", told
+        headers = self.finished() if resume else []
+        if headers:
+            return "skipped", headers
         self.check_place(resume, replace)
         try:
             return "done", self._run(turn)
         except FileExistsError:
             # Another run of the same kind may have been faster.
-            told = self.finished() if resume else []
-            if not told:
+            headers = self.finished() if resume else []
+            if not headers:
                 raise
-            return "skipped", told
+            return "skipped", headers
         except (OSError, ValueError) as error:
             if state_of(self.job.path, follow=True) != self.before:
                 raise OSError(f"{self.job.path} changed while it was read") from error
             raise
 
     def finished(self) -> list:
-        """Return headers of the images of a result that is right already."""
+        """Return headers of the images of a result that is complete already."""
         return finished_headers(self.job.output, self.digest)
 
     def check_place(self, resume: bool, replace: bool) -> None:
@@ -221,7 +222,7 @@ class _Work:
             raise ValueError(f"output {output} is the input, which is never replaced")
 
     def check_again(self) -> None:
-        """Raise an error if the files are no longer what they were."""
+        """Raise an error if the files have changed since the work began."""
         if self.stop.is_set():
             raise Interrupted
         if state_of(self.job.path, follow=True) != self.before:
@@ -234,7 +235,7 @@ class _Work:
 
     @functools.cached_property
     def file(self) -> FitsFile:
-        """The file, whose images are found."""
+        """The file, with its images."""
         return FitsFile(
             self.job.path,
             unit=self.options.unit,
@@ -258,7 +259,10 @@ class _Work:
             result.cards.append((DIGEST, value, "digest of input, model and options"))
             counts.append({key: value for key, value, _ in result.cards})
             results.append(result)
-        how = {"overwrite": self.standing is not None, "check": self.check_again}
+        how: dict[str, Any] = {
+            "overwrite": self.standing is not None,
+            "check": self.check_again,
+        }
         if options.masks_only:
             write_masks(job.output, file.images, results, like=job.path, **how)
         else:
@@ -271,8 +275,7 @@ def clean_image(
 ) -> CleanedImage:
     """Clean one image of a file as the options say.
 
-    What is large is gone when it returns: so a mosaic is cleaned in the memory of one
-    chip.
+    Large arrays are freed when it returns, so a mosaic takes the memory of one chip.
 
     Parameters
     ----------
@@ -288,7 +291,7 @@ def clean_image(
     Returns
     -------
     CleanedImage
-        What is new about it.
+        Its flagged pixels and what they are filled with.
 
     Raises
     ------
@@ -317,7 +320,7 @@ def clean_image(
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
     crmask = cleaned.crmask
-    warn_of_bad_pixels(cleaned.excluded, crmask.size, where)
+    warn_of_bad_pixels(cleaned.excluded or 0, crmask.size, where)
     pixels = np.unravel_index(np.flatnonzero(crmask), crmask.shape)
     keywords, history = cleaned.describe(plan)
     cards = [(key, *value) for key, value in keywords.items()]

@@ -17,7 +17,7 @@ SUFFIXES = (
     *(ending + packed for ending in ENDINGS for packed in ("", *compression.SUFFIXES)),
     ".fits.fz",
 )
-#: Bytes of a list of files.
+#: The most bytes of a list of files.
 LONGEST_LIST = 1 << 26
 
 
@@ -35,16 +35,16 @@ def find_files(
         Files; patterns such as ``"night/*.fits"``; folders, whose FITS files are
         taken; and ``"@list"``, a text file with an item a line.
     recursive : bool
-        Whether to look into folders of folders.
+        Whether to take files from folders inside of folders too.
     output : str or path-like, optional
-        Folder for results. Where it lies in a folder that is looked through, what it
-        holds is left out.
+        Folder for results. Where it is inside of a folder of inputs, its files are left
+        out.
 
     Returns
     -------
     list of (path, path)
         Each file once, in order, with a relative path: its name, and for those found
-        in folders of a folder the way there.
+        in folders of a folder the path from there.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def find_files(
 
 
 class _Search:
-    """Looks for files, but not in the folder for results."""
+    """Finds files, but not in the folder for results."""
 
     def __init__(self, recursive: bool, output: Path | None):
         self.recursive = recursive
@@ -90,8 +90,8 @@ class _Search:
                     raise ValueError(f"folder {text} holds no FITS file")
                 yield from ((p, p.relative_to(path)) for p in names)
             elif glob.has_magic(text) and not os.path.lexists(path):
-                inside = map(Path, sorted(glob.glob(text, recursive=self.recursive)))
-                names = self.outside(_before_magic(path), inside)
+                matches = sorted(glob.glob(text, recursive=self.recursive))
+                names = self.outside(_before_magic(path), map(Path, matches))
                 if not names:
                     raise ValueError(f"pattern {text!r} matches no file")
                 yield from ((p, Path(p.name)) for p in names)
@@ -122,9 +122,11 @@ class _Search:
         return [path for path in paths if not self.is_result(path)]
 
     def is_result(self, path: Path) -> bool:
+        """Tell whether a file is in the folder for results."""
+        output = self.output
         for folder in (path.parent, path.resolve().parent):
             if folder not in self.known:
-                self.known[folder] = _is_in(folder, self.output)
+                self.known[folder] = output is not None and _is_in(folder, output)
             if self.known[folder]:
                 return True
         return False
@@ -144,7 +146,7 @@ def _is_in(path: Path, folder: Path) -> bool:
 
 
 def _before_magic(pattern: Path) -> Path:
-    """Return the folder in which a pattern begins to stand for names."""
+    """Return the last folder of a pattern before its first wildcard."""
     folder = pattern
     while glob.has_magic(str(folder)):
         folder = folder.parent

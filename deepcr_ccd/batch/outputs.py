@@ -1,4 +1,4 @@
-"""Where results go: never onto an input, nor onto what others made."""
+"""Where results go: never over an input, nor over files of other programs."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ COUNTS = ("CRNPIX", "CRNOBJ")
 
 
 def state_of(path: Path, *, follow: bool = False) -> tuple[int, int] | None:
-    """Return what tells whether a file was changed or replaced; None if there is none.
+    """Return size and time of change of a file, or None if there is none.
 
     Parameters
     ----------
     path : path
         The file.
     follow : bool
-        Whether a link stands for what it leads to.
+        Whether to take those of the file that a link leads to.
     """
     try:
         status = os.stat(path, follow_symlinks=follow)
@@ -102,7 +102,7 @@ def _ignores_case(folder: Path) -> bool:
 
 
 def is_result(path: Path) -> bool:
-    """Tell whether a file is a result of this package, whole or not.
+    """Tell whether a file is a result of this package, complete or not.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def is_result(path: Path) -> bool:
 
 
 def _digests(path: Path) -> Iterator[str]:
-    """Yield digests in headers of a file, for as far as it can be read."""
+    """Yield digests in headers of a file, as far as it can be read."""
     with contextlib.suppress(OSError):
         with open_regular(path) as file:
             for unit in scan_hdus(_unpack(file)):
@@ -134,7 +134,7 @@ def _unpack(file: BinaryIO) -> BinaryIO:
 
 
 def finished_headers(path: Path, digest: str) -> list:
-    """Return the headers of a result with this digest; none if there is no such.
+    """Return the headers of a complete result with this digest.
 
     Parameters
     ----------
@@ -146,12 +146,12 @@ def finished_headers(path: Path, digest: str) -> list:
     Returns
     -------
     list of `~astropy.io.fits.Header`
-        Those of its images, if it is whole.
+        Those of its images; empty if there is no such result, or it is not complete.
     """
-    told = {value.rpartition("-")[::2] for value in _digests(path)}
-    if len(told) != 1:
+    found = {value.rpartition("-")[::2] for value in _digests(path)}
+    if len(found) != 1:
         return []
-    ((known, number),) = told
+    ((known, number),) = found
     if known != digest or not number.isdecimal():
         return []
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):

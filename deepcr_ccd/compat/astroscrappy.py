@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ READNOISE = 6.5
 CLEANTYPES = {"median": None, "medmask": "median", "meanmask": "mean", "idw": "idw"}
 
 #: Parameters of L.A.Cosmic that a network does not have, and their defaults.
-IGNORED = {
+IGNORED: dict[str, Any] = {
     "sigclip": 4.5,
     "sigfrac": 0.3,
     "objlim": 5.0,
@@ -206,49 +206,51 @@ def detect_cosmics(
         engine=engine,
         tile_size=tile_size,
     )
-    model = options.load_model()
-    thresholds = options.thresholds(model)
+    network = options.load_model()
+    thresholds = options.thresholds(network)
     followed = extend_threshold is None and thresholds.reach > 0
     if followed:
         thresholds = _heed_sigfrac(thresholds, sigfrac)
     # True is 1, as in C.
-    gain = resolve_gain(1.0 if gain is None or gain is True else gain)
+    per_adu = resolve_gain(1.0 if gain is None or gain is True else gain) or 1.0
     mask = frame.mask
     if inmask is not None:
         mask = _either(mask, as_mask(inmask, data.shape, "inmask"))
     inbkg, no_background = _read_background(inbkg, data.shape)
     mask = _either(mask, no_background)
     invar = _read_plane(invar, data.shape, "invar")
-    if invar is not None and "variance" not in model.card.uses:
-        warn_unused("invar", f"model {model.card.name!r} does not use it")
-    _log_ignored(given, model, followed)
+    if invar is not None and "variance" not in network.card.uses:
+        warn_unused("invar", f"model {network.card.name!r} does not use it")
+    _log_ignored(given, network, followed)
     if niter < 1:
         return np.zeros(data.shape, dtype=bool), frame.copy_data()
 
-    factor, _ = unit_factor(None, model.card.unit, gain, model.card.name)
+    factor, _ = unit_factor(None, network.card.unit, per_adu, network.card.name)
     facts = _known_noise(
-        model, factor, gain, resolve_readnoise(readnoise), inbkg, invar
+        network, factor, per_adu, resolve_readnoise(readnoise), inbkg, invar
     )
     work = data
-    if inbkg is not None and "background" not in model.card.uses:
+    if inbkg is not None and "background" not in network.card.uses:
         work = data - (inbkg - np.nanmedian(inbkg))
     level = saturation_level(satlevel, None)
-    bad = detection.excluded_pixels(data, mask, None if level is None else level / gain)
+    level = None if level is None else level / per_adu
+    bad = detection.excluded_pixels(data, mask, level)
     if work is not data:
         bad = _either(bad, detection.excluded_pixels(work, None))
-    if model.card.measures_noise:
+    if network.card.measures_noise:
         warn_if_cr_dominated(work, bad)
     how = {"factor": factor, "tile_size": tile_size, **facts}
-    crmask = detection.find_cosmic_rays(work, bad, model, thresholds, grow, **how)
-    excluded = 0 if bad is None else np.count_nonzero(bad)
-    warn_of_flagged(np.count_nonzero(crmask), crmask.size - excluded)
+    crmask = detection.find_cosmic_rays(work, bad, network, thresholds, grow, **how)
+    excluded = 0 if bad is None else int(np.count_nonzero(bad))
+    warn_of_flagged(int(np.count_nonzero(crmask)), crmask.size - excluded)
 
     cleanarr = frame.copy_data()
     flat = data if inbkg is None else data - inbkg
-    if CLEANTYPES[cleantype] is None:
+    method = CLEANTYPES[cleantype]
+    if method is None:
         values = median5(flat, crmask)
     else:
-        values, _ = fill_frame(flat, crmask, bad, Fill(CLEANTYPES[cleantype]))
+        values, _ = fill_frame(flat, crmask, bad, Fill(method))
     cleanarr[crmask] = values if inbkg is None else values + inbkg[crmask]
     if verbose:
         pixels = np.count_nonzero(crmask)
@@ -313,7 +315,7 @@ def _heed_sigfrac(thresholds: Thresholds, sigfrac: float) -> Thresholds:
     return thresholds._replace(extend=min(lower, thresholds.seed))
 
 
-def _read_plane(value, shape: tuple[int, ...], name: str) -> np.ndarray | None:
+def _read_plane(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray | None:
     if value is None:
         return None
     value, hidden, _ = take_apart(value)
@@ -330,7 +332,7 @@ def _read_plane(value, shape: tuple[int, ...], name: str) -> np.ndarray | None:
 
 
 def _check_arguments(given: dict) -> None:
-    """Raise an error if an argument of L.A.Cosmic is none that it takes."""
+    """Raise an error if L.A.Cosmic would not take one of its arguments."""
     for name, allowed in CHOICES.items():
         if not isinstance(given[name], str) or given[name] not in allowed:
             raise ValueError(
@@ -345,7 +347,7 @@ def _check_arguments(given: dict) -> None:
 
 
 def _read_background(
-    value, shape: tuple[int, ...]
+    value: Any, shape: tuple[int, ...]
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return a background that is finite, and where it was not: None if nowhere."""
     plane = _read_plane(value, shape, "inbkg")
@@ -357,5 +359,5 @@ def _read_background(
     return np.where(unknown, np.median(plane[~unknown]), plane), unknown
 
 
-def _same(value, default) -> bool:
+def _same(value: Any, default: Any) -> bool:
     return value is default or (np.isscalar(value) and value == default)

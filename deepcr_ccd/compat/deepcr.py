@@ -1,28 +1,30 @@
-"""Front door 3: the API of the original deepCR package."""
+"""The interface of the original deepCR package: its class."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..models.zoo import load_model
 from ..nddata.frame import as_mask, read_frame
+from ..nddata.typing import CCDLike, MaskLike
 from ..pipeline import detect as detection
 from ..pipeline.fill import Fill, fill_frame
 from ..tiling.forking import set_threads
 
 __all__ = ["deepCR"]
 
-#: The original's default width, which here is read from the weights.
+#: Default width of the original; here the width is read from the weights.
 HIDDEN = 32
 
 
 class _Probability(torch.nn.Module):
-    """A network that finds cosmic rays, with the last step of the original's."""
+    """A detection network that ends in a sigmoid, as the original's does."""
 
     def __init__(self, network: torch.nn.Module):
         super().__init__()
@@ -34,7 +36,7 @@ class _Probability(torch.nn.Module):
 
 
 class deepCR:  # noqa: N801
-    """The original deepCR class, on this package's engine.
+    """The original deepCR class, on the networks and tiles of this package.
 
     Code written for ``from deepCR import deepCR`` runs unchanged; in place of tiles
     that end at their edges, tiles here overlap, so that ``segment`` and ``patch``
@@ -94,16 +96,20 @@ class deepCR:  # noqa: N801
             raise ValueError(f"device={device!r} is unknown; allowed are 'CPU', 'GPU'")
         if device == "GPU" and not torch.cuda.is_available():
             raise ValueError("device='GPU' is absent: no CUDA device was found")
-        # As the original does: its numbers are wanted here, not the fastest.
-        how = {"device": devices[device], "precision": "float32"}
-        self.mask_model = load_model(mask, task="mask", **how)
+        # As the original does: for its numbers, not for speed.
+        name, precision = devices[device], "float32"
+        self.mask_model = load_model(
+            mask, task="mask", device=name, precision=precision
+        )
         width = self.mask_model.card.arguments.get("width", hidden)
         if hidden not in (HIDDEN, width):
             raise ValueError(f"hidden={hidden!r} does not fit {mask!r}: it has {width}")
         self.inpaint_model = None
         if inpaint is not None:
-            self.inpaint_model = load_model(inpaint, task="inpaint", **how)
-        # What scripts read of the original; nothing here depends on it.
+            self.inpaint_model = load_model(
+                inpaint, task="inpaint", device=name, precision=precision
+            )
+        # Attributes of the original that scripts read; nothing here depends on them.
         card = self.mask_model.card
         self.maskNet = _Probability(self.mask_model.network).eval()
         self.inpaintNet = self.inpaint_model and self.inpaint_model.network
@@ -113,23 +119,23 @@ class deepCR:  # noqa: N801
 
     def clean(
         self,
-        img0,
+        img0: CCDLike,
         threshold: float = 0.5,
         inpaint: bool = False,
         binary: bool = True,
         segment: bool = True,
         patch: int = 1024,
         n_jobs: int = 1,
-    ):
-        """Find cosmic rays in an image and, if asked for, fill them.
+    ) -> Any:
+        """Detect cosmic rays in an image and, if asked for, fill them.
 
         Parameters
         ----------
         img0 : array-like
-            ``(ny, nx)``, in the unit the model works in. Not modified. What it masks,
-            if it is a masked array, is not examined.
+            ``(ny, nx)``, in the unit the model works in. Not modified. Pixels that a
+            masked array masks are excluded.
         threshold : float
-            Probability in [0, 1] above which a pixel is a cosmic ray.
+            Probability in [0, 1] above which a pixel is flagged.
         inpaint : bool
             Whether to return the filled image as well.
         binary : bool
@@ -139,8 +145,8 @@ class deepCR:  # noqa: N801
         patch : int
             Width of a tile in px.
         n_jobs : int
-            Number of threads, -1 for all processors; 1 leaves torch's own setting
-            in force, as the original does.
+            Number of threads, -1 for all processors; 1 leaves the setting of torch as
+            it is, as the original does.
 
         Returns
         -------
@@ -170,7 +176,7 @@ class deepCR:  # noqa: N801
                 return mask
             return mask, self._fill(image, crmask, bad, tile_size)
 
-    def inpaint(self, img0, mask) -> np.ndarray:
+    def inpaint(self, img0: CCDLike, mask: MaskLike) -> np.ndarray:
         """Fill an image under a mask.
 
         Parameters
@@ -211,8 +217,8 @@ class deepCR:  # noqa: N801
         return cleaned
 
 
-def _read_image(img0) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return an image, and the mask that it has of its own."""
+def _read_image(img0: CCDLike) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return an image and its own mask."""
     frame = read_frame(img0, "img0")
     if frame.data.ndim != 2:
         raise ValueError(f"img0 has shape {frame.data.shape}; allowed is (ny, nx)")
@@ -221,7 +227,7 @@ def _read_image(img0) -> tuple[np.ndarray, np.ndarray | None]:
 
 @contextlib.contextmanager
 def _threads(n_jobs: int) -> Iterator[None]:
-    """Let torch use a number of threads for a while."""
+    """Run torch on a number of threads for a while."""
     if n_jobs == 0 or n_jobs < -1 or int(n_jobs) != n_jobs:
         raise ValueError(f"n_jobs={n_jobs!r} must be a number of threads, or -1")
     before = torch.get_num_threads()

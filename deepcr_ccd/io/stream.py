@@ -37,7 +37,7 @@ PREFIX = "deepcr_ccd."
 DESCRIPTORS = Path("/proc/self/fd")
 
 
-def open_regular(path: str | os.PathLike) -> BinaryIO:
+def open_regular(path: str | os.PathLike) -> io.BufferedReader:
     """Open a file for reading, if it is one: no device, pipe, socket or folder.
 
     Parameters

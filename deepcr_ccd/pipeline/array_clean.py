@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,10 +20,10 @@ __all__ = ["CleanedPlane", "clean_plane", "plane_probability"]
 class CleanedPlane(NamedTuple):
     """The fields of `~deepcr_ccd.pipeline.clean.CleanedFrame`, of one plane."""
 
-    crmask: np.ndarray
-    values: np.ndarray | None
-    sigma: np.ndarray | None
-    excluded: int
+    crmask: Any
+    values: Any
+    sigma: Any
+    excluded: int | None
     probability: np.ndarray | None
 
 
@@ -62,7 +62,7 @@ def clean_plane(
     clean = _clean_colours if plan.bayer else _clean_whole
     cleaned = clean(plane, mask, plan, progress, probability)
     flagged = int(np.count_nonzero(cleaned.crmask))
-    warn_of_flagged(flagged, plane.size - cleaned.excluded)
+    warn_of_flagged(flagged, plane.size - (cleaned.excluded or 0))
     if cleaned.values is None:
         return cleaned
     return cleaned._replace(values=cleaned.values.astype(plan.dtype, copy=False))
@@ -144,7 +144,8 @@ def _clean_colours(
         both[:, *colour][:, crmask[colour]] = _fill(
             part, crmask[colour], bad[colour], plan
         )
-    return CleanedPlane(crmask, *both[:, crmask], excluded, found)
+    values, sigma = both[:, crmask]
+    return CleanedPlane(crmask, values, sigma, excluded, found)
 
 
 def _detect(
@@ -179,5 +180,5 @@ def _model_arguments(plan: Plan, progress: bool) -> dict:
 def _fill(
     plane: np.ndarray, crmask: np.ndarray, bad: np.ndarray | None, plan: Plan
 ) -> tuple[np.ndarray, np.ndarray]:
-    options = {"cr_affected": crmask, "tile_size": plan.tile_size}
-    return fill_frame(plane, crmask, bad, plan.fill, **options)
+    size = plan.tile_size
+    return fill_frame(plane, crmask, bad, plan.fill, cr_affected=crmask, tile_size=size)

@@ -34,9 +34,9 @@ class CleanedFrame(NamedTuple):
     nothing is counted, as that takes the whole frame, and ``excluded`` is None.
     """
 
-    crmask: np.ndarray
-    values: np.ndarray | None
-    sigma: np.ndarray | None
+    crmask: Any
+    values: Any
+    sigma: Any
     excluded: int | None
     probability: np.ndarray | None = None
 
@@ -63,7 +63,8 @@ class CleanedFrame(NamedTuple):
         plan : Plan
             What was done.
         """
-        name, counts = plan.model.card.name, {}
+        name = plan.model.card.name
+        counts: dict[str, Any] = {}
         history = "deepcr_ccd: cosmic rays flagged lazily, and not counted"
         if not is_dask(self.crmask):
             planes = self.crmask.reshape(-1, *self.crmask.shape[-2:])
@@ -115,9 +116,7 @@ def clean_frame(
     )
 
 
-def frame_probability(
-    frame: Frame, plan: Plan, *, progress: bool = False
-) -> np.ndarray:
+def frame_probability(frame: Frame, plan: Plan, *, progress: bool = False) -> Any:
     """Return the probability of a cosmic ray in each pixel of a frame.
 
     Parameters

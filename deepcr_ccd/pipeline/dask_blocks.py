@@ -1,38 +1,41 @@
-"""Arrays that Dask holds: read some rows at a time, and mapped chunk by chunk."""
+"""Dask arrays: read some rows at a time, and mapped chunk by chunk."""
 
 from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["Region", "Rows", "core_of", "map_chunks", "widen"]
 
-#: Pixels of a band that is read at once.
-BAND = 64_000_000
+#: The most pixels of a band of rows that is read at once.
+BAND_PIXELS = 64_000_000
 
-#: Chunks that are narrower than this on average, in px, are put together to about the
-#: second; and are cut along the other axis where that makes more pixels than the third.
-NARROW, WIDTH, LARGEST = 256, 1024, 16_000_000
+#: Chunks that are narrower than the first on average, in px, are merged to about the
+#: second; and are split along the other axis if they have more pixels than the third.
+NARROW, WIDTH, LARGEST_CHUNK = 256, 1024, 16_000_000
 
 Region = tuple[tuple[int, int], tuple[int, int]]
 
 
 class Rows:
-    """A chunked array that is indexed like one in memory; the last band is kept."""
+    """A Dask array that is indexed like one in memory; the last rows read are kept."""
 
     #: Whether it must be read by one thread at a time.
     serial = True
 
-    def __init__(self, array, convert: Callable[[np.ndarray], np.ndarray]):
+    def __init__(self, array: Any, convert: Callable[[np.ndarray], np.ndarray]):
         self.array = array
         self.shape = array.shape
         self.convert = convert
         self.low = self.high = 0
+        self.band: Any = None
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> np.ndarray:
         rows, *columns = index if isinstance(index, tuple) else (index,)
         if isinstance(rows, slice):
             low, high, _ = rows.indices(self.shape[0])
@@ -50,18 +53,18 @@ class Rows:
         start = ends[np.searchsorted(ends, low, side="right") - 1]
         stop = ends[np.searchsorted(ends, high)]
         # Whole chunks are read once only, unless they are too large.
-        if (stop - start) * self.shape[1] > BAND:
-            start, stop = low, min(max(high, low + BAND // self.shape[1]), stop)
+        if (stop - start) * self.shape[1] > BAND_PIXELS:
+            start, stop = low, min(max(high, low + BAND_PIXELS // self.shape[1]), stop)
         self.band = None
         self.band = self.array[start:stop].compute()
         self.low, self.high = int(start), int(stop)
 
 
-def widen(array):
-    """Return a chunked array whose chunks are not mostly margin.
+def widen(array: Any) -> Any:
+    """Return a Dask array whose chunks are not mostly margin.
 
     Single rows, columns or other small chunks would each be read with many of their
-    neighbours. They are put together whole; wide chunks stay as they are.
+    neighbours. They are merged whole; wide chunks stay as they are.
 
     Parameters
     ----------
@@ -72,19 +75,19 @@ def widen(array):
     if not any(narrow):
         return array
     chunks = [
-        _put_together(sizes) if small else sizes
+        _merge(sizes) if small else sizes
         for sizes, small in zip(array.chunks, narrow, strict=True)
     ]
-    if max(chunks[0]) * max(chunks[1]) > LARGEST:
+    if max(chunks[0]) * max(chunks[1]) > LARGEST_CHUNK:
         chunks = [
-            sizes if small else _cut(sizes)
+            sizes if small else _split(sizes)
             for sizes, small in zip(chunks, narrow, strict=True)
         ]
     return array.rechunk(tuple(map(tuple, chunks)))
 
 
-def _put_together(sizes: tuple[int, ...]) -> list[int]:
-    """Return sizes of about `WIDTH`, each of some neighbours together."""
+def _merge(sizes: Sequence[int]) -> list[int]:
+    """Return sizes of about `WIDTH`, each the sum of some neighbours."""
     number = max(1, round(sum(sizes) / WIDTH))
     ends = np.cumsum(sizes)
     wanted = ends[-1] * np.arange(1, number + 1) / number
@@ -92,7 +95,7 @@ def _put_together(sizes: tuple[int, ...]) -> list[int]:
     return np.diff(chosen, prepend=0).tolist()
 
 
-def _cut(sizes: tuple[int, ...]) -> list[int]:
+def _split(sizes: Sequence[int]) -> list[int]:
     """Return sizes of about `WIDTH`, each a part of one that is wider."""
     parts = []
     for size in sizes:
@@ -105,11 +108,11 @@ def map_chunks(
     function: Callable,
     arrays: list,
     margin: int,
-    dtype,
-    *arguments,
+    dtype: npt.DTypeLike,
+    *arguments: Any,
     planes: int = 0,
     block: int = 1,
-):
+) -> Any:
     """Map a function over the chunks of arrays, each read with a margin around it.
 
     Parameters
@@ -137,13 +140,13 @@ def map_chunks(
     import dask.array as da
     from dask.highlevelgraph import HighLevelGraph
 
-    # By a graph of our own: pieces that go through dask.delayed are optimised one by
-    # one, and what they share would be computed again for each.
+    # A graph of its own: pieces that go through dask.delayed are optimised one by one,
+    # and what they share would be computed again for each.
     shape, chunks = arrays[0].shape, arrays[0].chunks
     name = f"{function.__name__.strip('_')}-{uuid.uuid4().hex}"
     shared = [dask.delayed(argument, traverse=False) for argument in arguments]
     ends = [np.cumsum([0, *sizes]) for sizes in chunks]
-    tasks = {}
+    tasks: dict[Any, Any] = {}
     for index in np.ndindex(*(len(sizes) for sizes in chunks)):
         region, bounds, near = [], [], []
         for place, edges, size in zip(index, ends, shape, strict=True):
@@ -157,11 +160,9 @@ def map_chunks(
         call = functools.partial(
             _call,
             function,
-            tuple(region),
-            tuple(bounds),
-            tuple(
-                int(edges[found[0]]) for edges, found in zip(ends, near, strict=True)
-            ),
+            (region[0], region[1]),
+            (bounds[0], bounds[1]),
+            (int(ends[0][near[0][0]]), int(ends[1][near[1][0]])),
         )
         blocks = [
             [[(array.name, row, column) for column in near[1]] for row in near[0]]
@@ -186,7 +187,8 @@ def _call(
 ) -> np.ndarray:
     """Put pieces together from the blocks they lie in, and call the function."""
     pieces = [_piece(rows, bounds, corner) for rows in blocks]
-    origin = tuple(low for low, _ in bounds)
+    (top, _), (left, _) = bounds
+    origin = top, left
     return function(pieces, region, origin, *arguments)
 
 
@@ -217,7 +219,6 @@ def core_of(region: Region, origin: tuple[int, int]) -> tuple[slice, slice]:
     origin : tuple of int
         Where in the frame the piece begins.
     """
-    return tuple(
-        slice(start - begin, stop - begin)
-        for (start, stop), begin in zip(region, origin, strict=True)
-    )
+    (low, high), (left, right) = region
+    y, x = origin
+    return slice(low - y, high - y), slice(left - x, right - x)

@@ -8,7 +8,6 @@ is that of the plane in memory.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +34,7 @@ __all__ = ["clean_plane", "plane_probability"]
 FILL_REACH = 40
 
 
-def clean_plane(plane, mask, plan: Plan, **_options) -> CleanedPlane:
+def clean_plane(plane: Any, mask: Any, plan: Plan, **_options: Any) -> CleanedPlane:
     """Find the cosmic rays of a plane, and fill them in.
 
     Parameters
@@ -74,7 +73,7 @@ def clean_plane(plane, mask, plan: Plan, **_options) -> CleanedPlane:
     return CleanedPlane(crmask.rechunk(plane.chunks), *results, None, None)
 
 
-def plane_probability(plane, mask, plan: Plan, **_options):
+def plane_probability(plane: Any, mask: Any, plan: Plan, **_options: Any) -> Any:
     """Return the probability of a cosmic ray in each pixel of a plane.
 
     Parameters
@@ -90,7 +89,7 @@ def plane_probability(plane, mask, plan: Plan, **_options):
     return _examine(widen(plane), mask, plan)[0].rechunk(plane.chunks)
 
 
-def _examine(plane, mask, plan: Plan):
+def _examine(plane: Any, mask: Any, plan: Plan) -> tuple[Any, Any]:
     """Return the probability of a cosmic ray in each pixel, and the excluded pixels."""
     import dask.array as da
 
@@ -147,7 +146,7 @@ class _Excluded(NamedTuple):
     sample: np.ndarray
 
 
-def _exclude(plane, mask, satlevel: float | None) -> _Excluded:
+def _exclude(plane: Any, mask: Any, satlevel: float | None) -> _Excluded:
     """Return what `detection.excluded_pixels` does, lazily."""
     import dask
     import dask.array as da
@@ -156,7 +155,7 @@ def _exclude(plane, mask, satlevel: float | None) -> _Excluded:
     if mask is not None:
         bad = bad | da.asarray(mask).rechunk(plane.chunks)
 
-    def summary(bad):
+    def summary(bad: Any) -> tuple[Any, Any, Any]:
         return bad.all(), bad.any(), da.where(bad, -np.inf, plane).max()
 
     step = max(1, int(np.sqrt(plane.size / SAMPLES)))
@@ -174,7 +173,9 @@ def _exclude(plane, mask, satlevel: float | None) -> _Excluded:
     return _Excluded(bad, every, some, highest, values[~hidden])
 
 
-def _fill_chunks(plane, crmask, bad, fill: Fill, dtype: np.dtype):
+def _fill_chunks(
+    plane: Any, crmask: Any, bad: Any, fill: Fill, dtype: np.dtype
+) -> tuple[Any, Any]:
     """Return the plane with CR-affected pixels filled, and the sigma of the fills."""
     # A network that fills cutouts compares them with the stars of their block.
     both = map_chunks(
@@ -213,7 +214,7 @@ def _examine_chunk(
     region: Region,
     origin: tuple[int, int],
     model: Model,
-    prepared: Callable,
+    prepared: Any,
     of_plane: dict,
 ) -> np.ndarray:
     """Return the probability of a cosmic ray in each pixel of a chunk."""

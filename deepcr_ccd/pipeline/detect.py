@@ -5,6 +5,8 @@ Plain arrays go in and come out; nothing here knows of units, headers or classes
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..models.model import Model
@@ -66,9 +68,9 @@ def excluded_pixels(
     if satlevel is None or satlevel == np.inf:
         exclude_saturated(plane, bad, satlevel)
     else:
-        before = np.count_nonzero(bad)
+        before = int(np.count_nonzero(bad))
         exclude_saturated(plane, bad, satlevel)
-        warn_of_excluded(np.count_nonzero(bad) - before, plane.size, satlevel)
+        warn_of_excluded(int(np.count_nonzero(bad)) - before, plane.size, satlevel)
     return bad if bad.any() else None
 
 
@@ -80,7 +82,7 @@ def cosmic_ray_probability(
     factor: float = 1.0,
     tile_size: int | None = None,
     progress: bool = False,
-    **facts,
+    **facts: Any,
 ) -> np.ndarray:
     """Return the probability of a cosmic ray in each pixel of a plane.
 
@@ -126,7 +128,7 @@ def find_cosmic_rays(
     factor: float = 1.0,
     tile_size: int | None = None,
     progress: bool = False,
-    **facts,
+    **facts: Any,
 ) -> np.ndarray:
     """Return the mask of the cosmic rays of a plane.
 
@@ -160,7 +162,7 @@ def _run_model(
     model: Model,
     factor: float,
     facts: dict,
-    **how,
+    **how: Any,
 ) -> np.ndarray:
     factor, facts = in_own_units(model, find_scale_factor(plane, bad), factor, facts)
     seen = Plane(plane, factor, bad, model.network.radius)

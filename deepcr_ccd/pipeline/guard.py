@@ -1,4 +1,4 @@
-"""Warn of frames that are not what the method is for: struck nearly everywhere."""
+"""Warn of frames that are CR-affected or excluded nearly everywhere."""
 
 from __future__ import annotations
 
@@ -14,54 +14,55 @@ __all__ = [
     "warn_of_flagged",
 ]
 
-#: More than this share of the examined pixels is rarely all cosmic rays.
-SHARE = 0.1
-#: Fewer flagged pixels than this are one track on a small cutout.
-FEWEST = 100
-#: At least this share of bad pixels is rarely meant.
-MOST_BAD = 0.9
-#: So many blocks along each axis are looked at, of so many px.
-BLOCKS, SIZE = 8, 32
-#: Blocks with a greater share of bad pixels are left out.
-WORST = 0.2
-#: Where noise is normal, 6.7 % of pixels are 1.5 sigma below the background. If next to
-#: none are, and so many are 2 sigma above it, what is taken for noise is not noise.
+#: If more than this fraction of pixels is flagged, not all are cosmic rays.
+FLAGGED_FRACTION = 0.1
+#: Fewer flagged pixels than this may be one track on a small cutout.
+FEWEST_FLAGGED = 100
+#: A mask with this fraction of bad pixels or more is rarely meant.
+BAD_FRACTION = 0.9
+#: Blocks along each axis in which the noise is measured, and their size in px.
+BLOCKS, BLOCK_SIZE = 8, 32
+#: Blocks with a greater fraction of bad pixels are left out.
+BLOCK_BAD_FRACTION = 0.2
+#: Of normal noise, 6.7 % of pixels are 1.5 sigma below the background. If fewer than
+#: the first fraction are, and more than the second are 2 sigma above it, the scatter
+#: that is measured is not noise.
 BELOW, ABOVE = 0.003, 0.1
-#: With more equal pixels than this, the noise is hidden by digits, or the rest is void.
-EQUAL = 0.3
+#: With a greater fraction of equal pixels, digits hide the noise, or the rest is empty.
+EQUAL_FRACTION = 0.3
 MAD_TO_SIGMA = 1.4826
-#: What differs by less than this share of a number is lost in either precision.
+#: Differences smaller than this fraction of a number are lost in either precision.
 SINGLE, DOUBLE = (float(np.finfo(kind).eps) for kind in (np.float32, np.float64))
 
 
 def warn_of_flagged(flagged: int, examined: int) -> None:
-    """Warn if more of a plane is flagged than cosmic rays are likely to hit.
+    """Warn if more of a plane is flagged than cosmic rays are likely to affect.
 
     Parameters
     ----------
     flagged, examined : int
-        Numbers of pixels.
+        Numbers of flagged pixels, and of those that are not excluded.
 
     Warns
     -----
     AstropyUserWarning
         Above 10 %.
     """
-    if flagged >= FEWEST and flagged > SHARE * examined:
-        share = 100 * flagged / examined
+    if flagged >= FEWEST_FLAGGED and flagged > FLAGGED_FRACTION * examined:
+        percent = 100 * flagged / examined
         warn_user(
-            f"{share:.0f} % of the examined pixels are flagged as cosmic rays: look at "
-            "the frame and its mask before you use them",
+            f"{percent:.0f} % of the examined pixels are flagged as cosmic rays: look "
+            "at the frame and its mask before you use them",
         )
 
 
-def warn_of_bad_pixels(skipped: int, pixels: int, where: str) -> None:
-    """Warn if next to nothing of an image was examined.
+def warn_of_bad_pixels(excluded: int, pixels: int, where: str) -> None:
+    """Warn if next to all pixels of an image are excluded.
 
     Parameters
     ----------
-    skipped, pixels : int
-        Numbers of pixels that were not examined, and of all.
+    excluded, pixels : int
+        Numbers of excluded pixels, and of all.
     where : str
         The image.
 
@@ -70,16 +71,16 @@ def warn_of_bad_pixels(skipped: int, pixels: int, where: str) -> None:
     AstropyUserWarning
         If it is 90 % of the pixels or more.
     """
-    if skipped >= MOST_BAD * pixels > 0:
-        share = np.floor(1000 * skipped / pixels) / 10
+    if excluded >= BAD_FRACTION * pixels > 0:
+        percent = np.floor(1000 * excluded / pixels) / 10
         warn_user(
-            f"{where}: {share:g} % of the pixels are bad on input and were not "
-            "examined; in a mask, pixels are good where it is 0",
+            f"{where}: {percent:g} % of the pixels are bad on input and were "
+            "excluded; in a mask, pixels are good where it is 0",
         )
 
 
 def warn_of_excluded(excluded: int, pixels: int, satlevel: float) -> None:
-    """Warn if a saturation level leaves little of a plane to examine.
+    """Warn if a saturation level excludes much of a plane.
 
     Parameters
     ----------
@@ -96,13 +97,13 @@ def warn_of_excluded(excluded: int, pixels: int, satlevel: float) -> None:
     if 2 * excluded >= pixels > 0:
         warn_user(
             f"satlevel={satlevel:g} excludes {100 * excluded / pixels:.0f} % of the "
-            "pixels, which are not examined: give it in the unit of the frame, or "
+            "pixels: give it in the unit of the frame, or "
             "numpy.inf for none",
         )
 
 
 def warn_if_cr_dominated(plane: np.ndarray, bad: np.ndarray | None) -> None:
-    """Warn if so much of a plane is struck that its noise cannot be measured.
+    """Warn if cosmic rays affect so much of a plane that its noise is not measurable.
 
     Parameters
     ----------
@@ -132,7 +133,7 @@ def warn_if_cr_dominated(plane: np.ndarray, bad: np.ndarray | None) -> None:
 def _warn_of_digits(values: np.ndarray, scatter: np.ndarray) -> None:
     sigma = np.median(scatter)
     level = np.abs(np.median(values))
-    # Less than what double precision holds is no noise either.
+    # What is lost in double precision too is no noise.
     if DOUBLE * level < sigma < SINGLE * level:
         warn_user(
             f"the noise, {sigma:.3g}, is lost beside a level of {level:.3g} in single "
@@ -141,18 +142,18 @@ def _warn_of_digits(values: np.ndarray, scatter: np.ndarray) -> None:
 
 
 def is_cr_dominated(plane: np.ndarray, bad: np.ndarray | None) -> bool:
-    """Tell whether so much of a plane is struck that its noise cannot be measured.
+    """Tell whether cosmic rays affect so much that the noise is not measurable.
 
-    The scatter of noise goes both ways, and cosmic rays only add. So if hardly a pixel
-    is as far below the background as the scatter between neighbours has it, and many
-    are far above, the scatter is that of cosmic rays.
+    Noise scatters both ways, and cosmic rays only add charge. So if hardly a pixel is
+    as far below the background as the scatter between neighbours suggests, and many are
+    far above, the scatter is that of cosmic rays.
 
     Parameters
     ----------
     plane : `~numpy.ndarray`
         ``(ny, nx)``, any real dtype.
     bad : `~numpy.ndarray` or None
-        bool, ``(ny, nx)``, pixels that are not examined.
+        bool, ``(ny, nx)``, excluded pixels.
     """
     values = _blocks(plane, bad)
     return values is not None and _is_one_sided(values, _scatter(values))
@@ -162,7 +163,7 @@ def _is_one_sided(values: np.ndarray, sigma: np.ndarray) -> bool:
     """Tell whether blocks scatter upwards alone, given the scatter of neighbours."""
     middle = np.median(values, axis=(1, 2))
     excess = values - middle[:, None, None]
-    if np.mean(excess == 0) > EQUAL:
+    if np.mean(excess == 0) > EQUAL_FRACTION:
         return False
     limit = sigma[:, None, None]
     return bool(
@@ -171,16 +172,16 @@ def _is_one_sided(values: np.ndarray, sigma: np.ndarray) -> bool:
 
 
 def _blocks(plane: np.ndarray, bad: np.ndarray | None) -> np.ndarray | None:
-    """Return blocks of a plane, float64 ``(n, SIZE, SIZE)``; None if there are none."""
-    if min(plane.shape) < SIZE:
+    """Return blocks, float64 ``(n, BLOCK_SIZE, BLOCK_SIZE)``, or None if none fits."""
+    if min(plane.shape) < BLOCK_SIZE:
         return None
     blocks = []
     for y in _starts(plane.shape[0]):
         for x in _starts(plane.shape[1]):
-            place = slice(y, y + SIZE), slice(x, x + SIZE)
+            place = slice(y, y + BLOCK_SIZE), slice(x, x + BLOCK_SIZE)
             block = plane[place].astype(np.float64)
             if bad is not None and bad[place].any():
-                if bad[place].mean() > WORST:
+                if bad[place].mean() > BLOCK_BAD_FRACTION:
                     continue
                 block[bad[place]] = np.median(block[~bad[place]])
             blocks.append(block)
@@ -195,5 +196,5 @@ def _scatter(values: np.ndarray) -> np.ndarray:
 
 def _starts(size: int) -> np.ndarray:
     """Return where blocks begin along an axis."""
-    number = min(BLOCKS, size // SIZE)
-    return np.linspace(0, size - SIZE, number).astype(int)
+    number = min(BLOCKS, size // BLOCK_SIZE)
+    return np.linspace(0, size - BLOCK_SIZE, number).astype(int)

@@ -1,7 +1,7 @@
-"""Neighbours of masked pixels: charge that leaks from these is no cosmic ray.
+"""Charge that leaks from masked pixels into their neighbours is no cosmic ray.
 
-A hot pixel or a bad column that is masked is brighter by far than what leaks into the
-pixels around it, and leaks into several of them. A cosmic ray that crosses one goes on
+A masked hot pixel or bad column is far brighter than the charge that leaks into the
+pixels around it, and leaks into several of them. A cosmic ray that crosses it continues
 beyond.
 """
 
@@ -13,23 +13,22 @@ from ..preprocess.cells import median
 
 __all__ = ["REACH", "drop_leaks"]
 
-#: Half-width in px of the window in which a neighbour is looked at, and how far what is
-#: found there matters.
-WINDOW = 5
-REACH = WINDOW + 2
-#: How many pixels, flagged or masked, may lie between a neighbour of a masked pixel and
-#: a flagged pixel that is none: the same cosmic ray.
+#: Half-width in px of the cutout around a neighbour of a masked pixel, and how far away
+#: pixels have an influence.
+CUTOUT = 5
+REACH = CUTOUT + 2
+#: A flagged pixel beyond so many flagged or masked ones belongs to the same cosmic ray.
 STEPS = 4
-#: A masked pixel holds so many times what leaks from it; and so many other neighbours
-#: of masked pixels hold this part of it.
+#: A masked pixel is so many times brighter than what leaks from it; and at least so
+#: many other neighbours of masked pixels are brighter than this fraction of the leak.
 BRIGHTER = 5.0
 OTHERS = 2
 SIMILAR = 0.3
-#: So many flagged neighbours of masked pixels in a line are a leak, whatever the masked
-#: pixels hold.
-MANY = 7
-#: Candidates that are worked on at a time.
-BLOCK = 20_000
+#: So many flagged neighbours of masked pixels in a line are a leak, however bright the
+#: masked pixels are.
+LINE = 7
+#: Candidates whose cutouts are in memory at a time.
+CANDIDATES_AT_A_TIME = 20_000
 
 
 def drop_leaks(
@@ -44,7 +43,7 @@ def drop_leaks(
     plane : `~numpy.ndarray`
         ``(ny, nx)``, the frame; anything where ``bad``.
     bad : `~numpy.ndarray` or None
-        bool, ``(ny, nx)``, what was not examined.
+        bool, ``(ny, nx)``, excluded pixels.
 
     Returns
     -------
@@ -55,9 +54,12 @@ def drop_leaks(
         return crmask
     places = np.argwhere(crmask)
     near = np.concatenate(
-        [_cut(bad, part, 1).any(axis=(1, 2)) for part in _parts(places)] or [[]]
+        [
+            np.zeros(0, dtype=bool),
+            *(_cut(bad, part, 1).any(axis=(1, 2)) for part in _parts(places)),
+        ]
     )
-    places = places[near.astype(bool)]
+    places = places[near]
     if not len(places):
         return crmask
     leaks = np.zeros_like(crmask)
@@ -65,7 +67,7 @@ def drop_leaks(
         found = part[_are_leaks(crmask, plane, bad, part)]
         leaks[found[:, 0], found[:, 1]] = True
     result = crmask & ~leaks
-    # What a network flags beside them, and is nothing by itself.
+    # Faint pixels that are flagged only beside a leak.
     places = np.argwhere(leaks)
     steps = np.argwhere(np.ones((3, 3))) - 1
     places = np.unique((places[:, None] + steps).reshape(-1, 2), axis=0)
@@ -87,11 +89,14 @@ def drop_leaks(
 
 
 def _parts(places: np.ndarray) -> list[np.ndarray]:
-    return [places[i : i + BLOCK] for i in range(0, len(places), BLOCK)]
+    return [
+        places[i : i + CANDIDATES_AT_A_TIME]
+        for i in range(0, len(places), CANDIDATES_AT_A_TIME)
+    ]
 
 
 def _cut(frame: np.ndarray, places: np.ndarray, reach: int) -> np.ndarray:
-    """Return what is around places, ``(n, y, x)``; zero beyond the frame's edges."""
+    """Return cutouts around places, ``(n, y, x)``; zero beyond the frame's edges."""
     steps = np.arange(-reach, reach + 1)
     index, inside = [], []
     for place, size in zip(places.T, frame.shape, strict=True):
@@ -104,7 +109,7 @@ def _cut(frame: np.ndarray, places: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _grow(mask: np.ndarray) -> np.ndarray:
-    """Return masks, ``(n, y, x)``, with the eight neighbours of what is in them."""
+    """Return masks, ``(n, y, x)``, grown by the eight neighbours of each pixel."""
     for axis in (1, 2):
         grown = mask.copy()
         ahead, behind = [slice(None)] * 3, [slice(None)] * 3
@@ -116,9 +121,9 @@ def _grow(mask: np.ndarray) -> np.ndarray:
 
 
 def _levels(plane: np.ndarray, hidden: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return the median of what is around places and not hidden; zero of nothing."""
-    values = _cut(plane, places, WINDOW).astype(np.float64)
-    good = np.isfinite(values) & ~_cut(hidden, places, WINDOW)
+    """Return the median of good pixels around places; 0 where there are none."""
+    values = _cut(plane, places, CUTOUT).astype(np.float64)
+    good = np.isfinite(values) & ~_cut(hidden, places, CUTOUT)
     flat = len(places), -1
     found = median(values.reshape(flat), good.reshape(flat))
     return np.nan_to_num(found)
@@ -128,33 +133,33 @@ def _are_leaks(
     crmask: np.ndarray, plane: np.ndarray, bad: np.ndarray, places: np.ndarray
 ) -> np.ndarray:
     """Tell which flagged neighbours of masked pixels are leaks."""
-    masked, flagged = _cut(bad, places, WINDOW), _cut(crmask, places, WINDOW)
+    masked, flagged = _cut(bad, places, CUTOUT), _cut(crmask, places, CUTOUT)
     rim = _grow(masked) & ~masked
-    # That of what is masked just outside of the window is not known.
+    # Masked pixels just outside of the cutout are not known, nor their neighbours.
     inner = np.zeros_like(rim)
     inner[:, 1:-1, 1:-1] = True
-    values = _cut(plane, places, WINDOW).astype(np.float64)
+    values = _cut(plane, places, CUTOUT).astype(np.float64)
     known = np.isfinite(values)
     level = _levels(plane, crmask | bad, places)[:, None, None]
     excess = np.where(known, values, 0) - level
-    own = excess[:, WINDOW, WINDOW][:, None, None]
+    own = excess[:, CUTOUT, CUTOUT][:, None, None]
     beside, around = (
-        (slice(None), *[slice(WINDOW - n, WINDOW + n + 1)] * 2) for n in (1, 2)
+        (slice(None), *[slice(CUTOUT - n, CUTOUT + n + 1)] * 2) for n in (1, 2)
     )
     most = np.where(rim & flagged, excess, -np.inf)[around].max(axis=(1, 2))
-    # A cosmic ray goes on beyond, through what is masked too.
+    # A cosmic ray continues beyond, through masked pixels too.
     beyond = flagged & ~rim & inner & (excess > SIMILAR * most[:, None, None])
     for _ in range(STEPS):
         beyond |= _grow(beyond) & (flagged | masked)
-    alone = ~beyond[:, WINDOW, WINDOW]
-    # What the masked pixels beside hold, and the other neighbours of masked pixels.
-    told = (masked & known)[beside].any(axis=(1, 2))
+    alone = ~beyond[:, CUTOUT, CUTOUT]
+    # The masked pixels beside, and the other neighbours of masked pixels.
+    measured = (masked & known)[beside].any(axis=(1, 2))
     source = np.where(masked & known, excess, -np.inf)[beside].max(axis=(1, 2))
     others = (rim & (excess > SIMILAR * own))[around].sum(axis=(1, 2)) - 1
-    leaks = (source > BRIGHTER * own[:, 0, 0]) | ~told
+    leaks = (source > BRIGHTER * own[:, 0, 0]) | ~measured
     leaks &= others >= OTHERS
     # Along a bad column.
-    row = (rim & flagged)[:, WINDOW, 1:-1].sum(axis=1)
-    column = (rim & flagged)[:, 1:-1, WINDOW].sum(axis=1)
-    leaks |= np.maximum(row, column) >= MANY
+    row = (rim & flagged)[:, CUTOUT, 1:-1].sum(axis=1)
+    column = (rim & flagged)[:, 1:-1, CUTOUT].sum(axis=1)
+    leaks |= np.maximum(row, column) >= LINE
     return leaks & alone

@@ -1,8 +1,8 @@
 """Where the values of a frame pile up, as they do at the level of saturation.
 
-Of stars and cosmic rays there are the fewer pixels the brighter they are, on a scale of
-ratios. So more pixels at a level than below it, and equal values above all, mean that
-the detector or its converter was full.
+Stars and cosmic rays have fewer pixels the brighter they are, per logarithmic interval.
+So more pixels at a level than below it, and above all equal values, mean that the
+detector or its converter was full.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ __all__ = [
 
 MAD_TO_SIGMA = 1.4826
 #: Pixels that are sampled for the background.
-SAMPLES = 60_000
-#: What is no more than so many sigma above the background saturates nothing.
+BACKGROUND_SAMPLES = 60_000
+#: A saturation level is more than so many sigma above the background.
 ABOVE = 10
-#: The brightest share of a frame that is looked at, and no more pixels than that.
-BRIGHTEST, MOST = 0.02, 4_000_000
-#: So many equal values are a level, if they are this share of those down to 85 % of it,
-#: and so many times more than other values there have.
-EQUAL, EQUAL_SHARE, OFTEN = 5, 0.2, 5.0
-#: So many within 5 % are one, if they are so many times denser than those below.
+#: The brightest fraction of a frame in which levels are searched, and the most pixels.
+BRIGHTEST_FRACTION, MOST_BRIGHT = 0.02, 4_000_000
+#: So many equal values are a level, if they are this fraction of those down to 85 % of
+#: it, and so many times more frequent than the other values there.
+EQUAL, EQUAL_FRACTION, MORE_FREQUENT = 5, 0.2, 5.0
+#: So many values within 5 % are a level, if they are so many times denser than those
+#: below.
 NEAR, DENSER = 12, 2.0
-#: No frame has more levels than this; most that have several are mosaics of amplifiers.
-LEVELS = 8
-#: None is lower than this share of the highest value that so many pixels reach.
-FAR, FEW = 0.1, 20
+#: The most levels of a frame; those with several are mostly mosaics of amplifiers.
+MOST_LEVELS = 8
+#: No level is lower than this fraction of the value that so many pixels exceed.
+LOWEST_FRACTION, BRIGHT_PIXELS = 0.1, 20
 
 
 class Background(NamedTuple):
-    """Median and scatter of a frame, and where its brightest share of pixels begins."""
+    """Median and scatter of a frame, and the value where its brightest pixels begin."""
 
     level: float
     sigma: float
@@ -55,14 +56,14 @@ class Level(NamedTuple):
 
 
 def sample_step(shape: tuple[int, int]) -> int:
-    """Return which row and column of a frame, every so many, is sampled.
+    """Return the step between the rows and columns of a frame that are sampled.
 
     Parameters
     ----------
     shape : tuple of int
         Of the frame.
     """
-    return max(1, int(np.sqrt(shape[0] * shape[1] / SAMPLES)))
+    return max(1, int(np.sqrt(shape[0] * shape[1] / BACKGROUND_SAMPLES)))
 
 
 def sample_background(sample: np.ndarray, size: int) -> Background | None:
@@ -86,12 +87,12 @@ def sample_background(sample: np.ndarray, size: int) -> Background | None:
     level, sigma = _middle(values)
     rest = values[values != level]
     if sigma == 0 and rest.size > 0.1 * values.size:
-        # Most of the frame is a border, or what is cut out.
+        # Most of the frame is an empty border.
         level, sigma = _middle(rest)
     if sample.dtype.kind in "iu":
         sigma = max(sigma, 1.0)
-    share = min(BRIGHTEST, MOST / size)
-    brightest = float(np.quantile(values, 1 - share, method="lower"))
+    fraction = min(BRIGHTEST_FRACTION, MOST_BRIGHT / size)
+    brightest = float(np.quantile(values, 1 - fraction, method="lower"))
     return Background(level, sigma, brightest)
 
 
@@ -110,12 +111,12 @@ def find_levels(order: np.ndarray, background: Background, floor: float) -> list
     background : Background
         Of the frame.
     floor : float
-        Below it nothing is known.
+        No value below it is in ``order``.
     """
     if not order.size:
         return []
     height = order - background.level
-    levels = []
+    levels: list[tuple[float, float, bool]] = []
     unique, first, counts = np.unique(order, return_index=True, return_counts=True)
     values = unique - background.level
     for k in np.flatnonzero(counts >= EQUAL):
@@ -124,7 +125,10 @@ def find_levels(order: np.ndarray, background: Background, floor: float) -> list
             continue
         below = start - np.searchsorted(height, 0.85 * value)
         others = max(k - np.searchsorted(values, 0.85 * value), 1)
-        if count >= EQUAL_SHARE * (below + count) and count >= OFTEN * below / others:
+        if (
+            count >= EQUAL_FRACTION * (below + count)
+            and count >= MORE_FREQUENT * below / others
+        ):
             levels.append((count, unique[k], True))
     low = (floor - background.level) / 0.55
     if low < height[-1] and low > 0:
@@ -141,12 +145,12 @@ def find_levels(order: np.ndarray, background: Background, floor: float) -> list
         grid += background.level
         levels += [(near[k], grid[k], False) for k in np.flatnonzero(piled)]
     # A level of saturation is not far below what is brightest, but for a few pixels.
-    least = FAR * height[-min(FEW, height.size)]
+    least = LOWEST_FRACTION * height[-min(BRIGHT_PIXELS, height.size)]
     levels = [one for one in levels if one[1] - background.level >= least]
     chosen: list[Level] = []
-    # Where both kinds are near each other, values that are equal say where.
+    # Where levels of both kinds are near each other, that of equal values is exact.
     for _, value, equal in sorted(levels, key=lambda one: (one[2], one[0]))[::-1]:
-        if len(chosen) < LEVELS and all(
+        if len(chosen) < MOST_LEVELS and all(
             abs(value - c.value) > 0.08 * (c.value - background.level) for c in chosen
         ):
             chosen.append(Level(value, equal))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
@@ -38,7 +38,7 @@ class ModelInput(NamedTuple):
 
 
 def model_input(
-    frame: Frame, model: Model, gain: float | None, readnoise=None
+    frame: Frame, model: Model, gain: float | None, readnoise: Any = None
 ) -> ModelInput:
     """Work out how a frame goes into a model.
 
@@ -196,7 +196,7 @@ def _fill_of_chunks(fill: Fill, method: str | None) -> Fill:
 
     A network that works on whole frames does not; "auto" does without.
     """
-    if fill.method != "network" or fill.network.network.takes_cutouts:
+    if fill.network is None or fill.network.network.takes_cutouts:
         return fill
     if method == "auto":
         return Fill("median")

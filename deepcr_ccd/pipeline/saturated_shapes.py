@@ -1,4 +1,4 @@
-"""What of a group of bright pixels is a saturated star, by its shape and its wings."""
+"""The saturated pixels of a group of bright pixels, by its shape and its wings."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from scipy import ndimage
 __all__ = ["Cutout", "keep_extended", "keep_star", "keep_wrapped"]
 
 EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
-#: Distances from a core, in px, at which its wings are, and what is around them.
+#: Distances from a core, in px, of its wings and of the surroundings of these.
 WINGS, AROUND = (1.0, 2.9), (6.0, 9.0)
-#: How high above their surroundings wings are: in sigma of the median, but one of a
-#: pixel at least, and as a share of the level; the latter for cores whose half width is
-#: 1 px, 2 px and more, as the charge of cosmic rays diffuses too; and where it bleeds.
-RISE, SHARES, SHARE_OF_BLEEDING = 6.0, (0.015, 0.01, 0.005), 0.004
-#: The share of a group that its core and its bleeding make up.
-MAIN = 0.5
-#: A line along rows or columns that ends at an edge, or is longer, bleeds; in px.
-LINE, LONG = 16, 64
-#: Cosmic rays have fewer pixels than this at or above any level, or are thinner.
+#: How far wings rise above their surroundings: in sigma of the median, and at least one
+#: sigma of a pixel; and as a fraction of the level, for cores whose half width is 1 px,
+#: 2 px and more, as the charge of cosmic rays diffuses too; and for bleeding stars.
+RISE, WING_FRACTIONS, BLEEDING_WING_FRACTION = 6.0, (0.015, 0.01, 0.005), 0.004
+#: The least fraction of a group that is its core and its bleeding.
+MAIN_FRACTION = 0.5
+#: The length in px of a bleeding line along rows or columns that ends at an edge of the
+#: frame, and of one that does not.
+LINE, LONG_LINE = 16, 64
+#: Cosmic rays have fewer pixels than this at or above any level, or are thinner in px.
 HUGE, WIDE = 400, 4
-#: What is nearer than this to the level is at it.
-FULL = 0.999
-#: A run of this length along the bleeding is part of it.
+#: The fraction of a level above which values are at it.
+AT_LEVEL = 0.999
+#: The length in px of a run of pixels that is part of the bleeding.
 RUN = 5
-#: Groups of this size that are left over are rims, and larger ones are not.
-REST = 4
+#: The most pixels of a group on the rim of a star; larger groups are not of the star.
+RIM = 4
 
 
 class Cutout(NamedTuple):
@@ -55,7 +56,7 @@ class Cutout(NamedTuple):
 
 
 def keep_extended(cutout: Cutout) -> np.ndarray | None:
-    """Return what of a group above a known level is saturated; None if nothing is.
+    """Return the saturated pixels of a group above a known level; None if none is.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ def keep_extended(cutout: Cutout) -> np.ndarray | None:
 
 
 def keep_star(cutout: Cutout, *, equal: bool) -> np.ndarray | None:
-    """Return what of a group near a level is a saturated star; None if nothing is.
+    """Return the saturated star in a group near a level; None if there is none.
 
     Parameters
     ----------
@@ -103,15 +104,15 @@ def keep_star(cutout: Cutout, *, equal: bool) -> np.ndarray | None:
     if equal and _is_huge(member, width):
         return _keep(member, core, axis)
     if bleeds and width > 1:
-        if not _has_wings(cutout, core, SHARE_OF_BLEEDING):
+        if not _has_wings(cutout, core, BLEEDING_WING_FRACTION):
             return None
     elif not equal or not (width > 1 or _is_long(run, width)):
         return None
     elif not _is_star(cutout, core, width, axis):
         return None
     if not _is_long(run, width):
-        # Its rim is as smooth as that of any star.
-        full = member & (cutout.height >= FULL)
+        # Only what is at the level: the rim is as smooth as that of any star.
+        full = member & (cutout.height >= AT_LEVEL)
         return _keep(full, core & full)
     return _keep(member, core, axis)
 
@@ -154,8 +155,8 @@ def _core(member: np.ndarray) -> tuple[np.ndarray, int]:
     return core & member, width
 
 
-def _has_wings(cutout: Cutout, core: np.ndarray, share: float) -> bool:
-    """Tell whether light declines around a core as a star's does."""
+def _has_wings(cutout: Cutout, core: np.ndarray, fraction: float) -> bool:
+    """Tell whether light declines around a core as it does around a star."""
     rows, columns = (
         slice(max(int(a.min()) - 10, 0), int(a.max()) + 11) for a in np.nonzero(core)
     )
@@ -170,20 +171,20 @@ def _has_wings(cutout: Cutout, core: np.ndarray, share: float) -> bool:
         return False
     rise = np.median(near) - np.median(far)
     error = cutout.sigma * max(RISE * 1.25 / np.sqrt(near.size), 1)
-    return bool(rise > max(share, error))
+    return bool(rise > max(fraction, error))
 
 
 def _is_star(cutout: Cutout, core: np.ndarray, width: int, axis: int) -> bool:
-    """Tell whether a group has a star's wings, and is no longish track."""
-    share = SHARES[min(width, len(SHARES)) - 1]
-    return _is_compact(cutout.member, core, axis) and _has_wings(cutout, core, share)
+    """Tell whether a group has the wings of a star, and is not a track."""
+    fraction = WING_FRACTIONS[min(width, len(WING_FRACTIONS)) - 1]
+    return _is_compact(cutout.member, core, axis) and _has_wings(cutout, core, fraction)
 
 
 def _is_compact(member: np.ndarray, core: np.ndarray, axis: int) -> bool:
     """Tell whether most of a group is its core, or on a line with that."""
     main = ndimage.binary_dilation(core, EIGHT_CONNECTED, iterations=2)
     main |= core.any(axis=axis, keepdims=True)
-    return bool((main & member).sum() >= MAIN * member.sum())
+    return bool((main & member).sum() >= MAIN_FRACTION * member.sum())
 
 
 def _is_huge(member: np.ndarray, width: int) -> bool:
@@ -217,7 +218,7 @@ def _is_line(cutout: Cutout, axis: int, run: int) -> bool:
         return False
     first = where[axis].min() + cutout.origin[axis] == 0
     last = where[axis].max() + cutout.origin[axis] == cutout.shape[axis] - 1
-    return bool(first or last or run >= LONG)
+    return bool(first or last or run >= LONG_LINE)
 
 
 def _has_narrow_tail(cutout: Cutout, axis: int) -> bool:
@@ -235,21 +236,21 @@ def _has_narrow_tail(cutout: Cutout, axis: int) -> bool:
 
 
 def _keep(member: np.ndarray, core: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Return a star's core and its bleeding, without a cosmic ray that crosses them."""
+    """Return the core and bleeding of a star, without cosmic rays that cross them."""
     kept = ndimage.binary_opening(member, EIGHT_CONNECTED) | core
     if axis is not None:
         run = np.ones((RUN, 1) if axis == 0 else (1, RUN), dtype=bool)
         kept |= ndimage.binary_opening(member, run)
     labels, _ = ndimage.label(member & ~kept, EIGHT_CONNECTED)
     sizes = np.bincount(labels.ravel())
-    sizes[0] = REST + 1
-    kept |= sizes[labels] <= REST
+    sizes[0] = RIM + 1
+    kept |= sizes[labels] <= RIM
     kept = ndimage.binary_fill_holes(kept)
     return kept if axis is None else _grow(kept, axis)
 
 
 def _grow(kept: np.ndarray, axis: int) -> np.ndarray:
-    """Return a region that bleeds with its rim, and with the tips of the bleeding."""
+    """Return a bleeding region with its rim, and with the tips of the bleeding."""
     grown = ndimage.binary_dilation(kept, EIGHT_CONNECTED)
     along = np.ones((3, 1) if axis == 0 else (1, 3), dtype=bool)
     return ndimage.binary_dilation(grown, along)

@@ -1,11 +1,13 @@
-"""Saturation of a frame: found as regions, from its highest values and their shapes.
+"""Saturated regions of a frame, by its highest values and the shapes they make.
 
 A pixel at a level where values pile up is saturated only where it is part of a star, a
-bleeding column or the like; a cosmic ray that is as bright stays what it is. What tells
-one from the other are the wings of the star, which decline smoothly around its core.
+bleeding column or the like, and not of a cosmic ray that is as bright. Stars have
+wings, which decline smoothly around the core.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -24,25 +26,25 @@ from .saturated_shapes import Cutout, keep_extended, keep_star, keep_wrapped
 
 __all__ = ["find_saturation", "exclude_saturated"]
 
-#: What is above this share of a level, and touches it, belongs together.
+#: Connected pixels above this fraction of a level belong to one source.
 SHOULDER = 0.7
-#: Space around what saturates, in px, in which its wings are looked for.
+#: Space around a saturated source, in px, in which its wings are measured.
 MARGIN = 14
-#: Where values wrap around, converters having 15 and 16 bits.
+#: Where values of converters with 15 and 16 bits wrap around.
 WRAPS = (32767, 65535)
 
 
 def exclude_saturated(
     plane: np.ndarray, bad: np.ndarray, known: float | None
 ) -> np.ndarray:
-    """Mark what is saturated, in memory.
+    """Exclude the saturated pixels of a plane in memory.
 
     Parameters
     ----------
     plane : `~numpy.ndarray`
         ``(ny, nx)``, any real dtype.
     bad : `~numpy.ndarray`
-        bool, ``(ny, nx)``, True where bad, as is all that is not finite. It is changed.
+        bool, ``(ny, nx)``, True where bad or not finite. It is changed.
     known : float or None
         From `deepcr_ccd.nddata.gain.saturation_level`.
 
@@ -62,7 +64,7 @@ def exclude_saturated(
 
 
 def find_saturation(
-    plane, bad, background: Background | None, known: float | None = None
+    plane: Any, bad: Any, background: Background | None, known: float | None = None
 ) -> np.ndarray:
     """Return which pixels of a frame are saturated.
 
@@ -71,13 +73,12 @@ def find_saturation(
     plane : array-like
         ``(ny, nx)``, any real dtype, indexed by slices of rows and columns.
     bad : array-like or None
-        bool, ``(ny, nx)``, True where bad, as is all that is not finite.
+        bool, ``(ny, nx)``, True where bad or not finite.
     background : Background or None
         From `sample_background`.
     known : float or None
-        A level in the unit of the frame that the user or the header tells; levels that
-        show in the frame itself are looked for besides. With infinity, nothing is
-        looked for.
+        A level in the unit of the frame, of the user or the header; levels that show in
+        the frame itself are searched as well. With infinity, nothing is saturated.
 
     Returns
     -------
@@ -90,7 +91,7 @@ def find_saturation(
         return none
     least = background.level + max(ABOVE * background.sigma, 0)
     if known is not None and known <= least:
-        # As bright as the background: there is no telling what is extended.
+        # As bright as the background: no source stands out.
         return _brighter(plane, bad, known)[0]
     floor = max(least, background.brightest)
     if known is not None:
@@ -119,7 +120,7 @@ def find_saturation(
     return np.unique(np.concatenate(found))
 
 
-def _brighter(plane, bad, limit: float) -> tuple[np.ndarray, np.ndarray]:
+def _brighter(plane: Any, bad: Any, limit: float) -> tuple[np.ndarray, np.ndarray]:
     """Return flat indices and values of good pixels that are not below a limit."""
     places, values = [], []
     width = plane.shape[1]
@@ -141,8 +142,8 @@ def _brighter(plane, bad, limit: float) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(places), np.concatenate(values)
 
 
-def _bound(limit: float, dtype: np.dtype):
-    """Return a limit of the kind of the values, so that none of them is converted."""
+def _bound(limit: float, dtype: np.dtype) -> Any:
+    """Return a limit in the dtype of the values, so that these are not converted."""
     if dtype.kind in "iu":
         return dtype.type(
             min(max(np.ceil(limit), np.iinfo(dtype).min), np.iinfo(dtype).max)
@@ -151,15 +152,15 @@ def _bound(limit: float, dtype: np.dtype):
 
 
 def _judge(
-    plane,
-    bad,
+    plane: Any,
+    bad: Any,
     background: Background,
     places: np.ndarray,
     values: np.ndarray,
     level: Level | None,
     value: float,
 ) -> list[np.ndarray]:
-    """Return what of groups of bright pixels is saturated, as flat indices."""
+    """Return the saturated pixels of groups of bright pixels, as flat indices."""
     if not places.size:
         return []
     _, labels = label_pixels(places, plane.shape[1], corners=level is None)
@@ -191,7 +192,7 @@ def _split(labels: np.ndarray, wanted: np.ndarray) -> list[np.ndarray]:
 
 
 def _cut(
-    plane, bad, places: np.ndarray, background: Background, value: float
+    plane: Any, bad: Any, places: np.ndarray, background: Background, value: float
 ) -> Cutout:
     """Cut a group of pixels out of a frame, with a margin around it."""
     rows, columns = np.divmod(places, plane.shape[1])
@@ -216,12 +217,12 @@ def _cut(
 
 
 def _may_wrap(highest: float) -> bool:
-    """Tell whether the highest value is that of a converter, so that it may wrap."""
+    """Tell whether the highest value is that of a converter, whose values may wrap."""
     return any(0.85 * wrap <= highest <= wrap + 1 for wrap in WRAPS)
 
 
 def _judge_wraps(
-    plane, bad, background: Background, places: np.ndarray, values: np.ndarray
+    plane: Any, bad: Any, background: Background, places: np.ndarray, values: np.ndarray
 ) -> list[np.ndarray]:
     """Return cores of stars whose values went beyond the highest and began anew."""
     if not places.size:

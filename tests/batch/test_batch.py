@@ -54,7 +54,7 @@ def test_more_files_are_at_work_where_they_are_small(night, tmp_path):
     assert batch._most_workers(jobs) == threads + 2
     large = tmp_path / "large.fits"
     with open(large, "wb") as file:
-        file.truncate(batch.SMALL + 1)
+        file.truncate(batch.SMALL_FILE + 1)
     assert batch._most_workers([*jobs, Job(large, large)]) == threads + 1
     gone = tmp_path / "gone.fits"
     assert batch._most_workers([Job(gone, gone)]) == threads + 1

@@ -172,7 +172,7 @@ def test_frames_without_a_good_pixel():
 
 
 def test_bands_are_bounded(frame, universal, monkeypatch):
-    monkeypatch.setattr(chunks, "BAND", 40 * SHAPE[1])
+    monkeypatch.setattr(chunks, "BAND_PIXELS", 40 * SHAPE[1])
     data, mask = frame
     lazy = CCDData(da.from_array(data, 283), mask=mask, unit="adu")
     whole = CCDData(data, mask=mask, unit="adu")
@@ -197,7 +197,7 @@ def test_on_a_cluster(frame, universal):
 def test_noise_of_many_bands_is_that_in_memory(rng, monkeypatch):
     """Bands are measured on threads, but for what keeps one band."""
     monkeypatch.setattr(sky, "BAND", 20_000)
-    monkeypatch.setattr(chunks, "BAND", 100_000)
+    monkeypatch.setattr(chunks, "BAND_PIXELS", 100_000)
     frame = rng.normal(100, 5, (1000, 900)).astype(np.float32)
     frame += np.linspace(0, 300, 1000, dtype=np.float32)[:, None]
     bad = rng.random(frame.shape) < 0.05
