@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .models.engines.build import ENGINES
-from .models.engines.devices import ALLOWED
+from .models.engines.devices import PRECISIONS
 from .models.zoo import DEFAULT_MODEL
 from .nddata.header import version
 from .options import FILL_METHODS
@@ -160,7 +160,7 @@ def _work_parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
         "header says)",
     )
     add("--device", help="cpu, cuda, cuda:N or mps")
-    add("--precision", choices=ALLOWED, help="default auto; int8 needs openvino")
+    add("--precision", choices=PRECISIONS, help="default auto; int8 needs openvino")
     add(
         "--engine",
         choices=ENGINES,

@@ -10,13 +10,14 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 import torch
+from torch import nn
 
 from ..io.atomic import atomic_path
 from .card import ModelCard
-from .network_checks import check_shapes
-from .networks.build import plan_network
+from .network_checks import check_output, check_shapes
+from .networks.build import plan_network, restore_network
 
-__all__ = ["read_card", "read_weights", "write_weights"]
+__all__ = ["read_card", "read_network", "read_weights", "write_weights"]
 
 #: Longest header that is read, in bytes; those that ship have 6,000.
 LONGEST_HEADER = 2_000_000
@@ -82,6 +83,40 @@ def read_weights(path: str | os.PathLike) -> tuple[ModelCard, dict[str, torch.Te
             f"model file {str(path)!r}: its tensors do not fit its card: {error}"
         ) from error
     return card, tensors
+
+
+def read_network(path: str | os.PathLike) -> tuple[ModelCard, nn.Module]:
+    """Read a card and build its network, with the weights that `write_weights` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A safetensors file with a card.
+
+    Returns
+    -------
+    card, network
+        The network is on the CPU, in float32.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        As from `read_weights`, or if the output of the network is of no use.
+    """
+    card, tensors = read_weights(path)
+    try:
+        network = restore_network(card.architecture, card.arguments, tensors)
+        check_output(network, card.task)
+        layers = 0 if network.takes_cutouts else len(network.inner_layers())
+        if len(card.ranges) not in (0, layers):
+            raise ValueError(f"{len(card.ranges)} ranges for {layers} layers")
+    except ValueError as error:
+        raise ValueError(
+            f"model file {os.fspath(path)!r}: its tensors do not fit its card: {error}"
+        ) from error
+    return card, network
 
 
 def read_card(path: str | os.PathLike) -> ModelCard:

@@ -14,13 +14,15 @@ class TransformInfo(NamedTuple):
     With ``scale_free``, a frame times any factor gives the same numbers. With
     ``reflect``, frames are continued by reflection beyond their edges; without, the
     network's zero padding stands for background there, as in training. With
-    ``wide_range``, the numbers span more than bfloat16 resolves.
+    ``wide_range``, the numbers span more than bfloat16 resolves. With ``for_cutouts``,
+    it is one of cutouts around pixels, for networks that take these.
     """
 
     uses: frozenset[str] = frozenset()
     scale_free: bool = False
     reflect: bool = True
     wide_range: bool = True
+    for_cutouts: bool = False
 
 
 #: By name. Their code is in `~deepcr_ccd.preprocess.normalize`, and for cutouts in
@@ -34,5 +36,5 @@ TRANSFORM_INFO = {
         reflect=False,
         wide_range=False,
     ),
-    "window": TransformInfo(scale_free=True, wide_range=False),
+    "window": TransformInfo(scale_free=True, wide_range=False, for_cutouts=True),
 }

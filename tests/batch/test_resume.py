@@ -171,7 +171,7 @@ def test_another_filling_model_is_noticed(night, tmp_path, monkeypatch):
         model = load_fill(*arguments)
         changed = model.to("cpu")
         changed = type(model)(model.card, model.network, device="cpu")
-        changed._digest = "another"
+        changed._fingerprint = "another"
         return changed
 
     monkeypatch.setattr("deepcr_ccd.batch.options.load_fill", other)

@@ -296,7 +296,7 @@ def test_threads_get_tiles_alike(threads, shape, monkeypatch):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("transform", ["scaled", "noise"])
 def test_fused_network_gives_the_same(rng, precision, transform):
-    dtype = devices.PRECISIONS[precision]
+    dtype = devices.TORCH_DTYPES[precision]
     wide = transform != "noise"
     network = reduce_precision(
         random_model().network, dtype, wide_input=wide, wide_output=False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -14,10 +15,11 @@ from .devices import resolve_precision
 from .openvino_engine import OpenVINOEngine, has_openvino
 from .torch_engine import TorchEngine
 
-__all__ = ["ENGINES", "build_engine", "engine_here", "resolve_engine"]
+__all__ = ["ENGINES", "EngineName", "build_engine", "engine_here", "resolve_engine"]
 
-#: What can be asked for.
-ENGINES = ("auto", "torch", "openvino")
+#: Engines that a user can choose.
+EngineName: TypeAlias = Literal["auto", "torch", "openvino"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 
 def resolve_engine(
@@ -82,8 +84,8 @@ def build_engine(
     task: str,
     *,
     wide_input: bool,
-    ranges: Sequence = (),
-    turns: int = 1,
+    activation_ranges: Sequence[tuple[float, float]] = (),
+    rotations: int = 1,
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function that runs a network on arrays.
 
@@ -101,10 +103,11 @@ def build_engine(
         What it is for. The output of "mask" is a probability.
     wide_input : bool
         Whether the input spans more than fewer bits resolve.
-    ranges : sequence of (float, float)
-        What goes into the inner layers, for int8.
-    turns : int
-        How many quarter turns of an array to take the mean of, for "mask".
+    activation_ranges : sequence of (float, float)
+        Lowest and highest activations that go into each inner layer, for int8.
+    rotations : {1, 2, 4}
+        Number of test-time rotations, by quarter turns, whose mean is taken; for
+        "mask".
 
     Returns
     -------
@@ -114,24 +117,31 @@ def build_engine(
     """
     run: Callable[[np.ndarray], np.ndarray]
     if engine == "openvino":
-        run = OpenVINOEngine(network, precision, wide_input=wide_input, ranges=ranges)
+        run = OpenVINOEngine(
+            network,
+            precision,
+            wide_input=wide_input,
+            activation_ranges=activation_ranges,
+        )
     else:
         if precision == "int8":
             # In a child that has to do without OpenVINO.
             precision = resolve_precision("auto", device)
         run = TorchEngine(network, device, precision, task, wide_input=wide_input)
-    return run if turns == 1 else functools.partial(_mean_of_turns, run, turns)
+    if rotations == 1:
+        return run
+    return functools.partial(_mean_over_rotations, run, rotations)
 
 
-def _mean_of_turns(
-    run: Callable[[np.ndarray], np.ndarray], turns: int, numbers: np.ndarray
+def _mean_over_rotations(
+    run: Callable[[np.ndarray], np.ndarray], rotations: int, numbers: np.ndarray
 ) -> np.ndarray:
-    """Return the mean of what a network says of an array and of quarter turns of it.
+    """Return the mean probability over test-time rotations by quarter turns.
 
-    Its errors depend on how the array lies, as cosmic rays and stars do not.
+    The network's errors depend on the orientation; cosmic rays and stars do not.
     """
     total = np.zeros(numbers.shape[1:], dtype=np.float32)
-    for turn in range(turns):
-        seen = np.ascontiguousarray(np.rot90(numbers, turn, axes=(1, 2)))
-        total += np.rot90(run(seen), -turn)
-    return total / turns
+    for turns in range(rotations):
+        rotated = np.ascontiguousarray(np.rot90(numbers, turns, axes=(1, 2)))
+        total += np.rot90(run(rotated), -turns)
+    return total / rotations

@@ -1,21 +1,24 @@
-"""Where networks run: with how many bits, on how many threads, in tiles how large."""
+"""Where networks run, and in what precision."""
 
 from __future__ import annotations
 
 import functools
+from typing import Literal, TypeAlias, cast, get_args
 
 import torch
 
 __all__ = [
-    "ALLOWED",
     "PRECISIONS",
+    "PrecisionName",
+    "TORCH_DTYPES",
     "resolve_device",
     "resolve_precision",
 ]
+#: Precisions that a user can choose.
+PrecisionName: TypeAlias = Literal["auto", "float32", "bfloat16", "int8"]
+PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
 #: Types of PyTorch, by precision.
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-#: What can be asked for.
-ALLOWED = ("auto", *PRECISIONS, "int8")
+TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def resolve_device(device: str | torch.device | None) -> torch.device:
@@ -55,7 +58,7 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
     return resolved
 
 
-def resolve_precision(precision: str | None, device: torch.device) -> str:
+def resolve_precision(precision: str | None, device: torch.device) -> PrecisionName:
     """Return the precision that a network runs in.
 
     Parameters
@@ -73,12 +76,12 @@ def resolve_precision(precision: str | None, device: torch.device) -> str:
     """
     if precision in (None, "auto"):
         return "bfloat16" if _has_bfloat16(device) else "float32"
-    if precision not in ALLOWED:
+    if precision not in PRECISIONS:
         raise ValueError(
             f"precision={precision!r} is unknown; allowed are "
-            + ", ".join(map(repr, ALLOWED))
+            + ", ".join(map(repr, PRECISIONS))
         )
-    return precision
+    return cast(PrecisionName, precision)
 
 
 @functools.cache

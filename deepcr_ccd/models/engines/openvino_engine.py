@@ -78,8 +78,8 @@ class OpenVINOEngine:
     wide_input : bool
         Whether the input spans more than bfloat16 resolves. Input and weights of the
         first layer are then given as sums of two such numbers each.
-    ranges : sequence of (float, float)
-        Lowest and highest numbers that go into each inner layer, for int8.
+    activation_ranges : sequence of (float, float)
+        Lowest and highest activations that go into each inner layer, for int8.
 
     Raises
     ------
@@ -93,7 +93,7 @@ class OpenVINOEngine:
         precision: str,
         *,
         wide_input: bool,
-        ranges: Sequence = (),
+        activation_ranges: Sequence[tuple[float, float]] = (),
     ):
         try:
             _core()
@@ -103,7 +103,7 @@ class OpenVINOEngine:
             ) from error
         self._network = network
         self._split = wide_input and precision != "float32"
-        self._ranges = ranges if precision == "int8" else ()
+        self._ranges = activation_ranges if precision == "int8" else ()
         cores = _cores()
         self._options = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],

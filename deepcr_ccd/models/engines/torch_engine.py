@@ -7,7 +7,7 @@ import torch
 
 from ...tiling.workers import gpu_tile
 from .batching import DynamicBatcher
-from .devices import PRECISIONS
+from .devices import TORCH_DTYPES
 from .fusing import fuse
 from .precision import reduce_precision
 
@@ -33,12 +33,12 @@ class TorchEngine:
         self.device = device
         self.takes_cutouts = network.takes_cutouts
         wide = wide_input or self.takes_cutouts
-        self.dtype = torch.float32 if wide else PRECISIONS[precision]
+        self.dtype = torch.float32 if wide else TORCH_DTYPES[precision]
         self.probability = task == "mask"
         if precision != "float32":
             network = reduce_precision(
                 network,
-                PRECISIONS[precision],
+                TORCH_DTYPES[precision],
                 wide_input=wide_input,
                 wide_output=task == "inpaint",
             )

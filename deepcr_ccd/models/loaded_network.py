@@ -1,0 +1,255 @@
+"""A network with its card, on a device, in a precision, run by an engine."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..tiling.forking import ChildSafeLock
+from ..tiling.torch_settings import neutral_torch_state
+from .card import ModelCard
+from .engines.build import EngineName, build_engine, engine_here, resolve_engine
+from .engines.devices import PrecisionName, resolve_device, resolve_precision
+from .networks.build import restore_network
+from .weights import read_network, write_weights
+
+__all__ = ["LoadedNetwork"]
+
+#: While an engine is built, so that threads that need it do not all build it.
+_BUILDING = ChildSafeLock()
+
+
+class _LazyEngine:
+    """The engine of a network, built when it is first used, and kept with it.
+
+    ``functools.cached_property`` would do, but for a lock that stays locked in children
+    that are forked while another thread builds, and for engines that do not work there.
+    """
+
+    def __get__(self, loaded: LoadedNetwork | None, owner: type | None = None) -> Any:
+        if loaded is None:
+            return self
+        engine = engine_here(loaded.engine)
+        with _BUILDING:
+            if loaded._built[0] != engine:  # noqa: SLF001
+                loaded._built = engine, loaded._build(engine)  # noqa: SLF001
+            return loaded._built[1]  # noqa: SLF001
+
+
+class LoadedNetwork:
+    """A network and its card, ready to run.
+
+    It does not change once made, so one may be shared by threads.
+
+    Parameters
+    ----------
+    card : ModelCard
+        What the network needs.
+    network : torch.nn.Module
+        The network, with the attributes ``radius``, ``halo`` and ``stride``.
+    device : str or torch.device, optional
+        Where it runs; None takes CUDA, then MPS, then the CPU.
+    precision : {"auto", "float32", "bfloat16", "int8"}, optional
+        What it computes in; by default bfloat16 where the processor has it.
+    engine : {"auto", "torch", "openvino"}, optional
+        What runs it; by default OpenVINO where that is installed, for detection models
+        on the CPU, and PyTorch elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If the device is absent, the engine does not run such a network there, or
+        ``precision="int8"`` is not possible.
+    ImportError
+        If OpenVINO is asked for and not installed; when it is first used.
+    """
+
+    @neutral_torch_state()
+    def __init__(
+        self,
+        card: ModelCard,
+        network: nn.Module,
+        *,
+        device: str | torch.device | None = None,
+        precision: PrecisionName | None = None,
+        engine: EngineName | None = None,
+    ):
+        if network.takes_cutouts != card.transform_info.for_cutouts:
+            raise ValueError(
+                f"card of {card.name!r}: transform={card.transform!r} is not for "
+                f"architecture={card.architecture!r}"
+            )
+        self.card = card
+        self.device = resolve_device(device)
+        self.precision = resolve_precision(precision, self.device)
+        self.engine = resolve_engine(engine, network, self.device, card.task)
+        self._wanted_engine: EngineName | None = "torch" if engine == "torch" else None
+        self._built: tuple[str | None, Callable | None] = None, None
+        self._fingerprint: str | None = None
+        if self.precision == "int8" and not (self.engine == "openvino" and card.ranges):
+            raise ValueError(
+                "precision='int8' needs OpenVINO, the CPU, and a model whose card has "
+                f"ranges, as that of 'universal' has; not {card.name!r} run by "
+                f"{self.engine} on {self.device}"
+            )
+        network = network.eval().requires_grad_(False).to(self.device)
+        self.network = network.to(memory_format=torch.channels_last)
+
+    #: Runs the network on arrays, see `build_engine`. The network itself stays whole,
+    #: to be saved and moved.
+    _run = _LazyEngine()
+
+    @neutral_torch_state()
+    def _build(self, engine: str) -> Callable[[np.ndarray], np.ndarray]:
+        return build_engine(
+            engine,
+            self.network,
+            self.device,
+            self.precision,
+            self.card.task,
+            wide_input=self.card.transform_info.wide_range,
+            activation_ranges=self.card.ranges,
+            rotations=self.card.turns,
+        )
+
+    @neutral_torch_state()
+    def __reduce__(self) -> tuple:
+        network = copy.deepcopy(self.network).cpu()
+        # Where it arrives there may be no OpenVINO, or one.
+        how = self.device, self.precision, self._wanted_engine
+        return _rebuild, (type(self), self.card, network, *how)
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.card.name} ({self.card.task}) on "
+            f"{self.device}, {self.precision}, {engine_here(self.engine)}>"
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the weights."""
+        if self._fingerprint is None:
+            digest = hashlib.blake2b(digest_size=12)
+            for key, value in sorted(self.network.state_dict().items()):
+                digest.update(key.encode())
+                digest.update(value.cpu().contiguous().numpy().tobytes())
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+    def require(self, task: str) -> None:
+        """Raise a ValueError if the model is for another task.
+
+        Parameters
+        ----------
+        task : {"mask", "inpaint"}
+            What it shall be for.
+        """
+        if self.card.task != task:
+            raise ValueError(
+                f"model={self.card.name!r} is for task {self.card.task!r}, "
+                f"not for {task!r}"
+            )
+
+    @neutral_torch_state()
+    def to(
+        self,
+        device: str | torch.device | None = None,
+        precision: PrecisionName | None = None,
+        engine: EngineName | None = None,
+    ) -> Self:
+        """Return this model on another device, in another precision or engine.
+
+        Parameters
+        ----------
+        device : str, torch.device or None
+            None leaves it where it is.
+        precision : {"auto", "float32", "bfloat16", "int8"}, optional
+            What it computes in; "auto" is bfloat16 where the processor has it. None
+            leaves it as it is.
+        engine : {"auto", "torch", "openvino"}, optional
+            What runs it. None leaves it as it is, if the device is the same.
+
+        Returns
+        -------
+        Model
+            The same one if nothing changes.
+        """
+        target = self.device if device is None else resolve_device(device)
+        moved = target != self.device
+        new_precision = self.precision
+        if moved or precision is not None:
+            new_precision = resolve_precision(precision, target)
+        wanted = engine or self._wanted_engine
+        new_engine = resolve_engine(wanted, self.network, target, self.card.task)
+        if not moved and (new_precision, new_engine) == (self.precision, self.engine):
+            return self
+        network = restore_network(
+            self.card.architecture, self.card.arguments, self.network.state_dict()
+        )
+        return type(self)(
+            self.card, network, device=target, precision=new_precision, engine=wanted
+        )
+
+    @neutral_torch_state()
+    def save(self, path: str | os.PathLike) -> None:
+        """Write network and card to one safetensors file.
+
+        The file appears whole or not at all.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to; by custom it ends in ``.safetensors``.
+        """
+        write_weights(path, self.network.state_dict(), self.card)
+
+    @classmethod
+    @neutral_torch_state()
+    def load(
+        cls,
+        path: str | os.PathLike,
+        *,
+        device: str | torch.device | None = None,
+        precision: PrecisionName | None = None,
+        engine: EngineName | None = None,
+    ) -> Self:
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A safetensors file with a card.
+        device : str or torch.device, optional
+            Where the model shall run.
+        precision : {"auto", "float32", "bfloat16", "int8"}, optional
+            What it shall compute in.
+        engine : {"auto", "torch", "openvino"}, optional
+            What shall run it.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is truncated, has no card, or its tensors do not fit it.
+        """
+        card, network = read_network(path)
+        return cls(card, network, device=device, precision=precision, engine=engine)
+
+
+def _rebuild(
+    cls: type[LoadedNetwork],
+    card: ModelCard,
+    network: nn.Module,
+    device: torch.device,
+    precision: PrecisionName,
+    engine: EngineName | None,
+) -> LoadedNetwork:
+    return cls(card, network, device=device, precision=precision, engine=engine)
