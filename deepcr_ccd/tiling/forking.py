@@ -1,8 +1,8 @@
-"""Children that are forked: what they do without, so that they never wait for ever.
+"""Forked child processes: how they avoid to wait for threads of the parent.
 
-A child has a copy of its parent's memory, and none of its threads. What waits for such
-a thread waits for ever: the pool that PyTorch shares a computation with, the threads
-that OpenVINO keeps for the next model, and locks that another thread held.
+A child has a copy of its parent's memory, but none of its threads. Waiting for such a
+thread never ends: for PyTorch's thread pool, the threads that OpenVINO keeps for the
+next model, and locks that another thread had acquired.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
+from typing import Self
 
 import torch
 
@@ -34,26 +35,26 @@ _STATE = {"forked": False, "openvino used": False, "openvino inherited": False}
 
 
 class ChildSafeLock:
-    """A lock that is open in a child, whoever held it when the child was forked."""
+    """A lock that is free in a child, even if it was acquired during the fork."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.RLock()
         _LOCKS.add(self)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._lock.acquire()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         try:
             self._lock.release()
         except RuntimeError:
-            # Held when this child was forked, and open since.
+            # Acquired when this child was forked, and free since.
             if not is_forked():
                 raise
 
-    def open(self) -> None:
-        """Make it a lock that no one holds."""
+    def reset(self) -> None:
+        """Replace it by a free lock."""
         self._lock = threading.RLock()
 
 
@@ -63,32 +64,32 @@ def is_forked() -> bool:
 
 
 def keep_in_children(thing: object) -> None:
-    """Never take an object down in a child, which has not got the threads it waits for.
+    """Never delete an object in a child, where its destructor would wait for threads.
 
     Parameters
     ----------
     thing : object
-        It can be referred to weakly.
+        It must allow weak references.
     """
     _KEPT.add(thing)
 
 
 def openvino_is_used() -> None:
-    """Take note that OpenVINO has threads from now on, which children will not have."""
+    """Record that OpenVINO has threads from now on, which children will not have."""
     _STATE["openvino used"] = True
 
 
 def openvino_is_inherited() -> bool:
-    """Tell whether OpenVINO's threads have stayed behind in the parent.
+    """Tell whether OpenVINO was in use in the parent, where its threads have stayed.
 
-    OpenVINO would give them the next model to compile, and wait for ever.
+    In the child it would give them the next model to compile, and wait for ever.
     """
     return _STATE["openvino inherited"]
 
 
 @contextlib.contextmanager
 def openvino_is_starting() -> Iterator[None]:
-    """Take note that a thread imports OpenVINO, whose locks children find closed."""
+    """Record that a thread imports OpenVINO, whose locks stay acquired in children."""
     _STARTING.add(threading.get_ident())
     try:
         yield
@@ -97,7 +98,7 @@ def openvino_is_starting() -> Iterator[None]:
 
 
 def set_threads(number: int) -> None:
-    """Set how many threads PyTorch computes with; in a forked child, always one.
+    """Set the number of PyTorch's threads; in a forked child, always one.
 
     Parameters
     ----------
@@ -107,12 +108,12 @@ def set_threads(number: int) -> None:
     torch.set_num_threads(1 if is_forked() else number)
 
 
-def _begin_anew() -> None:
+def _reset_child() -> None:
     """Prepare a child that has just been forked."""
     _STATE["forked"] = True
     _STATE["openvino inherited"] |= _STATE["openvino used"] or bool(_STARTING)
     for lock in _LOCKS:
-        lock.open()
+        lock.reset()
     for thing in _KEPT:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
     # As PyTorch's own DataLoader does in its workers.
@@ -120,4 +121,4 @@ def _begin_anew() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+    os.register_at_fork(after_in_child=_reset_child)

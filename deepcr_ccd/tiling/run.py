@@ -1,9 +1,10 @@
-"""A function of tiles over a frame: on threads, and in the memory that there is."""
+"""Apply a function to the tiles of a frame, in parallel, in the memory available."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,13 +16,29 @@ from .workers import choose_tiles, tile_threads
 __all__ = ["check_tile_size", "map_tiles", "run_over_tiles", "track"]
 
 #: Tiles are not made smaller than this, in px.
-SMALLEST = 32
+SMALLEST_TILE = 32
+
+
+class TiledNetwork(Protocol):
+    """What tiles need to know of a network: lengths in px."""
+
+    @property
+    def radius(self) -> int:
+        """Receptive radius."""
+
+    @property
+    def halo(self) -> int:
+        """Margin that a tile needs on each side."""
+
+    @property
+    def stride(self) -> int:
+        """Tiles start on multiples of this."""
 
 
 def run_over_tiles(
     function: Callable[..., np.ndarray],
     frames: Sequence,
-    network: torch.nn.Module,
+    network: TiledNetwork,
     device: torch.device,
     *,
     region: tuple[tuple[int, int], tuple[int, int]] | None = None,
@@ -32,7 +49,7 @@ def run_over_tiles(
     dtype: type = np.float32,
     reflect: bool = True,
 ) -> np.ndarray:
-    """Map a function over tiles, with smaller tiles if memory runs out.
+    """Apply a function to all tiles, with smaller tiles if memory runs out.
 
     Parameters
     ----------
@@ -40,29 +57,29 @@ def run_over_tiles(
         Takes a tile and its pixels of each frame; returns an array of that shape.
     frames : sequence of `~deepcr_ccd.preprocess.network_input.Plane` or of arrays
         Inputs, ``(ny, nx)``.
-    network : torch.nn.Module
-        Its halo and stride say how tiles overlap, and where they start.
+    network : TiledNetwork
+        Its halo and stride determine how tiles overlap, and where they start.
     device : torch.device
         Where it runs.
     region : tuple, optional
-        Rows and columns that are wanted, as ``(start, stop)``; by default all.
+        Rows and columns to return, as ``(start, stop)``; by default all.
     engine : {"torch", "openvino"}
-        What runs it.
+        The engine that runs it.
     tile_size : int, optional
         Core of a tile, in px.
     progress : bool
         Show a progress bar.
     description : str
-        What the bar says.
+        Label of the bar.
     dtype : type
-        What the function returns.
+        Of what the function returns.
     reflect : bool
-        Whether the frame goes on by reflection, or ends, where it ends.
+        Whether the frame is continued by reflection beyond its edges, or cut there.
 
     Returns
     -------
     `~numpy.ndarray`
-        Of the shape of the region.
+        ``(ny, nx)`` of the region.
 
     Raises
     ------
@@ -70,15 +87,18 @@ def run_over_tiles(
         If ``tile_size`` is not a whole number of px, or less than one.
     """
     shape = frames[0].shape
-    wanted = shape if region is None else tuple(stop - start for start, stop in region)
-    out = np.empty(wanted, dtype=dtype)
+    if region is not None:
+        (y0, y1), (x0, x1) = region
+        shape = y1 - y0, x1 - x0
+    out = np.empty(shape, dtype=dtype)
     if tile_size is None:
-        size = choose_tiles(device, network.radius, wanted, engine)
+        size = choose_tiles(device, network.radius, shape, engine)
     else:
-        size = (check_tile_size(tile_size),) * 2
+        width = check_tile_size(tile_size)
+        size = width, width
     while True:
         tiles = plan_tiles(
-            shape,
+            frames[0].shape,
             size,
             halo=network.halo,
             stride=network.stride,
@@ -97,9 +117,9 @@ def run_over_tiles(
                     description=description,
                 )
         except torch.OutOfMemoryError:
-            if max(size) <= SMALLEST:
+            if max(size) <= SMALLEST_TILE:
                 raise
-            size = tuple(max(SMALLEST, width // 2) for width in size)
+            size = max(SMALLEST_TILE, size[0] // 2), max(SMALLEST_TILE, size[1] // 2)
             warnings.warn(
                 f"out of memory on {device}; tile_size is now {max(size)}",
                 AstropyUserWarning,
@@ -110,7 +130,7 @@ def run_over_tiles(
 
 
 def check_tile_size(tile_size: int) -> int:
-    """Return the width of a tile, if it is one.
+    """Check the width of a tile, and return it as an int.
 
     Parameters
     ----------
@@ -140,7 +160,7 @@ def map_tiles(
     progress: bool = False,
     description: str = "",
 ) -> np.ndarray:
-    """Apply a function tile by tile, and write the cores.
+    """Apply a function tile by tile, and write the cores to an array.
 
     Parameters
     ----------
@@ -153,11 +173,11 @@ def map_tiles(
     tiles : sequence of Tile
         From `plan_tiles`.
     mapped : callable, optional
-        From `~deepcr_ccd.tiling.workers.tile_threads`, to work on tiles side by side.
+        From `~deepcr_ccd.tiling.workers.tile_threads`, to process tiles in parallel.
     progress : bool
         Show a progress bar.
     description : str
-        What the bar says.
+        Label of the bar.
 
     Returns
     -------
@@ -180,14 +200,14 @@ def map_tiles(
 def track(
     items: Iterable, description: str, progress: bool, total: int | None = None
 ) -> Iterable:
-    """Iterate over items, behind a tqdm progress bar if asked for.
+    """Iterate over items, with a tqdm progress bar if asked for.
 
     Parameters
     ----------
     items : iterable
-        What to iterate over.
+        The items.
     description : str
-        What the bar says.
+        Label of the bar.
     progress : bool
         Whether to show a bar.
     total : int, optional

@@ -1,4 +1,4 @@
-"""Tiles: plan them so that the tiled result equals the whole-frame result."""
+"""Tiles of a frame, planned so that the tiled result equals the whole-frame result."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = [
     "reflect_indices",
     "row_blocks",
 ]
-#: Pixels of a frame that are worked on at a time where all of them are needed.
+#: Number of pixels that are processed at a time, in blocks of rows.
 BLOCK_PIXELS = 4_000_000
 
 
 class Tile(NamedTuple):
     """Where a tile is read, where its core is written, and the core within it.
 
-    ``read`` holds ``(start, stop)`` per axis and may run past the frame, where the
-    frame is continued by reflection; ``write`` and ``crop`` are plain slices.
+    ``read`` is ``(start, stop)`` for each axis, in px, and may exceed the frame, which
+    is continued by reflection; ``write`` and ``crop`` are slices.
     """
 
     read: tuple[tuple[int, int], tuple[int, int]]
@@ -38,8 +38,8 @@ def _plan_axis(
     span: tuple[int, int],
     reflect: bool,
 ) -> Iterator[tuple[tuple[int, int], slice, slice]]:
-    # The network's pooling grid ends where the frame ends. deepCR pads its input at
-    # the start, so that frames of any size give the same result here and there.
+    # The network's pooling grid ends where the frame ends. deepCR pads its input at the
+    # start, so this gives the same result as deepCR for frames of any size.
     grid = -(-size % stride)
     low, high = span
     first = grid + (low - grid) // stride * stride
@@ -49,7 +49,7 @@ def _plan_axis(
         stop += (grid - stop) % stride
         read = (start - halo, stop + halo)
         if not reflect:
-            # The network's own zeros go on from there, as where there is but one tile.
+            # Beyond, the network pads with zeros, as it does for a frame of one tile.
             read = max(read[0], grid), min(read[1], size)
         core = max(start, low), min(stop, high)
         crop = slice(core[0] - read[0], core[1] - read[0])
@@ -77,17 +77,17 @@ def plan_tiles(
     halo, stride : int
         Halo and stride of the network, in px.
     region : tuple, optional
-        Rows and columns to cover, as ``(start, stop)``; by default all. What is written
+        Rows and columns to cover, as ``(start, stop)``; by default all. ``write``
         counts from its start.
     reflect : bool
-        Whether tiles are read past the frame's edges by as much; if not, by less than
-        a stride, and by nothing where the frame ends.
+        Whether reads exceed the frame by the halo; if not, by less than a stride where
+        the frame begins, and not at all where it ends.
 
     Returns
     -------
     list of Tile
-        Reads are a multiple of ``stride`` wide and start on one grid, whatever the
-        region and the size of the tiles: so these do not change the result.
+        Reads are a multiple of ``stride`` wide and start on one grid for every region
+        and tile size, so that these do not change the result.
     """
     halo = -(-halo // stride) * stride
     sizes = (tile_size, tile_size) if isinstance(tile_size, int) else tile_size
@@ -110,7 +110,7 @@ def reflect_indices(start: int, stop: int, size: int) -> np.ndarray:
     Parameters
     ----------
     start, stop : int
-        The span that is read; it may run past the line.
+        The span to read; it may exceed the line.
     size : int
         Length of the line, in px.
     """
@@ -120,14 +120,14 @@ def reflect_indices(start: int, stop: int, size: int) -> np.ndarray:
 
 
 def row_blocks(shape: tuple[int, int], pixels: int = BLOCK_PIXELS) -> list[slice]:
-    """Return slices over rows that cover a frame.
+    """Return slices that cover the rows of a frame.
 
     Parameters
     ----------
     shape : tuple of int
         ``(ny, nx)`` of the frame, in px.
     pixels : int
-        Of a slice, at most, where a row has no more.
+        Largest number of pixels in a slice, which has at least one row.
     """
     ny, nx = shape
     step = max(1, pixels // nx)
@@ -145,11 +145,11 @@ def read_tile(
     Parameters
     ----------
     frame : `~numpy.ndarray`
-        ``(ny, nx)``, or the piece of it that is at hand.
+        ``(ny, nx)``, or a piece of it.
     tile : Tile
         From `plan_tiles` for the frame's shape.
     shape, origin : tuple of int, optional
-        For a piece: the shape of the whole frame, and where in it the piece begins.
+        For a piece: the shape of the whole frame, and the piece's first row and column.
 
     Returns
     -------
@@ -162,8 +162,8 @@ def read_tile(
         return frame[y0 - origin[0] : y1 - origin[0], x0 - origin[1] : x1 - origin[1]]
     rows = reflect_indices(y0, y1, ny) - origin[0]
     columns = reflect_indices(x0, x1, nx) - origin[1]
-    # Only the rows and columns inside the frame are touched, which matters for
-    # memory-mapped input; and most of them as whole pieces of rows.
+    # Only rows and columns inside the frame are read, which matters for memory-mapped
+    # input, and most of them as contiguous parts of rows.
     values = np.empty((rows.size, columns.size), dtype=frame.dtype)
     left, right = max(-x0, 0), min(x1, nx) - x0
     inside = slice(x0 + left - origin[1], x0 + right - origin[1])

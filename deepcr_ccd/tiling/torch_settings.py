@@ -1,4 +1,4 @@
-"""PyTorch's settings that belong to the caller: they neither matter here nor change."""
+"""PyTorch settings of the caller: they have no effect here and are left unchanged."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["neutral_torch_state", "training_state"]
 def neutral_torch_state() -> Iterator[None]:
     """Compute without the caller's autocast, inference mode and default device.
 
-    As a decorator too. The default type of tensors is one for all threads: code that
-    runs within names its types.
+    Also a decorator. The default dtype of tensors is one for all threads and stays, so
+    that code within names its dtypes.
     """
     with contextlib.ExitStack() as stack:
         for kind in ("cpu", "cuda"):
@@ -30,9 +30,9 @@ def neutral_torch_state() -> Iterator[None]:
 
 @contextlib.contextmanager
 def training_state() -> Iterator[None]:
-    """Train with gradients, in float32, and random numbers of one's own.
+    """Train with gradients, in float32, and leave the caller's random state alone.
 
-    As a decorator too.
+    Also a decorator.
     """
     dtype = torch.get_default_dtype()
     devices = range(torch.cuda.device_count())

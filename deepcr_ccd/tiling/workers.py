@@ -1,4 +1,4 @@
-"""Threads that work on tiles in parallel: how many, on tiles how large."""
+"""How many threads work on tiles in parallel, and how large the tiles are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from .forking import is_forked, set_threads
 
 __all__ = [
-    "CPU_TILES",
+    "CPU_TILE_LIMITS",
     "CPU_TILE_RADII",
     "TILES_PER_THREAD",
     "GPU_THREADS",
@@ -26,61 +26,42 @@ __all__ = [
 ]
 
 
-@contextlib.contextmanager
-def one_torch_thread(threads: int) -> Iterator[None]:
-    """Leave it to Dask how many threads there are.
-
-    Parameters
-    ----------
-    threads : int
-        That torch shall have afterwards.
-    """
-    if threading.current_thread() is threading.main_thread():
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        set_threads(min(threads, os.cpu_count() or 1))
-
-
-#: Core of a tile on a CPU, in px, at least and at most; and in receptive radii, by
-#: engine. Large tiles waste little on their halo, small ones stay in the cache and far
-#: below 1 GB.
-CPU_TILES = (256, 1024)
+#: Width of a tile's core on a CPU: the smallest and the largest, in px; and in
+#: receptive radii, by engine. Large tiles waste little on their halo, small ones stay
+#: in the cache and far below 1 GB.
+CPU_TILE_LIMITS = (256, 1024)
 CPU_TILE_RADII = {"torch": 25, "openvino": 64}
-#: Tiles on a CPU are worked on side by side from this many pixels on.
+#: Tiles on a CPU are processed in parallel in frames of this many pixels or more.
 PARALLEL_PIXELS = 65536
-#: Threads that work on tiles for a GPU.
+#: Threads that process tiles for a GPU.
 GPU_THREADS = 4
-#: Fewer tiles a thread than this are shared out evenly.
+#: With fewer tiles than this for each thread, every thread gets the same number.
 TILES_PER_THREAD = 8
 
 
 @contextlib.contextmanager
 def tile_threads(device: torch.device, pixels: int, tiles: int) -> Iterator[Callable]:
-    """Give a ``map`` that works on tiles side by side, or in turn if that is no gain.
+    """Yield a ``map`` over tiles, in parallel, or serially where that is as fast.
 
-    A thread does all that there is to do for a tile; torch's own threads share the
-    convolutions alone.
+    A thread processes a tile from beginning to end, which is faster than torch's own
+    threads, which share the convolutions only.
 
     Parameters
     ----------
     device : torch.device
         Where the network runs.
     pixels, tiles : int
-        Of the frame.
+        Number of pixels in the frame, and of tiles.
 
     Yields
     ------
     callable
-        That of a pool of as many threads as torch has, or of a few that make a GPU's
-        input ready while it computes; or Python's own.
+        The ``map`` of a pool of as many threads as torch has, or of a few that prepare
+        the input of a GPU while it computes; or Python's own.
     """
     before = torch.get_num_threads()
     if is_forked() and before > 1:
-        # The other threads have stayed behind: torch would wait for them for ever.
+        # The other threads exist in the parent only: torch would wait for ever.
         torch.set_num_threads(1)
         try:
             yield map
@@ -100,14 +81,33 @@ def tile_threads(device: torch.device, pixels: int, tiles: int) -> Iterator[Call
         with pool:
             yield pool.map
     finally:
-        # What a thread sets holds for itself, and for threads that start later.
+        # A thread's setting holds for itself, and for threads that start later.
         torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def one_torch_thread(threads: int) -> Iterator[None]:
+    """Compute with one of torch's threads in a thread of Dask's pool, which has many.
+
+    Parameters
+    ----------
+    threads : int
+        The number of threads that torch has afterwards.
+    """
+    if threading.current_thread() is threading.main_thread():
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        set_threads(min(threads, os.cpu_count() or 1))
 
 
 def choose_tiles(
     device: torch.device, radius: int, shape: tuple[int, int], engine: str = "torch"
 ) -> tuple[int, int]:
-    """Return height and width of a tile's core in px: even shares of the frame.
+    """Return height and width of a tile's core in px, such that all tiles are alike.
 
     Parameters
     ----------
@@ -118,16 +118,16 @@ def choose_tiles(
     shape : tuple of int
         ``(ny, nx)`` of the frame.
     engine : {"torch", "openvino"}
-        What runs it.
+        The engine that runs it.
     """
     if device.type != "cuda":
-        most = int(np.clip(CPU_TILE_RADII[engine] * radius, *CPU_TILES))
+        most = int(np.clip(CPU_TILE_RADII[engine] * radius, *CPU_TILE_LIMITS))
     else:
         most = gpu_tile(device)
     ny, nx = shape
     rows, columns = -(-ny // most), -(-nx // most)
     if device.type == "cpu":
-        # As many for each thread, so that none is left without at the end.
+        # The same number for each thread, so that none is idle at the end.
         threads = max(1, min(torch.get_num_threads(), ny * nx // PARALLEL_PIXELS))
         if rows * columns < TILES_PER_THREAD * threads:
             rows, columns = min(
@@ -145,14 +145,14 @@ def choose_tiles(
 
 
 def gpu_tile(device: torch.device) -> int:
-    """Return how wide a tile on a GPU may be, in px.
+    """Return the largest width of a tile on a GPU, in px.
 
     Parameters
     ----------
     device : torch.device
         A CUDA device.
     """
-    # A U-Net of width 32 holds about 1 kB a pixel while it runs. Two tiles are under
-    # way at a time: a quarter of the free memory for each leaves room for workspace.
+    # A U-Net of width 32 needs about 1 kB a pixel while it runs. Two tiles run at a
+    # time: a quarter of the free memory for each leaves room for workspace.
     free, _ = torch.cuda.mem_get_info(device)
     return int(np.clip(np.sqrt(free / 4 / 1024), 128, 4096)) // 32 * 32

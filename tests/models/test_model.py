@@ -15,10 +15,10 @@ from deepcr_ccd.inpainting import features as features_module
 from deepcr_ccd.inpainting import network as filling
 from deepcr_ccd.inpainting.feature_layout import feature_layout
 from deepcr_ccd.inpainting.template_fit import fit_star_templates
-from deepcr_ccd.models.engines import devices
+from deepcr_ccd.models.engines import devices, torch_engine
 from deepcr_ccd.models.engines.devices import resolve_device, resolve_precision
-from deepcr_ccd.models.engines.fusing import fuse
 from deepcr_ccd.models.engines.precision import reduce_precision
+from deepcr_ccd.models.engines.torch_engine import fuse
 from deepcr_ccd.models.model import Model, ModelCard
 from deepcr_ccd.models.networks.build import build_network
 from deepcr_ccd.tiling.workers import PARALLEL_PIXELS, TILES_PER_THREAD, choose_tiles
@@ -317,15 +317,13 @@ def test_networks_that_cannot_be_fused_stay_as_they_are(monkeypatch):
     def absent(*_):
         raise AttributeError("no such operator")
 
-    monkeypatch.setattr("deepcr_ccd.models.engines.fusing.FusedConvolution", absent)
+    monkeypatch.setattr(torch_engine, "FusedConvolution", absent)
     assert fuse(network, torch.float32) is network
 
 
 def test_fused_networks_that_differ_are_not_used(monkeypatch):
     network = random_model().network
-    monkeypatch.setattr(
-        "deepcr_ccd.models.engines.fusing.FusedConvolution.forward", lambda _, x: x
-    )
+    monkeypatch.setattr(torch_engine.FusedConvolution, "forward", lambda _, x: x)
     assert fuse(network, torch.float32) is network
 
 
