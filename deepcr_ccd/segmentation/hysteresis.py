@@ -1,9 +1,9 @@
 """Hysteresis thresholds: cosmic rays followed to their faint ends.
 
 A mask is made with two thresholds, as in edge detection (Canny 1986, IEEE TPAMI 8, 679)
-and in L.A.Cosmic with ``sigclip`` and ``sigfrac``. Pixels above the higher threshold are
-flagged, and those above the lower one that are connected to a certain cosmic ray, at
-corners too.
+and in L.A.Cosmic with ``sigclip`` and ``sigfrac``. Pixels above the higher threshold
+are flagged, and those above the lower one that are connected to a certain cosmic ray,
+at corners too.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = [
 #: the gain.
 CERTAIN_PROBABILITY = 0.85
 #: How far cosmic rays are followed, in steps from pixel to pixel, which hardly any
-#: exceeds. So no extended source is flagged as a whole, and a chunk of a frame depends on
-#: its neighbours only.
+#: exceeds. So no extended source is flagged as a whole, and a chunk of a frame depends
+#: on its neighbours only.
 MAX_STEPS = 32
 #: Levels of pixels: above the lower threshold only, above both, and certain.
 WEAK, SEED, CERTAIN = 1, 2, 3

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...tiling.forking import openvino_is_inherited
-from ..networks.cutout_network import CutoutNetwork
+from ..networks.build import Network
 from ..networks.unet import UNet
 from .devices import resolve_precision
 from .openvino_engine import OpenVINOEngine, has_openvino
@@ -83,7 +83,7 @@ def engine_here(engine: str) -> str:
 
 def build_engine(
     engine: str,
-    network: UNet | CutoutNetwork,
+    network: Network,
     device: torch.device,
     precision: str,
     task: str,

@@ -7,8 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from ..networks.cutout_network import CutoutNetwork
-from ..networks.unet import UNet
+from ..networks.build import Network
 
 __all__ = ["Float32Layer", "reduce_precision"]
 
@@ -27,12 +26,12 @@ class Float32Layer(nn.Module):
 
 
 def reduce_precision(
-    network: UNet | CutoutNetwork,
+    network: Network,
     dtype: torch.dtype,
     *,
     wide_input: bool,
     wide_output: bool,
-) -> UNet | CutoutNetwork:
+) -> Network:
     """Return a copy of a network in lower precision.
 
     Parameters

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ...tiling.workers import gpu_tile
-from ..networks.cutout_network import CutoutNetwork
+from ..networks.build import Network
 from ..networks.unet import UNet
 from .batching import DynamicBatcher
 from .devices import TORCH_DTYPES
@@ -32,7 +32,7 @@ class TorchEngine:
 
     def __init__(
         self,
-        network: UNet | CutoutNetwork,
+        network: Network,
         device: torch.device,
         precision: str,
         task: str,

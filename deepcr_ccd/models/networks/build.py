@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import torch
-from torch import nn
 
 from ..card_fields import LATER, check_arguments
 from ..network_checks import check_shapes, check_weights
@@ -14,19 +14,25 @@ from .unet import UNet
 
 __all__ = [
     "ARCHITECTURES",
-    "LARGEST_STRIDE",
+    "MAX_STRIDE",
+    "Network",
     "build_network",
     "plan_network",
     "restore_network",
 ]
 
+#: What can be built.
+Network: TypeAlias = UNet | CutoutNetwork
 #: Largest stride of a network in px; frames are padded to its multiples.
-LARGEST_STRIDE = 256
+MAX_STRIDE = 256
 #: Networks a model card can name.
-ARCHITECTURES: dict[str, type[nn.Module]] = {"unet": UNet, "window": CutoutNetwork}
+ARCHITECTURES: dict[str, type[UNet] | type[CutoutNetwork]] = {
+    "unet": UNet,
+    "window": CutoutNetwork,
+}
 
 
-def build_network(architecture: str, arguments: dict) -> nn.Module:
+def build_network(architecture: str, arguments: Mapping[str, Any]) -> Network:
     """Build the network that a card names, with untrained weights.
 
     Parameters
@@ -49,12 +55,13 @@ def build_network(architecture: str, arguments: dict) -> nn.Module:
     """
     network = plan_network(architecture, arguments).to_empty(device="cpu")
     for layer in network.modules():
-        if hasattr(layer, "reset_parameters"):
-            layer.reset_parameters()
+        reset = getattr(layer, "reset_parameters", None)
+        if callable(reset):
+            reset()
     return network
 
 
-def plan_network(architecture: str, arguments: dict) -> nn.Module:
+def plan_network(architecture: str, arguments: Mapping[str, Any]) -> Network:
     """Build a network that takes no memory, on PyTorch's device "meta", in float32.
 
     Parameters
@@ -80,17 +87,17 @@ def plan_network(architecture: str, arguments: dict) -> nn.Module:
         raise ValueError(
             f"arguments {arguments!r} do not fit architecture {architecture!r}: {error}"
         ) from error
-    if network.stride > LARGEST_STRIDE:
+    if network.stride > MAX_STRIDE:
         raise ValueError(
             f"arguments {arguments!r}: a stride of {network.stride} px is more than "
-            f"{LARGEST_STRIDE} px"
+            f"{MAX_STRIDE} px"
         )
     return network
 
 
 def restore_network(
-    architecture: str, arguments: dict, state: Mapping[str, torch.Tensor]
-) -> nn.Module:
+    architecture: str, arguments: Mapping[str, Any], state: Mapping[str, torch.Tensor]
+) -> Network:
     """Build a network with weights that are there, and leave random numbers alone.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Networks: torch modules that know what they see, and their stride."""
+"""The U-Nets that find cosmic rays, and those of deepCR that fill them."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class UNet(nn.Module):
         )
         self.out = nn.Conv2d(width[0], out_channels * stem**2, 1)
 
-    #: Whether it takes windows around pixels, rather than tiles of the frame.
+    #: Whether it takes features of cutouts, rather than tiles of the frame.
     takes_cutouts = False
     #: Names of its first and its last layer.
     ends = ("down.0.0", "out")
@@ -127,9 +127,9 @@ class UNet(nn.Module):
 
     def inner_layers(self) -> list[nn.Module]:
         """Return convolutions but the first and the last, in the order they run in."""
-        layers = [layer for block in self.down for layer in block][1:]
+        layers = [layer for block in self.down for layer in block.children()][1:]
         for level in reversed(range(self.levels - 1)):
-            layers += [self.up[level], *self.merge[level]]
+            layers += [self.up[level], *self.merge[level].children()]
         return [n for n in layers if isinstance(n, nn.Conv2d | nn.ConvTranspose2d)]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
