@@ -1,4 +1,4 @@
-"""The card of a model: what its network needs to be used rightly."""
+"""The card of a model: all that is needed to use its network correctly."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TASKS = ("mask", "inpaint")
 UNITS = ("electron", "adu", None)
 TURNS = (1, 2, 4)
 #: Longest card, in characters.
-LONGEST = 1_000_000
+MAX_CARD = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What a network needs to be used rightly.
+    """All that is needed to use a network correctly.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class ModelCard:
             ("turns", TURNS if self.task == "mask" else TURNS[:1]),
         ):
             value = getattr(self, field)
-            # Lists are equal to nothing that is allowed, and True is equal to 1.
+            # True would be equal to 1.
             if isinstance(value, bool) or value not in allowed:
                 raise ValueError(
                     f"card of {short(self.name)}: {field}={short(value)}; "
@@ -269,7 +269,7 @@ class ModelCard:
         ValueError
             If it is not a card.
         """
-        if len(text) > LONGEST:
+        if len(text) > MAX_CARD:
             raise ValueError(f"not a model card: {len(text)} characters are too many")
         try:
             fields = json.loads(text)

@@ -1,41 +1,41 @@
-"""What the fields of a model's card may hold: each is checked before it is used."""
+"""Allowed values of the fields of a model's card, which are checked before use."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["LATER", "check_arguments", "check_fields", "short"]
 
-#: What may be the matter with a word that is not known.
+#: A hint for unknown words.
 LATER = " (is it of a later version of deepcr_ccd?)"
 #: Longest text and name, in characters, and most entries of a list or a mapping.
-LONGEST_TEXT = 100_000
-LONGEST_NAME = 200
-MOST_ENTRIES = 10_000
+MAX_TEXT = 100_000
+MAX_NAME = 200
+MAX_ENTRIES = 10_000
 #: Scales of the input: those of instruments, and far beyond.
 SCALES = (1e-9, 1e12)
-#: Numbers are below this; NaN is not.
-LARGEST = 1e300
-#: Numbers within a network are below this.
-LARGEST_RANGE = 1e30
-#: What must not be in a name, as it may become part of a path or a header.
+#: Largest number in a card.
+MAX_NUMBER = 1e300
+#: Largest activation in a network.
+MAX_ACTIVATION = 1e30
+#: Characters that a name must not have, as it may become part of a path or a header.
 UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Rule(NamedTuple):
-    """Whether a value is allowed, and what is, in words."""
+    """Tells whether a value is allowed, and the allowed ones in words."""
 
-    allows: Callable[[object], bool]
+    allows: Callable[[Any], bool]
     words: str
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
-        and abs(value) < LARGEST
+        and abs(value) < MAX_NUMBER
     )
 
 
@@ -88,15 +88,15 @@ def _name(empty: bool = False) -> Rule:
         lambda value: (
             isinstance(value, str)
             and (empty or value.strip() != "")
-            and len(value) <= LONGEST_NAME
+            and len(value) <= MAX_NAME
             and not UNSAFE.search(value)
         ),
-        f"a name of up to {LONGEST_NAME} characters, without '/', '\\' and line breaks",
+        f"a name of up to {MAX_NAME} characters, without '/', '\\' and line breaks",
     )
 
 
-def _is_calibration(value: object) -> bool:
-    if not isinstance(value, Mapping) or len(value) > MOST_ENTRIES:
+def _is_calibration(value: Any) -> bool:
+    if not isinstance(value, Mapping) or len(value) > MAX_ENTRIES:
         return False
     try:
         rates = [(float(rate), threshold) for rate, threshold in value.items()]
@@ -111,10 +111,10 @@ def _is_calibration(value: object) -> bool:
     )
 
 
-def _is_pairs(value: object) -> bool:
+def _is_pairs(value: Any) -> bool:
     return (
         isinstance(value, list | tuple)
-        and len(value) <= MOST_ENTRIES
+        and len(value) <= MAX_ENTRIES
         and all(
             isinstance(pair, list | tuple)
             and len(pair) == 2
@@ -124,9 +124,9 @@ def _is_pairs(value: object) -> bool:
     )
 
 
-def _is_ranges(value: object) -> bool:
+def _is_ranges(value: Any) -> bool:
     return _is_pairs(value) and all(
-        -LARGEST_RANGE < low <= high < LARGEST_RANGE for low, high in value
+        -MAX_ACTIVATION < low <= high < MAX_ACTIVATION for low, high in value
     )
 
 
@@ -134,7 +134,7 @@ def _texts_to(kind: type | tuple) -> Rule:
     return Rule(
         lambda value: (
             isinstance(value, Mapping)
-            and len(value) <= MOST_ENTRIES
+            and len(value) <= MAX_ENTRIES
             and all(
                 isinstance(key, str) and isinstance(entry, kind)
                 for key, entry in value.items()
@@ -145,8 +145,8 @@ def _texts_to(kind: type | tuple) -> Rule:
 
 
 TEXT = Rule(
-    lambda value: isinstance(value, str) and len(value) <= LONGEST_TEXT,
-    f"text of up to {LONGEST_TEXT} characters",
+    lambda value: isinstance(value, str) and len(value) <= MAX_TEXT,
+    f"text of up to {MAX_TEXT} characters",
 )
 FIELDS: dict[str, Rule] = {
     "name": _name(),
@@ -164,7 +164,7 @@ FIELDS: dict[str, Rule] = {
     "recalibration": Rule(_is_pairs, "a list of pairs of numbers"),
     "calibration": Rule(
         _is_calibration,
-        "shares of pixels, in (0, 1], with thresholds in [0, 1] that fall as they grow",
+        "fractions of pixels in (0, 1], with decreasing thresholds in [0, 1]",
     ),
     "ranges": Rule(_is_ranges, "a list of [lowest, highest]"),
     "fill": _name(empty=True),
@@ -172,7 +172,7 @@ FIELDS: dict[str, Rule] = {
     "filters": Rule(
         lambda value: (
             isinstance(value, list | tuple)
-            and len(value) <= MOST_ENTRIES
+            and len(value) <= MAX_ENTRIES
             and all(map(TEXT.allows, value))
         ),
         "a list of text",
@@ -184,8 +184,8 @@ FIELDS: dict[str, Rule] = {
     "license": TEXT,
     "description": TEXT,
 }
-#: Arguments of transforms, and of architectures: far beyond what is of use, and small
-#: enough to be planned.
+#: Limits of arguments of transforms and of architectures: far beyond useful ones, and
+#: small enough to be planned.
 TRANSFORM_ARGUMENTS: dict[str, dict[str, Rule]] = {
     "scaled": {"scale": _number(*SCALES)},
     "standardized": {},
@@ -210,8 +210,8 @@ ARCHITECTURE_ARGUMENTS: dict[str, dict[str, Rule]] = {
 }
 
 
-def check_fields(card: Mapping[str, object]) -> None:
-    """Raise an error if a field of a card holds what it must not.
+def check_fields(card: Mapping[str, Any]) -> None:
+    """Raise an error if the value of a field of a card is not allowed.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def check_fields(card: Mapping[str, object]) -> None:
     Raises
     ------
     ValueError
-        If so; it names the field and what is allowed.
+        It names the field, its value and what is allowed.
     """
     name = card["name"] if FIELDS["name"].allows(card["name"]) else "a model"
     for field, rule in FIELDS.items():
@@ -234,8 +234,8 @@ def check_fields(card: Mapping[str, object]) -> None:
     _check_each(card["transform_arguments"], known, what)
 
 
-def check_arguments(architecture: str, arguments: Mapping[str, object]) -> None:
-    """Raise an error if a network cannot have such arguments.
+def check_arguments(architecture: str, arguments: Mapping[str, Any]) -> None:
+    """Raise an error if an argument of an architecture is not allowed.
 
     Parameters
     ----------
@@ -247,7 +247,7 @@ def check_arguments(architecture: str, arguments: Mapping[str, object]) -> None:
     Raises
     ------
     ValueError
-        If so; it names the argument and what is allowed.
+        It names the argument, its value and what is allowed.
     """
     what = f"arguments do not fit architecture {architecture!r}"
     _check_each(arguments, ARCHITECTURE_ARGUMENTS[architecture], what)
@@ -265,12 +265,12 @@ def _check_each(given: Mapping, known: Mapping[str, Rule], what: str) -> None:
 
 
 def short(value: object) -> str:
-    """Return a value in a few characters.
+    """Return the repr of a value, in 80 characters or less.
 
     Parameters
     ----------
     value : object
-        Anything that JSON can hold.
+        Anything that JSON can represent.
     """
     try:
         text = repr(value)

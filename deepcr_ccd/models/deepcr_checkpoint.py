@@ -1,7 +1,7 @@
 """Read deepCR checkpoints (``.pth``) into plain networks.
 
-The layers' names and shapes say which U-Net it is; BatchNorm and weight_norm are
-folded into the convolutions, which leaves the result as it was and saves time.
+The names and shapes of the layers tell the size of the U-Net. BatchNorm and weight_norm
+are folded into the convolutions, which saves time and leaves the result unchanged.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from ..tiling.torch_settings import neutral_torch_state
+from .engines.build import EngineName
+from .engines.devices import PrecisionName
 from .model import Model, ModelCard
 from .network_checks import check_output
 from .networks.build import plan_network, restore_network
@@ -22,9 +25,9 @@ from .networks.unet import UNet
 
 __all__ = ["digest_of", "load_checkpoint"]
 
-#: BatchNorm2d's default, which deepCR leaves as it is.
+#: The default of BatchNorm2d, which deepCR uses.
 EPSILON = 1e-5
-#: What tensors may hold.
+#: Allowed dtypes of tensors.
 DTYPES = (
     *(torch.float32, torch.float64, torch.float16, torch.bfloat16),
     *(torch.int64, torch.int32),
@@ -36,9 +39,9 @@ def load_checkpoint(
     path: Path,
     card: dict | None = None,
     *,
-    device=None,
-    precision: str | None = None,
-    engine: str | None = None,
+    device: str | torch.device | None = None,
+    precision: PrecisionName | None = None,
+    engine: EngineName | None = None,
     default_name: str = "",
     known: Mapping[str, dict] | None = None,
 ) -> Model:
@@ -50,19 +53,19 @@ def load_checkpoint(
         A ``.pth`` file with a state dictionary of deepCR's U-Net; read with
         ``weights_only=True``, so it cannot run code.
     card : dict, optional
-        Fields of its card. Without it the card says what the tensors say, and
-        that the input is the frame as it is, which is what deepCR's training does.
+        Fields of its card. Without it the card is made from the tensors, for input
+        that is the frame as it is, as in deepCR's training.
     device : str or torch.device, optional
-        Where the model shall run.
+        Where the model runs.
     precision : {"auto", "float32", "bfloat16", "int8"}, optional
-        What it shall compute in.
+        Precision of the computation.
     engine : {"auto", "torch", "openvino"}, optional
-        What shall run it.
+        The engine that runs it.
     default_name : str
         Name of the model where the card has none.
     known : mapping, optional
-        Fields of cards by the `digest_of` tensors: without ``card``, a checkpoint with
-        such tensors has that card, whatever the file is called.
+        Fields of cards by the `digest_of` their tensors: without ``card``, a checkpoint
+        with such tensors gets that card, for any name of the file.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def load_checkpoint(
     tensors = _read_tensors(path)
     try:
         arguments = _read_architecture(tensors)
-        state = _rename(tensors, plan_network("unet", arguments))
+        state = _rename(tensors, cast(UNet, plan_network("unet", arguments)))
         network = restore_network("unet", arguments, state)
         check_output(network, "mask" if arguments["in_channels"] == 1 else "inpaint")
     except (KeyError, RuntimeError, IndexError, ValueError) as error:
@@ -104,7 +107,7 @@ def load_checkpoint(
 
 
 def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return a digest of the tensors of a checkpoint, in whatever file they are.
+    """Return a digest of the tensors of a checkpoint.
 
     Parameters
     ----------
@@ -129,7 +132,7 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
     except OSError:
         raise
     except Exception as error:
-        # Whatever goes wrong in the reading of bytes that may be anything.
+        # Arbitrary bytes may raise any error.
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"{what} is no checkpoint of plain tensors: {reason}"
@@ -151,7 +154,7 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _check_archive(path: Path) -> None:
-    """Raise a ValueError if a file is an archive of more than its own size."""
+    """Raise a ValueError if a file is an archive that unpacks to more than its size."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:

@@ -10,14 +10,13 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import nn
 
 from ..tiling.forking import ChildSafeLock
 from ..tiling.torch_settings import neutral_torch_state
 from .card import ModelCard
 from .engines.build import EngineName, build_engine, engine_here, resolve_engine
 from .engines.devices import PrecisionName, resolve_device, resolve_precision
-from .networks.build import restore_network
+from .networks.build import Network, restore_network
 from .weights import read_network, write_weights
 
 __all__ = ["LoadedNetwork"]
@@ -57,10 +56,11 @@ class LoadedNetwork:
     device : str or torch.device, optional
         Where it runs; None takes CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16", "int8"}, optional
-        What it computes in; by default bfloat16 where the processor has it.
+        Precision of the computation; by default bfloat16 where the processor supports
+        it.
     engine : {"auto", "torch", "openvino"}, optional
-        What runs it; by default OpenVINO where that is installed, for detection models
-        on the CPU, and PyTorch elsewhere.
+        The engine that runs it; by default OpenVINO where that is installed, for
+        detection models on the CPU, and PyTorch elsewhere.
 
     Raises
     ------
@@ -75,7 +75,7 @@ class LoadedNetwork:
     def __init__(
         self,
         card: ModelCard,
-        network: nn.Module,
+        network: Network,
         *,
         device: str | torch.device | None = None,
         precision: PrecisionName | None = None,
@@ -99,8 +99,10 @@ class LoadedNetwork:
                 f"ranges, as that of 'universal' has; not {card.name!r} run by "
                 f"{self.engine} on {self.device}"
             )
-        network = network.eval().requires_grad_(False).to(self.device)
-        self.network = network.to(memory_format=torch.channels_last)
+        network.eval().requires_grad_(False)
+        # The hints of torch lack this argument.
+        network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network
 
     #: Runs the network on arrays, see `build_engine`. The network itself stays whole,
     #: to be saved and moved.
@@ -149,7 +151,7 @@ class LoadedNetwork:
         Parameters
         ----------
         task : {"mask", "inpaint"}
-            What it shall be for.
+            The task.
         """
         if self.card.task != task:
             raise ValueError(
@@ -171,10 +173,10 @@ class LoadedNetwork:
         device : str, torch.device or None
             None leaves it where it is.
         precision : {"auto", "float32", "bfloat16", "int8"}, optional
-            What it computes in; "auto" is bfloat16 where the processor has it. None
-            leaves it as it is.
+            Precision of the computation; "auto" is bfloat16 where the processor
+            supports it. None leaves it as it is.
         engine : {"auto", "torch", "openvino"}, optional
-            What runs it. None leaves it as it is, if the device is the same.
+            The engine that runs it. None leaves it as it is, if the device is the same.
 
         Returns
         -------
@@ -227,11 +229,11 @@ class LoadedNetwork:
         path : str or path-like
             A safetensors file with a card.
         device : str or torch.device, optional
-            Where the model shall run.
+            Where the model runs.
         precision : {"auto", "float32", "bfloat16", "int8"}, optional
-            What it shall compute in.
+            Precision of the computation.
         engine : {"auto", "torch", "openvino"}, optional
-            What shall run it.
+            The engine that runs it.
 
         Raises
         ------
@@ -247,7 +249,7 @@ class LoadedNetwork:
 def _rebuild(
     cls: type[LoadedNetwork],
     card: ModelCard,
-    network: nn.Module,
+    network: Network,
     device: torch.device,
     precision: PrecisionName,
     engine: EngineName | None,

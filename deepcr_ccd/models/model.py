@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from ..inpainting.features import CUTOUT_TRANSFORMS
 from ..inpainting.network import fill_cutouts
 from ..inpainting.pixel_flags import flag_pixels
 from ..preprocess.network_input import Plane
-from ..preprocess.normalize import TRANSFORMS
+from ..preprocess.normalize import TRANSFORMS, Normalization
 from ..preprocess.synthetic_noise import pad_thin_frame
 from ..segmentation.hysteresis import Thresholds, threshold_levels
 from ..tiling.run import run_over_tiles
@@ -19,6 +20,7 @@ from ..tiling.torch_settings import neutral_torch_state
 from .card import ModelCard
 from .engines.build import engine_here
 from .loaded_network import LoadedNetwork
+from .networks.unet import UNet
 from .recalibration import network_threshold, recalibrate
 
 __all__ = ["Model", "ModelCard"]
@@ -33,62 +35,68 @@ class Model(LoadedNetwork):
     @neutral_torch_state()
     def probability(
         self,
-        frame: np.ndarray,
+        frame: np.ndarray | Plane,
         *,
         bad: np.ndarray | None = None,
         tile_size: int | None = None,
         progress: bool = False,
-        prepared: Callable | None = None,
+        prepared: Normalization | None = None,
         region: tuple[tuple[int, int], tuple[int, int]] | None = None,
         thresholds: Thresholds | None = None,
-        **facts,
+        **facts: Any,
     ) -> np.ndarray:
-        """Return the probability that a cosmic ray struck each pixel.
+        """Return the probability that each pixel is affected by a cosmic ray.
 
         Parameters
         ----------
         frame : `~numpy.ndarray` or `~deepcr_ccd.preprocess.network_input.Plane`
             ``(ny, nx)``, finite, in the card's unit; bad pixels already filled.
         bad : `~numpy.ndarray`, optional
-            Pixels that frame-wide statistics leave out.
+            bool, ``(ny, nx)``, pixels left out of the statistics of the frame.
         tile_size : int, optional
             Core of a tile, in px. It changes memory and speed, not the result.
         progress : bool
             Show a progress bar.
         prepared : callable, optional
-            From `prepare`, where that is done already.
+            The result of `prepare`, if it has been called already.
         region : tuple, optional
-            Rows and columns that are wanted, as ``(start, stop)``; by default all.
+            Rows and columns to return, as ``(start, stop)``; by default all.
         thresholds : `~deepcr_ccd.segmentation.hysteresis.Thresholds`, optional
-            Tell which of them the probability is above, in a quarter of the memory.
+            Return levels of these in place of the probability, in a quarter of the
+            memory.
         **facts
-            What is known of the noise, for transforms that use it.
+            Known properties of the noise, for transforms that use them: see
+            `~deepcr_ccd.preprocess.normalize.in_noise_units`.
 
         Returns
         -------
         `~numpy.ndarray`
-            float32, of the shape of the region, in [0, 1]; with thresholds,
-            uint8, their levels.
+            float32, ``(ny, nx)`` of the region, in [0, 1]; with thresholds, uint8, from
+            `~deepcr_ccd.segmentation.hysteresis.threshold_levels`.
         """
         self.require("mask")
-        frame = _as_plane(frame)
-        apply = prepared or self.prepare(frame, bad, **facts)
+        plane = _as_plane(frame)
+        apply = prepared or self.prepare(plane, bad, **facts)
         run, points = self._run, self.card.recalibration
-        cuts = thresholds and [
-            network_threshold(cut, points) for cut in thresholds.cuts
-        ]
+        cuts: tuple[float, ...] = ()
+        if thresholds is not None:
+            cuts = tuple(network_threshold(cut, points) for cut in thresholds.cuts)
         stride = self.network.stride
 
         def function(tile: Tile, values: np.ndarray) -> np.ndarray:
-            numbers, inside = apply(values, tile), ...
-            if not self.card.transform_info.reflect:
-                numbers, inside = pad_thin_frame(numbers, tile, frame.shape, stride)
-            found = run(numbers[np.newaxis])[inside]
-            return threshold_levels(found, cuts) if cuts else recalibrate(found, points)
+            numbers = apply(values, tile)
+            if self.card.transform_info.reflect:
+                found = run(numbers[np.newaxis])
+            else:
+                numbers, inside = pad_thin_frame(numbers, tile, plane.shape, stride)
+                found = run(numbers[np.newaxis])[inside]
+            if thresholds is None:
+                return recalibrate(found, points)
+            return threshold_levels(found, cuts)
 
         return self._map(
             function,
-            [frame],
+            [plane],
             region=region,
             tile_size=tile_size,
             progress=progress,
@@ -171,30 +179,32 @@ class Model(LoadedNetwork):
 
     @neutral_torch_state()
     def prepare(
-        self, frame: np.ndarray, bad: np.ndarray | None = None, **facts
-    ) -> Callable:
-        """Take the measure of a frame: what its pixels become for the network.
+        self,
+        frame: np.ndarray | Plane,
+        bad: np.ndarray | None = None,
+        **facts: Any,
+    ) -> Normalization:
+        """Measure a frame, and return what takes its pixels to the network's input.
 
         Parameters
         ----------
         frame, bad, **facts
-            As for `probability`; the frame needs no more than a shape and to be
-            indexed.
+            As for `probability`; the frame needs only a shape and to be indexed.
 
         Returns
         -------
         callable
-            See ``deepcr_ccd.preprocess.normalize``.
+            See `~deepcr_ccd.preprocess.normalize.Normalization`.
         """
         known = {key: facts[key] for key in self.card.uses if key in facts}
         transform = TRANSFORMS[self.card.transform]
         return transform(frame, bad, **self.card.transform_arguments, **known)
 
-    def _map(self, function: Callable, frames: list, **options) -> np.ndarray:
+    def _map(self, function: Callable, frames: list, **options: Any) -> np.ndarray:
         return run_over_tiles(
             function,
             frames,
-            self.network,
+            cast(UNet, self.network),
             self.device,
             engine=engine_here(self.engine),
             description=self.card.name,

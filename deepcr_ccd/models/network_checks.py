@@ -1,4 +1,4 @@
-"""Whether tensors can be the weights of a network, and what it gives be of use."""
+"""Checks that tensors can be the weights of a network, and that its output is sane."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from .networks.unet import UNet
+
 __all__ = ["check_output", "check_shapes", "check_weights"]
 
-#: Weights are smaller than this, and so are statistics of BatchNorm: beyond, what a
-#: network gives is no longer of use, and soon not finite.
-LARGEST_WEIGHT = 1e4
-LARGEST_STATISTIC = 1e12
-#: What comes out for input of usual size is smaller; those that ship give up to 200.
-LARGEST_OUTPUT = 1e5
-#: Where all logarithms of odds are above this, all pixels are flagged, whatever they
-#: hold.
-SATURATED = 15
+#: Limits of weights and of statistics of BatchNorm. Beyond them the output of a network
+#: is useless, and soon not finite.
+MAX_WEIGHT = 1e4
+MAX_STATISTIC = 1e12
+#: Limit of the output for input of usual size; shipped networks give up to 200.
+MAX_OUTPUT = 1e5
+#: If the lowest logit is above this, all pixels are flagged in every frame.
+SATURATED_LOGIT = 15
 
 
 def check_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
@@ -45,7 +46,7 @@ def check_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> Non
 
 
 def check_weights(key: str, value: torch.Tensor) -> None:
-    """Raise a ValueError if no network can have such weights.
+    """Raise a ValueError if tensors cannot be weights of a network.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def check_weights(key: str, value: torch.Tensor) -> None:
     low, high = (float(number) for number in value.float().aminmax())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError(f"{key!r} holds values that are not finite")
-    most = LARGEST_STATISTIC if "running" in key else LARGEST_WEIGHT
+    most = MAX_STATISTIC if "running" in key else MAX_WEIGHT
     if max(-low, high) > most:
         raise ValueError(
             f"{key!r} holds {max(-low, high):.3g}; weights are up to {most:g}"
@@ -73,16 +74,16 @@ def check_weights(key: str, value: torch.Tensor) -> None:
 
 @torch.no_grad()
 def check_output(network: nn.Module, task: str) -> None:
-    """Raise a ValueError if what a network gives is of no use, on a trial.
+    """Raise a ValueError if the output of a network for a trial input is of no use.
 
     Parameters
     ----------
     network : torch.nn.Module
-        On the CPU, in float32.
+        On the CPU, in float32. Networks of cutouts are not checked.
     task : {"mask", "inpaint"}
-        What it is for.
+        Task of the model.
     """
-    if network.takes_cutouts:
+    if not isinstance(network, UNet):
         return
     size = max(32, network.stride)
     trial = torch.linspace(
@@ -90,10 +91,10 @@ def check_output(network: nn.Module, task: str) -> None:
     )
     output = network.eval()(trial.reshape(1, network.in_channels, size, size))
     most = float(output.abs().max())
-    if not most <= LARGEST_OUTPUT:
+    if not most <= MAX_OUTPUT:
         raise ValueError(
             f"for numbers from -1 to 5 the network gives up to {most:.3g}, not "
-            f"{LARGEST_OUTPUT:g} at most"
+            f"{MAX_OUTPUT:g} at most"
         )
-    if task == "mask" and output.min() > SATURATED:
+    if task == "mask" and output.min() > SATURATED_LOGIT:
         raise ValueError("the network flags all pixels, whatever they hold")

@@ -1,13 +1,15 @@
-"""From what a network says to how often that is so: a rising curve of a few points.
+"""Recalibrate a network's output to probabilities, by a rising curve of a few points.
 
-A network's probabilities order pixels well, and yet of those with 0.5 more or less than
-half may be struck. A curve, measured once and kept in the model's card, mends that. As
-it rises, it changes no order: no ROC curve, and no mask whose threshold goes with it.
+A network's output ranks pixels well, and yet of those with 0.5 more or less than half
+may be affected by cosmic rays. A curve, measured once and kept in the model's card,
+corrects that. As it rises, ranks stay: ROC curves do not change, nor do masks if the
+threshold is taken along.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -16,24 +18,25 @@ __all__ = ["check_points", "network_threshold", "recalibrate"]
 Points = tuple[tuple[float, float], ...]
 
 
-def check_points(points) -> Points:
+def check_points(points: Iterable[Sequence[float]]) -> Points:
     """Return the points of a curve as tuples.
 
     Parameters
     ----------
     points : sequence of (float, float)
-        What a network says, and how often it is so; none for a network that is right.
+        Output of the network, and the fraction of cosmic rays among such pixels; none
+        for a network whose output is that fraction.
 
     Raises
     ------
     ValueError
         If they do not rise within [0, 1], or do not begin and end on the diagonal.
     """
-    curve = tuple((float(said), float(true)) for said, true in points)
+    curve = tuple((float(output), float(true)) for output, true in points)
     if not curve:
         return curve
-    said, true = np.transpose(curve)
-    rising = (np.diff(said) > 0).all() and (np.diff(true) >= 0).all()
+    output, true = np.transpose(curve)
+    rising = (np.diff(output) > 0).all() and (np.diff(true) >= 0).all()
     ends = curve[0][0] == curve[0][1] >= 0 and curve[-1] == (1, 1)
     if not rising or not ends:
         raise ValueError(
@@ -44,47 +47,47 @@ def check_points(points) -> Points:
 
 
 def recalibrate(probability: np.ndarray, points: Points) -> np.ndarray:
-    """Return probabilities that are what they say, in place of what a network says.
+    """Return probabilities, given the output of a network.
 
     Parameters
     ----------
     probability : `~numpy.ndarray`
-        float32; it is changed. NaN stays.
+        float32, of any shape, the output of the network. It is modified; NaN stays.
     points : tuple of (float, float)
-        From `check_points`; between them the curve is straight, and below the first one
-        it is the diagonal.
+        From `check_points`; the curve is linear between them, and the diagonal below
+        the first one.
     """
     if points:
-        there = probability > points[0][0]
-        probability[there] = np.interp(probability[there], *np.transpose(points))
+        above = probability > points[0][0]
+        probability[above] = np.interp(probability[above], *np.transpose(points))
     return probability
 
 
 @functools.lru_cache(maxsize=64)
 def network_threshold(threshold: float, points: Points) -> float:
-    """Return where to cut what a network says, to cut its recalibrated probability.
+    """Return the threshold of a network's output, given that of the probability.
 
     Parameters
     ----------
     threshold : float
-        Of the probability.
+        Threshold of the recalibrated probability.
     points : tuple of (float, float)
         As for `recalibrate`.
 
     Returns
     -------
     float
-        The highest number of float32 in [0, 1] that is not taken above the threshold:
-        no rounding makes a difference.
+        The highest number of float32 in [0, 1] whose probability is not above the
+        threshold, so that rounding makes no difference.
     """
     if not points:
         return threshold
-    # Numbers of float32 that are not negative are in the order of their bits.
+    # Non-negative float32 numbers are in the order of their bits.
     low, high = 0, int(np.float32(1).view(np.int32))
     while low < high:
         middle = (low + high + 1) // 2
-        said = np.array([middle], dtype=np.int32).view(np.float32)
-        if recalibrate(said, points)[0] > np.float32(threshold):
+        output = np.array([middle], dtype=np.int32).view(np.float32)
+        if recalibrate(output, points)[0] > np.float32(threshold):
             high = middle - 1
         else:
             low = middle

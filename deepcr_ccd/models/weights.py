@@ -1,4 +1,4 @@
-"""Files of weights: safetensors, with the card in the metadata."""
+"""Weights files: safetensors, with the card in the metadata."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 import torch
-from torch import nn
 
 from ..io.atomic import atomic_path
 from .card import ModelCard
 from .network_checks import check_output, check_shapes
-from .networks.build import plan_network, restore_network
+from .networks.build import Network, plan_network, restore_network
+from .networks.unet import UNet
 
 __all__ = ["read_card", "read_network", "read_weights", "write_weights"]
 
-#: Longest header that is read, in bytes; those that ship have 6,000.
-LONGEST_HEADER = 2_000_000
+#: Longest header that is read, in bytes; those of the shipped models have 6,000.
+MAX_HEADER = 2_000_000
 
 
 def write_weights(
@@ -85,7 +85,7 @@ def read_weights(path: str | os.PathLike) -> tuple[ModelCard, dict[str, torch.Te
     return card, tensors
 
 
-def read_network(path: str | os.PathLike) -> tuple[ModelCard, nn.Module]:
+def read_network(path: str | os.PathLike) -> tuple[ModelCard, Network]:
     """Read a card and build its network, with the weights that `write_weights` wrote.
 
     Parameters
@@ -109,7 +109,7 @@ def read_network(path: str | os.PathLike) -> tuple[ModelCard, nn.Module]:
     try:
         network = restore_network(card.architecture, card.arguments, tensors)
         check_output(network, card.task)
-        layers = 0 if network.takes_cutouts else len(network.inner_layers())
+        layers = len(network.inner_layers()) if isinstance(network, UNet) else 0
         if len(card.ranges) not in (0, layers):
             raise ValueError(f"{len(card.ranges)} ranges for {layers} layers")
     except ValueError as error:
@@ -141,12 +141,12 @@ def read_card(path: str | os.PathLike) -> ModelCard:
     if not path.is_file():
         raise ValueError(f"{what} is not a regular file")
     with path.open("rb") as file:
-        # Eight bytes say how long the description of the tensors is, which is JSON.
+        # Eight bytes hold the length of the header, which is JSON.
         length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= LONGEST_HEADER:
+        if not 2 <= length <= MAX_HEADER:
             raise ValueError(
                 f"{what} is not a whole safetensors file, or its header of {length} "
-                f"bytes is longer than {LONGEST_HEADER}"
+                f"bytes is longer than {MAX_HEADER}"
             )
         content = file.read(length)
     try:

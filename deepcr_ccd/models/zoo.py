@@ -8,19 +8,21 @@ import os
 import tomllib
 from importlib import resources
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import torch
 from astropy.table import MaskedColumn, Table
 
 from ..notices import suggestion
 from .deepcr_checkpoint import load_checkpoint
-from .engines.devices import resolve_device, resolve_precision
+from .engines.build import EngineName
+from .engines.devices import PrecisionName, resolve_device, resolve_precision
 from .model import Model
 from .weights import read_card
 
 __all__ = ["DEFAULT_MODEL", "list_models", "load_model"]
 
-#: The model of every front door that is not told otherwise.
+#: The model that is used where none is named.
 DEFAULT_MODEL = "universal"
 DISTRIBUTION = "deepCR"
 INSTALL = 'pip install "deepcr_ccd[deepcr]"'
@@ -41,7 +43,7 @@ def published() -> tuple[dict, ...]:
 
 
 def _listed() -> tuple[dict, ...]:
-    """Return the published checkpoints that are of use, not those of a tutorial."""
+    """Return the published checkpoints for users, without those of a tutorial."""
     return tuple(entry for entry in published() if entry.get("listed", True))
 
 
@@ -129,9 +131,9 @@ def load_model(
     name_or_path: str | os.PathLike | Model,
     *,
     device: str | torch.device | None = None,
-    task: str | None = None,
-    precision: str | None = None,
-    engine: str | None = None,
+    task: Literal["mask", "inpaint"] | None = None,
+    precision: PrecisionName | None = None,
+    engine: EngineName | None = None,
 ) -> Model:
     """Load a model.
 
@@ -140,27 +142,27 @@ def load_model(
     name_or_path : str, path-like or Model
         A name of `list_models` (or one of deepCR's older names for it), or the
         path of a ``.safetensors`` file with a card or of a deepCR ``.pth`` file.
-        A path ends in one of the two, and a published checkpoint is known by what is in
-        it. Names are not case-sensitive. ``"auto"`` is the model that is best on the
-        frame at hand by our own comparison, which is ``"universal"`` on every kind of
-        frame. A model is returned as it is.
+        A path ends in one of the two, and a published checkpoint is recognized by its
+        content. Names are not case-sensitive. ``"auto"`` is the model that is best for
+        the frame in our own comparison, which is ``"universal"`` for all frames. A
+        model is returned as it is.
     device : str or torch.device, optional
-        Where it shall run, such as ``"cpu"`` or ``"cuda"``. None takes CUDA, then
-        MPS, then the CPU.
+        Where it runs, such as ``"cpu"`` or ``"cuda"``. None takes CUDA, then MPS, then
+        the CPU.
     task : {"mask", "inpaint"}, optional
         Look only among models for this task. The one name that needs it is
         ``"ACS-WFC-F606W-2-32"``: the inpainting model of that name, and an older
         name of the mask model ``ACS-WFC-F606W``.
     precision : {"auto", "float32", "bfloat16", "int8"}, optional
-        What it shall compute in. "auto" is bfloat16 where the processor computes in
-        it (AMX, AVX512-BF16, GPUs since Ampere), which is several times as fast as
-        float32; so is None, but for a model, which stays as it is. "int8" is faster
+        Precision of the computation. "auto" is bfloat16 where the processor supports it
+        (AMX, AVX512-BF16, GPUs since Ampere), which is several times as fast as
+        float32; so is None, except for a model, which stays as it is. "int8" is faster
         still, for ``universal`` where OpenVINO runs it on the CPU, and changes about
         1 % of the mask.
     engine : {"auto", "torch", "openvino"}, optional
-        What shall run it. "auto" is OpenVINO where it is installed, for networks that
-        find cosmic rays on the CPU, and PyTorch elsewhere; so is None, but for a
-        model, which stays as it is.
+        The engine that runs it. "auto" is OpenVINO where it is installed, for detection
+        models on the CPU, and PyTorch elsewhere; so is None, except for a model, which
+        stays as it is.
 
     Returns
     -------
@@ -195,10 +197,10 @@ def load_model(
     if text == "auto":
         text = DEFAULT_MODEL
     device = resolve_device(device)
-    how = (device, resolve_precision(precision, device), engine or "auto")
+    how = _Placement(device, resolve_precision(precision, device), engine or "auto")
     shipped = _shipped()
     if text in shipped:
-        return _checked(_load_file(*_key(shipped[text]), *how), task)
+        return _checked(_load_file(*_key(shipped[text]), how), task)
     entry = _find_published(text, task)
     if entry is not None:
         path = _published_path(entry)
@@ -207,7 +209,7 @@ def load_model(
                 f"model {text!r} is one of deepCR's published checkpoints, and the "
                 f"deepCR distribution is not installed: {INSTALL}"
             )
-        return _load_file(*_key(path), *how, entry["name"], entry["task"])
+        return _load_file(*_key(path), how, entry["name"], entry["task"])
     path = Path(text)
     is_file = path.suffix.lower() in (".safetensors", ".pth")
     names = ["auto", *shipped, *_published_names(task)]
@@ -221,7 +223,7 @@ def load_model(
             raise FileNotFoundError(f"model file {text!r} does not exist")
         if not path.is_file():
             raise ValueError(f"model file {text!r} is not a regular file")
-        return _checked(_load_file(*_key(path), *how), task)
+        return _checked(_load_file(*_key(path), how), task)
     known = [
         "auto",
         *shipped,
@@ -231,6 +233,12 @@ def load_model(
         f"model {text!r} is unknown; {suggestion(text, names)}known are "
         f"{', '.join(known)}, or the path of a .safetensors or .pth file"
     )
+
+
+class _Placement(NamedTuple):
+    device: torch.device
+    precision: PrecisionName
+    engine: EngineName
 
 
 def _key(path: Path) -> tuple[Path, int, int]:
@@ -244,19 +252,18 @@ def _load_file(
     path: Path,
     mtime: int,  # noqa: ARG001
     size: int,  # noqa: ARG001
-    device: torch.device,
-    precision: str,
-    engine: str,
+    how: _Placement,
     name: str | None = None,
     task: str | None = None,
 ) -> Model:
-    how = {"device": device, "precision": precision, "engine": engine}
+    where = how._asdict()
     if path.suffix.lower() == ".safetensors":
-        return Model.load(path, **how)
-    if name is not None:
-        return load_checkpoint(path, _card_of(_find_published(name, task)), **how)
+        return Model.load(path, **where)
+    entry = None if name is None else _find_published(name, task)
+    if entry is not None:
+        return load_checkpoint(path, _card_of(entry), **where)
     known = {entry["tensors"]: _card_of(entry) for entry in published()}
-    return load_checkpoint(path, known=known, **how)
+    return load_checkpoint(path, known=known, **where)
 
 
 def _card_of(entry: dict) -> dict:

@@ -1,1 +1,1 @@
-"""Pixels that hang together: labels, sizes, growth, hysteresis."""
+"""Connected pixels: labels, peaks, growth of masks, hysteresis thresholds."""

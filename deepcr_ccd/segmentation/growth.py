@@ -1,4 +1,4 @@
-"""Masks grown by discs."""
+"""Grow masks by discs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ..tiling.tiles import BLOCK_PIXELS, row_blocks
 
 __all__ = ["grow_mask"]
 
-#: Discs of larger radii, in px, are grown by a distance transform, whose time and
-#: memory do not depend on the radius.
+#: Larger radii, in px, are grown by a distance transform, whose time and memory do not
+#: depend on the radius.
 SMALL_DISC = 4
 
 
@@ -24,9 +24,9 @@ def grow_mask(
     crmask : `~numpy.ndarray`
         bool, ``(ny, nx)``.
     grow : float
-        Radius of the disc in px: pixels whose centres are as near as that are taken in.
+        Radius of the disc in px: pixels are added whose centres are within it.
     bad : `~numpy.ndarray`, optional
-        bool, ``(ny, nx)``, True where the mask is not to grow.
+        bool, ``(ny, nx)``, True for pixels that are never added.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def grow_mask(
     """
     if grow <= 0 or not crmask.any():
         return crmask
-    # Beyond the frame there is nothing to reach.
+    # Larger radii reach the whole frame.
     grow = min(float(grow), sum(crmask.shape))
     reach = int(grow)
     if reach <= SMALL_DISC:
@@ -47,7 +47,7 @@ def grow_mask(
 
 
 def _within(crmask: np.ndarray, radius: float) -> np.ndarray:
-    """Tell which pixels have one of a mask within a radius, some rows at a time."""
+    """Return which pixels have a mask's pixel within a radius, some rows at a time."""
     reach = int(radius)
     ny, nx = crmask.shape
     grown = np.zeros_like(crmask)
@@ -57,7 +57,7 @@ def _within(crmask: np.ndarray, radius: float) -> np.ndarray:
         piece = crmask[low:high]
         if not piece.any():
             continue
-        # The indices of the nearest, as squares of whole numbers are exact.
+        # Indices and not distances, as squares of whole numbers are exact.
         nearest = ndimage.distance_transform_edt(
             ~piece, return_distances=False, return_indices=True
         )

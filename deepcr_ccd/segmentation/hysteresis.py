@@ -1,44 +1,47 @@
-"""Pixels that hang together: cosmic rays followed to their faint ends.
+"""Hysteresis thresholds: cosmic rays followed to their faint ends.
 
-A mask is made with two thresholds, as edges are found with hysteresis (Canny 1986, IEEE
-TPAMI 8, 679), and cosmic rays by L.A.Cosmic's ``sigclip`` and ``sigfrac``: to pixels
-above the higher one are added those above the lower one that hang together with a pixel
-that surely is a cosmic ray's. Pixels that touch at corners hang together.
+A mask is made with two thresholds, as in edge detection (Canny 1986, IEEE TPAMI 8, 679)
+and in L.A.Cosmic with ``sigclip`` and ``sigfrac``. Pixels above the higher threshold
+are flagged, and those above the lower one that are connected to a certain cosmic ray,
+at corners too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 __all__ = [
-    "REACH",
+    "MAX_STEPS",
     "SEED",
-    "SURE",
+    "CERTAIN_PROBABILITY",
     "Thresholds",
     "WEAK",
     "apply_hysteresis",
     "threshold_levels",
 ]
 
-#: Cosmic rays are followed from pixels above this probability. What is wrongly flagged,
-#: such as a star, seldom has one, and so does not grow. On simulated frames this gives
-#: away a ninth of what is gained.
-SURE = 0.85
-#: How far they are followed, in steps from pixel to pixel: next to none gets there. So
-#: nothing takes a whole structure with it, and a chunk need not know all others.
-REACH = 32
-#: The levels of pixels above the lower threshold alone, above both, and of sure ones.
+#: Cosmic rays are followed from pixels above this probability. False positives, such as
+#: stars, seldom have one, and so do not grow. On simulated frames this costs a ninth of
+#: the gain.
+CERTAIN_PROBABILITY = 0.85
+#: How far cosmic rays are followed, in steps from pixel to pixel, which hardly any
+#: exceeds. So no extended source is flagged as a whole, and a chunk of a frame depends
+#: on its neighbours only.
+MAX_STEPS = 32
+#: Levels of pixels: above the lower threshold only, above both, and certain.
 WEAK, SEED, CERTAIN = 1, 2, 3
 #: From a pixel to its neighbours.
 STEPS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
 
 
 class Thresholds(NamedTuple):
-    """Probabilities above which a pixel is a cosmic ray's: by itself, and with others.
+    """Probabilities above which pixels are flagged.
 
-    Nothing is followed if ``extend`` is not below ``seed``.
+    ``seed`` flags a pixel by itself, ``extend`` if it is connected to a certain one. No
+    cosmic ray is followed unless ``extend`` is below ``seed``.
     """
 
     seed: float
@@ -46,23 +49,23 @@ class Thresholds(NamedTuple):
 
     @property
     def reach(self) -> int:
-        """How far from a pixel others matter to it, in px."""
-        return REACH if self.extend < self.seed else 0
+        """Distance in px within which pixels affect each other."""
+        return MAX_STEPS if self.extend < self.seed else 0
 
     @property
     def cuts(self) -> tuple[float, float, float]:
-        """Above which a pixel is weak, a seed, and certain; equal to follow none."""
-        sure = max(self.seed, SURE) if self.reach else self.seed
-        return self.extend, self.seed, sure
+        """Cuts of weak, seed and certain pixels; all equal where none is followed."""
+        certain = max(self.seed, CERTAIN_PROBABILITY) if self.reach else self.seed
+        return self.extend, self.seed, certain
 
 
 def threshold_levels(probability: np.ndarray, cuts: tuple[float, ...]) -> np.ndarray:
-    """Return how many cuts each pixel is above.
+    """Return the number of cuts that each pixel exceeds.
 
     Parameters
     ----------
     probability : `~numpy.ndarray`
-        Of any shape; NaN is above nothing.
+        Of any shape; NaN exceeds none.
     cuts : tuple of float
         From `Thresholds.cuts`.
 
@@ -81,7 +84,7 @@ def threshold_levels(probability: np.ndarray, cuts: tuple[float, ...]) -> np.nda
 
 
 def apply_hysteresis(levels: np.ndarray) -> np.ndarray:
-    """Return the mask of seeds, and of what hangs together with those that are sure.
+    """Return the mask of seed pixels, and of weak ones connected to certain ones.
 
     Parameters
     ----------
@@ -95,14 +98,14 @@ def apply_hysteresis(levels: np.ndarray) -> np.ndarray:
         bool, ``(ny, nx)``.
     """
     flat = levels.reshape(-1)
-    # Of uint8, 0 is then the highest.
+    # In uint8, level 0 becomes the highest.
     places = np.flatnonzero(flat - WEAK < CERTAIN - WEAK)
     if places.size:
         next_to = np.zeros(places.size, dtype=bool)
         for there in _neighbours(places, levels.shape):
             next_to |= flat[there] == CERTAIN
         places = places[next_to]
-    for _ in range(REACH):
+    for _ in range(MAX_STEPS):
         if not places.size:
             break
         flat[places] = CERTAIN
@@ -111,10 +114,10 @@ def apply_hysteresis(levels: np.ndarray) -> np.ndarray:
     return np.greater_equal(levels, SEED, out=levels.view(bool))
 
 
-def _neighbours(places: np.ndarray, shape: tuple[int, int]):
-    """Yield the neighbours of pixels, each by its place in the flat plane."""
+def _neighbours(places: np.ndarray, shape: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Yield the flat indices of the neighbours of pixels, for each step."""
     rows, columns = np.divmod(places, shape[1])
     for down, right in STEPS:
-        # Beyond an edge stands the pixel at it: the same one, or a neighbour as well.
+        # Clipped at an edge, which gives the pixel itself or another neighbour.
         row = np.clip(rows + down, 0, shape[0] - 1)
         yield row * shape[1] + np.clip(columns + right, 0, shape[1] - 1)

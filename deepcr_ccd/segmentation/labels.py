@@ -1,4 +1,4 @@
-"""Groups of pixels that touch, found from the places of the few that belong to any."""
+"""Groups of connected pixels, labelled from the indices of the few that are flagged."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from scipy.sparse.csgraph import connected_components
 
 __all__ = ["EIGHT_CONNECTED", "group_peaks", "label_pixels"]
 
+#: Structure with which pixels are connected at corners, too.
+EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
+
 
 def label_pixels(
     places: np.ndarray, width: int, *, corners: bool = True
 ) -> tuple[int, np.ndarray]:
-    """Return how many groups some pixels form, and the group of each.
+    """Label the groups of connected pixels.
+
+    The time depends on the number of flagged pixels, not on the size of the frame.
 
     Parameters
     ----------
@@ -21,17 +26,17 @@ def label_pixels(
     width : int
         Width of the frame in px.
     corners : bool
-        Whether pixels touch at corners, too.
+        Whether pixels are connected at corners, too.
 
     Returns
     -------
     number : int
-        Of groups.
+        Number of groups.
     labels : `~numpy.ndarray`
-        int, ``(n,)``, from 0.
+        int32, ``(n,)``, the group of each pixel, from 0.
     """
     columns = places % width
-    # The neighbours that come later: to the right, and those in the next row.
+    # Neighbours of higher index: to the right, and in the next row.
     ahead = [(1, columns < width - 1), (width, columns >= 0)]
     if corners:
         ahead += [(width - 1, columns > 0), (width + 1, columns < width - 1)]
@@ -46,29 +51,25 @@ def label_pixels(
     return connected_components(links, directed=False)
 
 
-#: Pixels touch each other at corners, too.
-EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
-
-
 def group_peaks(values: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Return, for each pixel of a group, the highest value in it.
+    """Return the highest value of the group of each pixel.
 
     Parameters
     ----------
     values : `~numpy.ndarray`
         ``(ny, nx)``.
     where : `~numpy.ndarray`
-        bool, ``(ny, nx)``: groups are of pixels where this is True.
+        bool, ``(ny, nx)``, True for pixels of groups, which are connected at corners.
 
     Returns
     -------
     `~numpy.ndarray`
-        float64, ``(ny, nx)``; 0 where there is no group.
+        float64, ``(ny, nx)``; 0 where ``where`` is False.
     """
     groups, number = ndimage.label(where, EIGHT_CONNECTED)
     peaks = np.zeros(number + 1)
     if number:
-        # The pixels of groups are few: ndimage.maximum would sort all there are.
+        # The pixels of groups are few; ndimage.maximum would sort all pixels.
         where = groups > 0
         peaks[1:] = -np.inf
         np.maximum.at(peaks, groups[where], values[where])

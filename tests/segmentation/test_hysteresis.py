@@ -22,8 +22,8 @@ from deepcr_ccd import (
 from deepcr_ccd.models.model import Model, ModelCard
 from deepcr_ccd.pipeline.detect import threshold_mask
 from deepcr_ccd.segmentation.hysteresis import (
-    REACH,
-    SURE,
+    CERTAIN_PROBABILITY,
+    MAX_STEPS,
     Thresholds,
     apply_hysteresis,
     threshold_levels,
@@ -34,10 +34,10 @@ WIDE = {"threshold": 0.9, "extend_threshold": 0.02}
 
 
 def hysteresis(probability, seed, extend):
-    """Seeds, and components above the lower threshold that hold a sure one."""
+    """Seeds, and components above the lower threshold that contain a certain one."""
     labels, number = ndimage.label(probability > extend, EIGHT_CONNECTED)
     kept = np.zeros(number + 1, dtype=bool)
-    kept[labels[probability > max(seed, SURE)]] = True
+    kept[labels[probability > max(seed, CERTAIN_PROBABILITY)]] = True
     kept[0] = False
     return kept[labels] | (probability > seed)
 
@@ -78,18 +78,18 @@ def test_components_with_a_sure_seed_are_kept_whole(shape, share, rng):
 
 
 def test_a_track_is_followed_so_far_and_no_farther():
-    probability = np.zeros((40, 3 * REACH))
+    probability = np.zeros((40, 3 * MAX_STEPS))
     probability[5, 10:] = 0.3
     probability[5, 10] = 0.9
     found = threshold_mask(probability, Thresholds(0.5, 0.2))
-    assert found[5].sum() == REACH + 1
+    assert found[5].sum() == MAX_STEPS + 1
     # Steps are counted along the track, not across.
     probability[:] = 0
     probability[2:38, 10] = probability[2:38, 12] = probability[38, 11] = 0.3
     probability[2, 10] = 0.9
     found = threshold_mask(probability, Thresholds(0.5, 0.2))
-    assert found[2 : REACH + 3, 10].all()
-    assert found.sum() == REACH + 1
+    assert found[2 : MAX_STEPS + 3, 10].all()
+    assert found.sum() == MAX_STEPS + 1
 
 
 def test_what_is_doubtful_is_not_followed():

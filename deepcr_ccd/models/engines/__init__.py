@@ -1,1 +1,1 @@
-"""What runs a network: PyTorch or OpenVINO, on which device, in what precision."""
+"""Engines that run networks: PyTorch and OpenVINO; devices and precisions."""

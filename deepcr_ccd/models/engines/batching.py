@@ -1,4 +1,4 @@
-"""Calls that come from several threads at once, served together."""
+"""Dynamic batching: calls from several threads are computed in one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import collections
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,7 +14,7 @@ __all__ = ["DynamicBatcher"]
 
 
 class _Request:
-    def __init__(self, numbers: np.ndarray):
+    def __init__(self, numbers: np.ndarray) -> None:
         self.numbers = numbers
         self.done = threading.Event()
         self.result: np.ndarray | None = None
@@ -23,24 +24,24 @@ class _Request:
 class DynamicBatcher:
     """A function of many arrays, called with one array at a time by many threads.
 
-    What waits while the function runs goes into its next call, if it has the same
-    shape: so small arrays do not go to a GPU one by one, and none waits for others to
-    come.
+    Arrays that arrive while the function runs go into its next call, if they have the
+    same shape. So small arrays do not go to a GPU one by one, and none waits for others
+    to arrive.
 
     Parameters
     ----------
     function : callable
         Takes arrays ``(n, ...)`` and one of the slots, returns ``(n, ...)``.
     slots : sequence
-        What one call at a time may use, such as a stream of a GPU: there are as many
-        calls side by side as there are slots.
-    most : int
-        Numbers that may go into a call, unless one array has more.
+        Resources that one call at a time may use, such as streams of a GPU: as many
+        calls run in parallel as there are slots.
+    max_size : int
+        Largest number of elements in a call, unless one array has more.
     """
 
-    def __init__(self, function: Callable, slots: Sequence, most: int):
+    def __init__(self, function: Callable, slots: Sequence, max_size: int):
         self._function = function
-        self._most = most
+        self._max_size = max_size
         self._slots: queue.SimpleQueue = queue.SimpleQueue()
         for slot in slots:
             self._slots.put(slot)
@@ -48,7 +49,7 @@ class DynamicBatcher:
         self._lock = threading.Lock()
 
     def __call__(self, numbers: np.ndarray) -> np.ndarray:
-        """Return what the function makes of an array.
+        """Return the function of an array.
 
         Parameters
         ----------
@@ -58,7 +59,7 @@ class DynamicBatcher:
         Raises
         ------
         Exception
-            What the function raises, for every array of the call.
+            The error of the function, for every array of the call.
         """
         request = _Request(numbers)
         with self._lock:
@@ -70,14 +71,14 @@ class DynamicBatcher:
                 self._serve(batch, slot)
         finally:
             self._slots.put(slot)
-        # Another thread may have taken it along.
+        # Another thread may have taken it into its batch.
         request.done.wait()
         if request.error is not None:
             raise request.error
-        return request.result
+        return cast(np.ndarray, request.result)
 
     def _take(self, request: _Request) -> list[_Request]:
-        """Return a request, and those that can go with it; none if it was taken."""
+        """Return a request and those that fit into its batch; none if it was taken."""
         with self._lock:
             if request not in self._waiting:
                 return []
@@ -85,14 +86,14 @@ class DynamicBatcher:
             batch = [request]
             size = request.numbers.size
             for other in list(self._waiting):
-                if size * (len(batch) + 1) > self._most:
+                if size * (len(batch) + 1) > self._max_size:
                     break
                 if other.numbers.shape == request.numbers.shape:
                     self._waiting.remove(other)
                     batch.append(other)
         return batch
 
-    def _serve(self, batch: list[_Request], slot) -> None:
+    def _serve(self, batch: list[_Request], slot: Any) -> None:
         try:
             results = self._function(np.stack([r.numbers for r in batch]), slot)
             for request, result in zip(batch, results, strict=True):

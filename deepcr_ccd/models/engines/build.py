@@ -1,15 +1,16 @@
-"""What runs a network: PyTorch, or OpenVINO where it is installed and is faster."""
+"""Choose and build the engine of a network: PyTorch, or OpenVINO where it is faster."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import torch
 
 from ...tiling.forking import openvino_is_inherited
+from ..networks.build import Network
 from ..networks.unet import UNet
 from .devices import resolve_precision
 from .openvino_engine import OpenVINOEngine, has_openvino
@@ -30,14 +31,18 @@ def resolve_engine(
     Parameters
     ----------
     engine : {"auto", "torch", "openvino"} or None
-        With "auto" or None, OpenVINO where it is installed, for networks that find
-        cosmic rays on the CPU; PyTorch elsewhere.
+        With "auto" or None, OpenVINO where it is installed, for detection models on the
+        CPU; PyTorch elsewhere.
     network : torch.nn.Module
         The network.
     device : torch.device
         Where it runs.
     task : {"mask", "inpaint"}
-        What it is for.
+        Task of the model.
+
+    Returns
+    -------
+    {"torch", "openvino"}
 
     Raises
     ------
@@ -51,7 +56,7 @@ def resolve_engine(
     fits = device.type == "cpu" and task == "mask" and isinstance(network, UNet)
     if engine == "openvino" and not fits:
         raise ValueError(
-            "engine='openvino' runs networks that find cosmic rays, on the CPU; use "
+            "engine='openvino' runs detection models, on the CPU; use "
             f"'torch' on {device.type!r} for the task {task!r}"
         )
     if engine in (None, "auto"):
@@ -60,7 +65,7 @@ def resolve_engine(
 
 
 def engine_here(engine: str) -> str:
-    """Return what an engine is replaced by in this process.
+    """Return the engine that takes an engine's place in this process.
 
     Parameters
     ----------
@@ -70,15 +75,15 @@ def engine_here(engine: str) -> str:
     Returns
     -------
     str
-        "torch" in children that were forked after OpenVINO had been used, as it would
-        wait there for threads of the parent's; else the same.
+        "torch" in children that were forked after OpenVINO had been used, which would
+        wait there for threads of the parent; else the same.
     """
     return "torch" if openvino_is_inherited() else engine
 
 
 def build_engine(
     engine: str,
-    network: torch.nn.Module,
+    network: Network,
     device: torch.device,
     precision: str,
     task: str,
@@ -98,11 +103,11 @@ def build_engine(
     device : torch.device
         Where it runs.
     precision : {"float32", "bfloat16", "int8"}
-        What to compute in.
+        Precision of the computation.
     task : {"mask", "inpaint"}
-        What it is for. The output of "mask" is a probability.
+        Task of the model. The output of "mask" is a probability.
     wide_input : bool
-        Whether the input spans more than fewer bits resolve.
+        Whether the input spans more than bfloat16 resolves.
     activation_ranges : sequence of (float, float)
         Lowest and highest activations that go into each inner layer, for int8.
     rotations : {1, 2, 4}
@@ -113,19 +118,19 @@ def build_engine(
     -------
     callable
         Takes float32 ``(channels, ny, nx)`` and returns float32 ``(ny, nx)``; for
-        networks of windows, ``(n, window)`` and ``(n, 2)``. Threads may share it.
+        networks of cutouts, ``(n, features)`` and ``(n, 3)``. Threads may share it.
     """
     run: Callable[[np.ndarray], np.ndarray]
     if engine == "openvino":
         run = OpenVINOEngine(
-            network,
+            cast(UNet, network),
             precision,
             wide_input=wide_input,
             activation_ranges=activation_ranges,
         )
     else:
         if precision == "int8":
-            # In a child that has to do without OpenVINO.
+            # In a forked child, which does without OpenVINO.
             precision = resolve_precision("auto", device)
         run = TorchEngine(network, device, precision, task, wide_input=wide_input)
     if rotations == 1:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Literal, TypeAlias, cast, get_args
+from collections.abc import Callable
+from typing import Literal, TypeAlias, get_args
 
 import torch
 
@@ -22,7 +23,7 @@ TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def resolve_device(device: str | torch.device | None) -> torch.device:
-    """Return the torch device that a name stands for.
+    """Return the torch device of a name.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
         raise ValueError(
             f"device={device!r} is unknown; use 'cpu', 'cuda', 'cuda:N' or 'mps'"
         ) from error
-    present = {
+    present: dict[str, Callable[[], bool]] = {
         "cpu": lambda: True,
         "cuda": lambda: (resolved.index or 0) < torch.cuda.device_count(),
         "mps": torch.backends.mps.is_available,

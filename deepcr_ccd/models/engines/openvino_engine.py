@@ -1,4 +1,4 @@
-"""A U-Net as an OpenVINO graph; OpenVINO itself is imported when it is used."""
+"""A U-Net as an OpenVINO graph. OpenVINO is imported when it is used."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import os
 import queue
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,21 +25,21 @@ __all__ = ["OpenVINOEngine", "has_openvino"]
 
 #: Names of the precisions at OpenVINO.
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
-#: The first array that OpenVINO is given in a process must not be two threads' at once:
-#: one would hold the interpreter's lock, the other a lock of the binding's own, and
-#: each wait for the other for ever.
+#: Two threads must not give OpenVINO the first arrays of a process at once: one would
+#: have acquired the interpreter's lock, the other a lock of the binding, and each would
+#: wait for the other for ever.
 _FIRST = ChildSafeLock()
-#: What a process has of OpenVINO, by its number.
-_CORES: dict = {}
+#: OpenVINO's core of each process, by the process's number.
+_CORES: dict[int, Any] = {}
 
 
-def _core():
-    """Return a process's one way in to OpenVINO, which must last as long as it does.
+def _core() -> Any:
+    """Return this process's OpenVINO core, which must live as long as the process.
 
-    Its CPU plugin gives the thread that loads it another stack for signals, and takes
-    that back from the thread that unloads it. Were these two threads, the first would
-    be left with a stack that is no longer its own, and the next signal, be it only a
-    child's end or Ctrl-C, would crash the process or write over what is there now.
+    OpenVINO's CPU plugin replaces the signal stack of the thread that loads it, and
+    frees it in the thread that unloads it. If these were two threads, the first would
+    keep a stack that is freed, and the next signal, such as a child's end or Ctrl-C,
+    would crash the process or overwrite other memory.
     """
     import openvino
 
@@ -50,7 +51,7 @@ def _core():
 
 @functools.cache
 def has_openvino() -> bool:
-    """Tell whether OpenVINO is installed, and works, and is not too old."""
+    """Tell whether OpenVINO is installed, works, and is new enough."""
     if openvino_is_inherited():
         return True
     try:
@@ -63,21 +64,21 @@ def has_openvino() -> bool:
 
 
 class OpenVINOEngine:
-    """A network that finds cosmic rays, run by OpenVINO on the CPU.
+    """A detection network run by OpenVINO on the CPU.
 
-    A call takes one core, so tiles are to be given from as many threads as there are
-    cores. Engines may be shared by threads.
+    A call uses one core, so that calls should come from as many threads as there are
+    cores. Threads may share an engine.
 
     Parameters
     ----------
     network : UNet
         For inference, on the CPU, in float32.
     precision : {"float32", "bfloat16", "int8"}
-        What to compute in. In int8 are the inner layers, what is between them in
-        bfloat16.
+        Precision of the computation. With "int8" the inner layers are in int8, and the
+        activations between them in bfloat16.
     wide_input : bool
         Whether the input spans more than bfloat16 resolves. Input and weights of the
-        first layer are then given as sums of two such numbers each.
+        first layer are then sums of two bfloat16 numbers each.
     activation_ranges : sequence of (float, float)
         Lowest and highest activations that go into each inner layer, for int8.
 
@@ -110,7 +111,7 @@ class OpenVINOEngine:
             "NUM_STREAMS": cores,
             "INFERENCE_NUM_THREADS": cores,
             "ENABLE_CPU_PINNING": False,
-            # What is kept for each shape of a tile takes 1 MB, and saves no time.
+            # The cache takes 1 MB for each shape of a tile, and saves no time.
             "CPU_RUNTIME_CACHE_CAPACITY": 0,
         }
         keep_in_children(self)
@@ -125,7 +126,7 @@ class OpenVINOEngine:
             channels = compiled.input(0).partial_shape[1].get_length()
             smallest = (1, channels, self._network.stride, self._network.stride)
             request.infer({0: np.zeros(smallest, dtype=np.float32)})
-            # A request holds memory of its own, and serves one thread at a time.
+            # A request has memory of its own, and serves one thread at a time.
             self._compiled = compiled
             self._idle: queue.SimpleQueue = queue.SimpleQueue()
             self._idle.put(request)
@@ -154,7 +155,7 @@ def _cores() -> int:
 
 
 def _halves(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Split float32 into two numbers that bfloat16 holds, whose sum is near to it."""
+    """Split float32 into two bfloat16 numbers whose sum approximates it."""
     high = values.bfloat16().float()
     return high, (values - high).bfloat16().float()
 
@@ -166,20 +167,25 @@ class _Builder:
         from openvino import opset13
 
         self.ops = opset13
-        self.split = network.down[0][0] if split else None
-        pairs = zip(network.inner_layers(), ranges, strict=True) if ranges else ()
-        self.ranges = dict(pairs)
+        first = network.get_submodule(network.ends[0])
+        self.split = first if split else None
+        self.ranges: dict[nn.Module, tuple[float, float]] = {}
+        if ranges:
+            self.ranges = dict(zip(network.inner_layers(), ranges, strict=True))
 
-    def convolve(self, x, layer: nn.Conv2d | nn.ConvTranspose2d):
+    def convolve(self, x: Any, layer: nn.Module) -> Any:
         """Return a convolution, plain or transposed, and its bias."""
-        weight = layer.weight
+        if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) or layer.bias is None:
+            raise TypeError(f"{layer} is not a convolution with a bias")
+        tensor: torch.Tensor = layer.weight
         if layer is self.split:
-            high, low = _halves(weight)
-            weight = torch.cat([high, high, low], dim=1)
-        weight = weight.numpy()
+            high, low = _halves(tensor)
+            tensor = torch.cat([high, high, low], dim=1)
         up = isinstance(layer, nn.ConvTranspose2d)
+        weight: Any = tensor.numpy()
         if layer in self.ranges:
-            x, weight = self._quantize(x, weight, *self.ranges[layer], int(up))
+            low_end, high_end = self.ranges[layer]
+            x, weight = self._quantize(x, weight, low_end, high_end, axis=int(up))
         if up:
             x = self.ops.convolution_backprop_data(x, weight, list(layer.stride))
         else:
@@ -189,8 +195,10 @@ class _Builder:
             )
         return self.ops.add(x, layer.bias.numpy().reshape(1, -1, 1, 1))
 
-    def _quantize(self, x, weight: np.ndarray, low: float, high: float, axis: int):
-        """Return input and weights in steps; those of each output channel its own."""
+    def _quantize(
+        self, x: Any, weight: np.ndarray, low: float, high: float, axis: int
+    ) -> tuple[Any, Any]:
+        """Return quantized input and weights; each output channel has its own step."""
         ends = np.float32(low), np.float32(high)
         x = self.ops.fake_quantize(x, *ends, *ends, 256)
         others = tuple(i for i in range(4) if i != axis)
@@ -199,9 +207,9 @@ class _Builder:
         weight = self.ops.constant(weight)
         return x, self.ops.fake_quantize(weight, -most, most, -most, most, 255)
 
-    def layers(self, x, block: nn.Sequential):
+    def layers(self, x: Any, block: nn.Module) -> Any:
         """Return convolutions and ReLUs, one after the other."""
-        for layer in block:
+        for layer in block.children():
             x = (
                 self.ops.relu(x)
                 if isinstance(layer, nn.ReLU)
@@ -210,8 +218,8 @@ class _Builder:
         return x
 
 
-def _graph(network: UNet, split: bool, ranges: Sequence):
-    """Return what ``UNet.forward`` does, and a sigmoid, as an OpenVINO model."""
+def _graph(network: UNet, split: bool, ranges: Sequence) -> Any:
+    """Return an OpenVINO model of ``UNet.forward`` and a sigmoid."""
     import openvino
 
     build = _Builder(network, split, ranges)

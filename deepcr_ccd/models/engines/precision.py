@@ -1,4 +1,4 @@
-"""Networks in bfloat16, with input or output in float32 where that matters."""
+"""Networks in bfloat16, with the first or last layer in float32 where it matters."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import copy
 import torch
 from torch import nn
 
-__all__ = ["Wide", "reduce_precision"]
+from ..networks.build import Network
+
+__all__ = ["Float32Layer", "reduce_precision"]
 
 
-class Wide(nn.Module):
-    """A layer in float32, between layers that have fewer bits."""
+class Float32Layer(nn.Module):
+    """A layer in float32, between layers of lower precision."""
 
     def __init__(self, layer: nn.Module, after: torch.dtype):
         super().__init__()
@@ -19,25 +21,29 @@ class Wide(nn.Module):
         self.after = after
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the layer's output in the type of what comes after."""
+        """Return the layer's output in the dtype of the next layer."""
         return self.layer(x.float()).to(self.after)
 
 
 def reduce_precision(
-    network: nn.Module, dtype: torch.dtype, *, wide_input: bool, wide_output: bool
-) -> nn.Module:
-    """Return a copy of a network that computes with fewer bits.
+    network: Network,
+    dtype: torch.dtype,
+    *,
+    wide_input: bool,
+    wide_output: bool,
+) -> Network:
+    """Return a copy of a network in lower precision.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Of `ARCHITECTURES`, float32, without BatchNorm of its own to be trained.
+        One of `ARCHITECTURES`, in float32, without BatchNorm.
     dtype : torch.dtype
         Such as ``torch.bfloat16``.
     wide_input, wide_output : bool
-        Whether the first and the last layer stay as they are: the first for
-        input that spans more than the type resolves, such as electrons on a bright
-        sky; the last for output that is more than a yes or no.
+        Whether the first and the last layer stay in float32: the first for input that
+        spans more than the dtype resolves, such as electrons on a bright background;
+        the last for output that is a value and not a probability.
     """
     reduced = copy.deepcopy(network).to(dtype)
     wide = zip(
@@ -47,5 +53,5 @@ def reduce_precision(
         if wanted:
             parent, _, name = path.rpartition(".")
             layer = copy.deepcopy(network.get_submodule(path))
-            setattr(reduced.get_submodule(parent), name, Wide(layer, after))
+            setattr(reduced.get_submodule(parent), name, Float32Layer(layer, after))
     return reduced

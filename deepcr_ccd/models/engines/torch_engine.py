@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ...tiling.workers import gpu_tile
+from ..networks.build import Network
 from ..networks.unet import UNet
 from .batching import DynamicBatcher
 from .devices import TORCH_DTYPES
@@ -18,15 +19,20 @@ __all__ = ["TorchEngine"]
 
 
 class TorchEngine:
-    """A network run by PyTorch; see `build_engine`.
+    """A network run by PyTorch.
 
-    On a GPU, what several threads ask for at once is computed together, and goes there
-    and back while other work is done.
+    On a GPU, calls of several threads are computed in batches, and data are copied
+    while others are computed.
+
+    Parameters
+    ----------
+    network, device, precision, task, wide_input
+        As for `~deepcr_ccd.models.engines.build.build_engine`.
     """
 
     def __init__(
         self,
-        network: torch.nn.Module,
+        network: Network,
         device: torch.device,
         precision: str,
         task: str,
@@ -45,20 +51,20 @@ class TorchEngine:
                 wide_input=wide_input,
                 wide_output=task == "inpaint",
             )
-        if device.type == "cpu" and not self.takes_cutouts:
-            network = fuse(network, self.dtype)
-        self.network = network
-        self._together = None
+        self.network: nn.Module = network
+        if device.type == "cpu" and isinstance(network, UNet):
+            self.network = fuse(network, self.dtype)
+        self._batcher = None
         if device.type == "cuda":
-            # While one stream computes, another takes in what comes next.
+            # While one stream computes, the other copies the next input.
             streams = [torch.cuda.Stream(device) for _ in range(2)]
-            most = gpu_tile(device) ** 2
-            self._together = DynamicBatcher(self.compute, streams, most)
+            max_size = gpu_tile(device) ** 2
+            self._batcher = DynamicBatcher(self.compute, streams, max_size)
 
     def __call__(self, numbers: np.ndarray) -> np.ndarray:
         """Run the network on an array."""
-        if self._together is not None:
-            return self._together(numbers)
+        if self._batcher is not None:
+            return self._batcher(numbers)
         return self.compute(numbers[np.newaxis])[0]
 
     @torch.inference_mode()
@@ -70,9 +76,15 @@ class TorchEngine:
         Parameters
         ----------
         numbers : `~numpy.ndarray`
-            As for a call, with one axis more in front.
+            float32, ``(n, channels, ny, nx)``; for networks of cutouts,
+            ``(n, m, features)``.
         stream : torch.cuda.Stream, optional
-            Of the GPU that the network is on.
+            A stream of the network's GPU.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            float32, ``(n, ny, nx)``; for networks of cutouts, ``(n, m, 3)``.
         """
         tensor = torch.from_numpy(np.ascontiguousarray(numbers))
         if stream is None:
@@ -89,8 +101,8 @@ class TorchEngine:
 
     def _forward(self, tensor: torch.Tensor) -> torch.Tensor:
         if self.takes_cutouts:
-            windows = tensor.flatten(0, 1).to(self.device, self.dtype)
-            result = self.network(windows).unflatten(0, tensor.shape[:2])
+            features = tensor.flatten(0, 1).to(self.device, self.dtype)
+            result = self.network(features).unflatten(0, tensor.shape[:2])
         else:
             result = self.network(
                 tensor.to(self.device, self.dtype, memory_format=torch.channels_last)
@@ -113,7 +125,8 @@ class FusedConvolution(nn.Module):
         self.weight = torch.ops.mkldnn._reorder_convolution_weight(  # noqa: SLF001
             convolution.weight.detach(), *self.geometry, None
         )
-        self.bias = convolution.bias.detach()
+        bias = convolution.bias
+        self.bias = None if bias is None else bias.detach()
         self.relu = "relu" if relu else "none"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Calls of several threads are served together, and each gets its own result."""
+"""Calls of several threads are computed in batches; each gets its own result."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -26,25 +26,25 @@ class Doubler:
         return 2 * numbers
 
 
-def ask_while_busy(function, together, arrays):
+def ask_while_busy(function, batcher, arrays):
     """Send arrays, the first of them ahead, while the function is held up."""
     pool = ThreadPoolExecutor(len(arrays))
-    futures = [pool.submit(together, arrays[0])]
+    futures = [pool.submit(batcher, arrays[0])]
     assert function.started.wait(30)
     for number, array in enumerate(arrays[1:], start=1):
-        futures.append(pool.submit(together, array))
-        while len(together._waiting) < number:
+        futures.append(pool.submit(batcher, array))
+        while len(batcher._waiting) < number:
             pass
     function.open.set()
     pool.shutdown()
     return futures
 
 
-def test_what_waits_goes_together():
+def test_arrays_that_wait_are_one_batch():
     function = Doubler()
-    together = DynamicBatcher(function, ["slot"], most=400)
+    batcher = DynamicBatcher(function, ["slot"], max_size=400)
     arrays = [np.full((10, 10), i) for i in range(8)]
-    futures = ask_while_busy(function, together, arrays)
+    futures = ask_while_busy(function, batcher, arrays)
     for array, future in zip(arrays, futures, strict=True):
         np.testing.assert_array_equal(future.result(), 2 * array)
     assert function.calls == [(1, "slot"), (4, "slot"), (3, "slot")]
@@ -52,10 +52,10 @@ def test_what_waits_goes_together():
 
 def test_only_what_has_the_same_shape():
     function = Doubler()
-    together = DynamicBatcher(function, ["slot"], most=10_000)
+    batcher = DynamicBatcher(function, ["slot"], max_size=10_000)
     shapes = [(4, 4), (4, 4), (5, 3), (4, 4), (5, 3)]
     arrays = [np.full(shape, i) for i, shape in enumerate(shapes)]
-    futures = ask_while_busy(function, together, arrays)
+    futures = ask_while_busy(function, batcher, arrays)
     for array, future in zip(arrays, futures, strict=True):
         np.testing.assert_array_equal(future.result(), 2 * array)
     assert sorted(number for number, _ in function.calls) == [1, 2, 2]
@@ -63,22 +63,22 @@ def test_only_what_has_the_same_shape():
 
 def test_arrays_larger_than_a_call_go_alone():
     function = Doubler()
-    together = DynamicBatcher(function, ["slot"], most=1)
+    batcher = DynamicBatcher(function, ["slot"], max_size=1)
     arrays = [np.full((3, 3), i) for i in range(4)]
-    futures = ask_while_busy(function, together, arrays)
+    futures = ask_while_busy(function, batcher, arrays)
     assert [future.result()[0, 0] for future in futures] == [0, 2, 4, 6]
     assert [number for number, _ in function.calls] == [1] * 4
 
 
 def test_errors_reach_all_of_a_call_and_no_other():
     function = Doubler()
-    together = DynamicBatcher(function, ["slot"], most=200)
+    batcher = DynamicBatcher(function, ["slot"], max_size=200)
     # The last has another shape, and goes alone whichever thread comes first.
     arrays = [np.full((10, 10), i) for i in (1, 2, -3)] + [np.full((5, 5), 4)]
-    futures = ask_while_busy(function, together, arrays)
+    futures = ask_while_busy(function, batcher, arrays)
     wrong = [future.exception() is not None for future in futures]
     assert wrong == [False, True, True, False]
-    np.testing.assert_array_equal(together(arrays[0]), 2 * arrays[0])
+    np.testing.assert_array_equal(batcher(arrays[0]), 2 * arrays[0])
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3])
@@ -100,8 +100,8 @@ def test_many_threads(slots):
             busy.remove(slot)
         return result
 
-    together = DynamicBatcher(function, range(slots), most=40)
+    batcher = DynamicBatcher(function, range(slots), max_size=40)
     with ThreadPoolExecutor(8) as pool:
-        for array, result in zip(arrays, pool.map(together, arrays), strict=True):
+        for array, result in zip(arrays, pool.map(batcher, arrays), strict=True):
             np.testing.assert_array_equal(result, array + 1)
     assert max(most) <= slots
