@@ -73,7 +73,7 @@ class ObjectScores:
 
     @property
     def purity(self) -> float:
-        """Fraction of flagged objects with CR-affected pixels; NaN if there are none."""
+        """Fraction of flagged objects with CR-affected pixels; NaN without any."""
         return self._pure / self._flagged if self._flagged else np.nan
 
     @property
