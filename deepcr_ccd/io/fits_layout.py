@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from astropy.io import fits
 
@@ -41,7 +41,7 @@ class Segment(NamedTuple):
 
 
 @contextlib.contextmanager
-def open_fits(source, **options) -> Iterator[fits.HDUList]:
+def open_fits(source: str | Path | BinaryIO, **options: Any) -> Iterator[fits.HDUList]:
     """Open a FITS file, and read all of its headers; for use by many threads.
 
     They are checked before, as it is one at a time that reads them.

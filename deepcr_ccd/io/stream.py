@@ -16,7 +16,7 @@ import sys
 import tempfile
 import weakref
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -118,7 +118,7 @@ class Source:
 
     def make_private(self) -> None:
         """Copy what is read, so that it can be mapped whatever becomes of the file."""
-        if not self.private:
+        if not self.private and self.path is not None:
             with open_regular(self.path) as file:
                 self._spool(b"", file)
             self.private = True
@@ -129,11 +129,11 @@ class Source:
             return io.BytesIO(self._content)
         return open_regular(self.path)
 
-    def _spool(self, begin: bytes, rest) -> None:
+    def _spool(self, begin: bytes, rest: BinaryIO) -> None:
         """Copy to a temporary file: without a name, where the system allows that."""
         with contextlib.ExitStack() as stack:
             if DESCRIPTORS.is_dir():
-                spooled = stack.enter_context(tempfile.TemporaryFile())
+                spooled: Any = stack.enter_context(tempfile.TemporaryFile())
                 path = DESCRIPTORS / str(spooled.fileno())
             else:
                 _remove_old_copies()
@@ -159,7 +159,9 @@ def _remove_old_copies() -> None:
                 path.unlink()
 
 
-def read_image(hdu, scaled: bool = True) -> np.ndarray:
+def read_image(
+    hdu: fits.ImageHDU | fits.CompImageHDU, scaled: bool = True
+) -> np.ndarray:
     """Return the pixels of an image; those of a large compressed one from disk.
 
     They are uncompressed some rows of tiles at a time, into a temporary file without

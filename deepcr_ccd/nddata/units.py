@@ -6,6 +6,7 @@ import math
 import re
 
 from astropy import units as u
+from astropy.io import fits
 from astropy.io.fits import VerifyError
 
 __all__ = ["choose_unit", "header_unit", "parse_unit"]
@@ -93,7 +94,7 @@ def parse_unit(text: str) -> u.UnitBase:
     raise ValueError(f"unit {text!r} is unknown; use electron, adu or another unit")
 
 
-def header_unit(header) -> tuple[u.UnitBase | None, str]:
+def header_unit(header: fits.Header) -> tuple[u.UnitBase | None, str]:
     """Return the unit that BUNIT names, and its text.
 
     Parameters
@@ -121,7 +122,9 @@ def header_unit(header) -> tuple[u.UnitBase | None, str]:
         return None, text if len(text) <= LONGEST else text[:LONGEST] + "..."
 
 
-def choose_unit(header, asked: u.UnitBase | None) -> tuple[u.UnitBase, str]:
+def choose_unit(
+    header: fits.Header, asked: u.UnitBase | None
+) -> tuple[u.UnitBase, str]:
     """Return the unit of an image, and what is odd about its BUNIT.
 
     Parameters
@@ -153,7 +156,7 @@ def _is_bounded(text: str) -> bool:
     """Tell whether text is short enough, and powers in it small enough, to be read."""
     if len(text) > LONGEST:
         return False
-    start = re.match(r"[+-]?\d*", text).end()
+    start = len(text) - len(re.sub(r"^[+-]?\d*", "", text))
     whole = re.findall(r"(?<![\d.])\d+", text[start:])
     if max(map(len, [text[:start], *whole])) > MOST_DIGITS:
         return False
@@ -166,7 +169,7 @@ def _known_words(text: str) -> str:
     return re.sub(r"(?<![\d.])[^\W\d_]+", _known_word, text)
 
 
-def _known_word(match: re.Match) -> str:
+def _known_word(match: re.Match[str]) -> str:
     word = match.group()
     return WORDS.get(word) or WORDS.get(word.lower(), word)
 

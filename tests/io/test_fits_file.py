@@ -418,7 +418,7 @@ def test_a_large_image_takes_few_bytes_a_pixel(tmp_path, monkeypatch, read_whole
     small = tmp_path / "small.fits"
     fits.PrimaryHDU(fits.getdata(path)[:400, :400]).writeto(small)
     peaks = []
-    monkeypatch.setattr(files, "READ_WHOLE", read_whole)
+    monkeypatch.setattr(files, "LARGEST_READ", read_whole)
     for source in (small, path):
         tracemalloc.start()
         row = run_job(Job(source, tmp_path / f"{source.stem}_out.fits"), options)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Found:
     left: dict[int, str]
 
 
-def read_choice(ext) -> tuple[str, ...]:
+def read_choice(ext: Any) -> tuple[str, ...]:
     """Return what a user chose, one text an item; nothing stands for all images.
 
     Parameters
@@ -69,7 +70,7 @@ def read_choice(ext) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _is_pair(item) -> bool:
+def _is_pair(item: object) -> bool:
     """Tell whether it is a name and EXTVER, as astropy has them."""
     return (
         isinstance(item, tuple)
@@ -122,7 +123,8 @@ def find_images(extensions: Sequence[HduInfo], chosen: Sequence = ()) -> Found:
         If there is none, if a SCI has not two or three dimensions, if nothing is what
         was chosen, or if it is not clear whose a plane is.
     """
-    images, left = [], {}
+    images: list[int] = []
+    left: dict[int, str] = {}
     problem = _wrong_science(extensions)
     if problem is None:
         images, left = _default_images(extensions)
@@ -196,7 +198,12 @@ def _default_images(
     return found, left
 
 
-def _without(images, looks_wrong, reason: str, left: dict[int, str]) -> list:
+def _without(
+    images: Sequence[HduInfo],
+    looks_wrong: Callable[[HduInfo, Sequence[HduInfo]], bool],
+    reason: str,
+    left: dict[int, str],
+) -> list[HduInfo]:
     wrong = [item.index for item in images if looks_wrong(item, images)]
     left |= dict.fromkeys(wrong, reason)
     return [item for item in images if item.index not in wrong]
@@ -255,9 +262,9 @@ def _matches(
         return [e for e in extensions if e.index == int(text)], True
     name, comma, ver = text.rpartition(",")
     if comma and ver.strip().isdigit():
-        ver = int(ver)
+        number = int(ver)
         found = [
-            e for e in extensions if e.name.upper() == name.strip() and e.ver == ver
+            e for e in extensions if e.name.upper() == name.strip() and e.ver == number
         ]
         return found, True
     found = [e for e in extensions if e.name.upper() == text]
@@ -269,7 +276,10 @@ def _matches(
 
 
 def _not_there(
-    extensions: Sequence[HduInfo], item, found: Sequence[HduInfo], exact: bool
+    extensions: Sequence[HduInfo],
+    item: str | int,
+    found: Sequence[HduInfo],
+    exact: bool,
 ) -> str:
     there = ", ".join(f"{e.index} ({e.title})" for e in extensions if e.is_frame)
     what = "is no extension of the file"

@@ -1,8 +1,9 @@
-"""What the header of an extension says of it."""
+"""What the header of a header and data unit (HDU) says of it."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from astropy.io import fits
 
@@ -62,7 +63,7 @@ class HduInfo:
         return min(self.shape[-2:])
 
 
-def read_hdu_info(hdu, index: int) -> HduInfo:
+def read_hdu_info(hdu: Any, index: int) -> HduInfo:
     """Read what a header says.
 
     Parameters

@@ -52,7 +52,7 @@ CLASSES = {
 }
 
 
-def noise_kind(name: str, header) -> type | None:
+def noise_kind(name: str, header: fits.Header) -> type | None:
     """Return how an extension tells the noise, by its name and header.
 
     Parameters
@@ -209,7 +209,13 @@ def spare_noise(
     return spare
 
 
-def _scaled(plane: NoisePlane, own_shape, own_header, shape, header) -> NoisePlane:
+def _scaled(
+    plane: NoisePlane,
+    own_shape: tuple[int, ...],
+    own_header: fits.Header,
+    shape: tuple[int, ...],
+    header: fits.Header,
+) -> NoisePlane:
     """Return a plane with its scale, or with what keeps it from following."""
     if plane.kind not in POWERS:
         problem = "whether it is a variance, a weight or something else is not known"

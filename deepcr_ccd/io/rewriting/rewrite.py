@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 from astropy.io import fits
@@ -97,7 +98,9 @@ def rewrite(
         _copy_bytes(source, file, layout[-1].end, None)
 
 
-def _copy_bytes(source: BinaryIO, target: BinaryIO, start: int, end: int | None):
+def _copy_bytes(
+    source: BinaryIO, target: BinaryIO, start: int, end: int | None
+) -> None:
     source.seek(start)
     if end is None:
         shutil.copyfileobj(source, target)
@@ -118,9 +121,11 @@ def _write_changed(
 ) -> None:
     """Write the pixels of an image with some changed; zeros if there is no source."""
     dtype = np.dtype(fits.BITPIX2DTYPE[header["BITPIX"]]).newbyteorder(">")
+    # Files have readinto(), though BinaryIO does not say so.
+    reader = cast(io.BufferedIOBase | None, source)
     for length, part in change.parts(header, dtype, PIECE_BYTES):
         stored = bytearray(length)
-        if source is not None and source.readinto(stored) != length:
+        if reader is not None and reader.readinto(stored) != length:
             raise OSError("the file ends within an image")
         if part.where[0].size:
             part.apply_data(np.frombuffer(stored, dtype=dtype), header)
@@ -203,7 +208,9 @@ def _recompress(
     _write_extension(hdu, target, table)
 
 
-def _write_extension(hdu, target: BinaryIO, before: fits.Header) -> None:
+def _write_extension(
+    hdu: fits.ImageHDU | fits.CompImageHDU, target: BinaryIO, before: fits.Header
+) -> None:
     """Write an extension as it stands in a file, with checksums if it had some."""
     checksum = "CHECKSUM" in before or ("datasum" if "DATASUM" in before else False)
     with new_stream(hdu.data.nbytes) as stream:
