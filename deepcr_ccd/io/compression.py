@@ -23,7 +23,7 @@ def compress(path: Path, suffix: str) -> None:
     Parameters
     ----------
     path : path
-        The file, in a folder to which nobody else writes.
+        The file, in a folder to which no other process writes.
     suffix : str
         ``".gz"``, ``".bz2"`` or ``".xz"``; with others it stays as it is.
     """
@@ -58,7 +58,7 @@ def open_packed(
     Returns
     -------
     stream, errors
-        The stream, and the errors that tell of damage (if of the system, they have a
+        The stream, and the errors that mean damage (those of the system have a
         number); or None.
     """
     begin = file.read(max(map(len, MAGIC)))

@@ -291,7 +291,7 @@ class FitsFile:
         Warns
         -----
         AstropyUserWarning
-            If an extension that tells the noise does not follow.
+            If an extension of noise cannot be updated at filled pixels.
         """
         self.check_flags()
         changes: dict[int, Change] = {}

@@ -31,7 +31,7 @@ class Image:
 
     ``open`` opens the file, as a context that gives a `~astropy.io.fits.HDUList`;
     ``name`` is "" where an extension has none; ``index`` is its place in the file;
-    ``noise`` are the extensions that tell its noise, the one to be read first;
+    ``noise`` are the extensions that hold its noise, the one to be read first;
     ``flags`` are its planes of flags, into the first of which
     cosmic rays go; ``blank`` is the value of pixels that have none; ``header`` has the
     primary header's keywords under its own.
@@ -59,14 +59,14 @@ class Image:
         Parameters
         ----------
         noise : bool
-            Whether to read what the file says of the noise.
+            Whether to read its noise.
 
         Returns
         -------
         `~astropy.nddata.CCDData`
             Pixels in physical units (mapped into memory where the file's format
-            allows it), the mask that DQ, MASK, BPM and BLANK tell, and the
-            noise as uncertainty.
+            allows it), the mask by DQ, MASK, BPM and BLANK, and the noise
+            as uncertainty.
 
         Warns
         -----

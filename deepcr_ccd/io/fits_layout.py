@@ -18,8 +18,8 @@ from .stream import Source
 
 __all__ = ["Segment", "check_whole", "open_fits", "read_layout"]
 
-#: While astropy reads headers: that of 6.1 keeps in a variable of its module whether
-#: compressed images are to be seen as such, which threads would set for each other.
+#: Taken while astropy reads headers: version 6.1 keeps disable_image_compression in a
+#: variable of its module, which threads would set for each other.
 _READING = ChildSafeLock()
 
 
@@ -60,7 +60,7 @@ def open_fits(source: str | Path | BinaryIO, **options: Any) -> Iterator[fits.HD
     Raises
     ------
     OSError
-        If it is truncated, or no FITS file, or cards are damaged that tell sizes.
+        If it is truncated, or no FITS file, or cards are damaged that give sizes.
     """
     check_headers(source)
     with contextlib.ExitStack() as stack:

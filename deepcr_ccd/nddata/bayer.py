@@ -14,7 +14,7 @@ __all__ = ["colours_of", "is_bayer"]
 KEYWORDS = ("BAYERPAT", "BAYERPATTERN", "BAYRPAT", "BAYER", "CFAPAT", "COLORTYP")
 #: The patterns by which a filter is known to be one.
 PATTERNS = {"RGGB", "BGGR", "GRBG", "GBRG"}
-#: Red, green, blue, cyan, magenta, yellow, emerald and white.
+#: Colours: red, green, blue, cyan, magenta, yellow, emerald and white.
 LETTERS = set("RGBCMYEW")
 
 

@@ -1,4 +1,4 @@
-"""Coerce what users have into one internal type, and turn results back into theirs."""
+"""Frames: users' objects as plain arrays, and results as objects of their class."""
 
 from __future__ import annotations
 

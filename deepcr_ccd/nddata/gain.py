@@ -21,7 +21,7 @@ __all__ = [
     "unit_factor",
 ]
 
-#: Units of a digitised signal; a gain turns them into electrons.
+#: Units of a digitised signal, which a gain converts to electrons.
 COUNTS = (u.adu, u.DN, u.count)
 #: Header keywords of a saturation level, in counts; with A and B, of amplifiers.
 SATURATION = (

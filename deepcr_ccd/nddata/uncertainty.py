@@ -125,12 +125,12 @@ def with_array(uncertainty: NDUncertainty, array: ArrayLike) -> NDUncertainty:
     uncertainty : `~astropy.nddata.NDUncertainty`
         Any.
     array : array-like
-        What it shall hold; it is not copied.
+        Its array; it is not copied.
     """
     try:
         result = type(uncertainty)(array, unit=uncertainty.unit, copy=False)
     except TypeError:
-        # A class whose arguments are others.
+        # A class with other arguments.
         result = object.__new__(type(uncertainty))
         result.__dict__.update(vars(uncertainty), _parent_nddata=None)
         result.array = array

@@ -15,7 +15,7 @@ from .pairing import pair_planes, referred_to
 __all__ = ["Found", "find_images", "fits_into", "read_choice"]
 
 #: Images narrower than this are no frames where there are wider ones, in px.
-NARROW = 16
+LEAST_WIDTH = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +121,7 @@ def find_images(extensions: Sequence[HduInfo], chosen: Sequence = ()) -> Found:
     ------
     ValueError
         If there is none, if a SCI has not two or three dimensions, if nothing is what
-        was chosen, or if it is not clear whose a plane is.
+        was chosen, or if it is not clear which image a plane belongs to.
     """
     images: list[int] = []
     left: dict[int, str] = {}
@@ -211,7 +211,9 @@ def _without(
 
 def _looks_narrow(item: HduInfo, images: Sequence[HduInfo]) -> bool:
     """Tell whether it is a spectrum or a stand-in, beside frames."""
-    return item.width < NARROW and any(other.width >= NARROW for other in images)
+    return item.width < LEAST_WIDTH and any(
+        other.width >= LEAST_WIDTH for other in images
+    )
 
 
 def _looks_like_flags(item: HduInfo, images: Sequence[HduInfo]) -> bool:

@@ -21,8 +21,8 @@ class HduInfo:
     ``ver`` is 1 where EXTVER is absent, and ``has_ver`` False; ``shape`` is () where
     there are no pixels. Of ESO's conventions, ``companions`` has the names of other
     extensions by the keyword, SCIDATA, ERRDATA or QUALDATA; ``role`` is HDUCLAS2, and
-    ``form`` HDUCLAS3. ``owner`` is whose mask it is, by CRHDU and CREXT that this
-    package writes: place and name.
+    ``form`` HDUCLAS3. ``owner`` is the image that it is the mask of, by CRHDU and CREXT
+    that this package writes: place and name.
     """
 
     index: int

@@ -21,7 +21,7 @@ __all__ = ["mask_header", "mask_names", "write_masks"]
 
 
 def mask_names(images: Sequence[tuple[str, int]], kind: str) -> list[tuple[str, int]]:
-    """Return names and versions for masks, which tell whose they are.
+    """Return names and versions for masks, which show the image of each.
 
     The versions are those of the images if these tell them apart; else the names do,
     if they can; else the masks are numbered.
@@ -86,7 +86,7 @@ def write_masks(
     """Write a FITS file of masks only, one CRMASK extension an image.
 
     Behind it comes the probability, as CRPROB, where the result holds it: float32, NaN
-    where a pixel is excluded. Headers say whose they are, see `mask_header`.
+    where a pixel is excluded. Headers name the image, see `mask_header`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Whose a plane of flags or noise is, where a file holds several images."""
+"""Which image a plane of flags or noise belongs to, where a file has several."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .names import COMPANIONS, NOISE, WEAK
 __all__ = ["pair_planes", "referred_to"]
 
 KINDS = tuple(dict.fromkeys(COMPANIONS.values()))
-#: Kinds of which it must be clear whose they are; others may be something else.
+#: Kinds of planes whose image must be clear; others may be something else.
 NEEDED = frozenset(["DQ", "MASK", "BPM", "ERR", "VAR", "IVAR", "UNCERT"])
 #: Keywords of an image that name its planes, and HDUCLAS2 of these (ESO; MaNGA has
 #: them too).
@@ -53,7 +53,7 @@ def pair_planes(
     Raises
     ------
     ValueError
-        If it is not clear whose a plane is.
+        If it is not clear which image a plane belongs to.
     """
     planes: dict[int, dict[str, int]] = {item.index: {} for item in images}
     left: dict[int, str] = {}
@@ -165,7 +165,7 @@ def _follow_references(
 def _are_numbers_valid(
     images: Sequence[HduInfo], extensions: Sequence[HduInfo]
 ) -> bool:
-    """Tell whether masks that name images by number alone may be believed.
+    """Tell whether the numbers by which masks name images are still right.
 
     Masks that this package adds to images without names have but a number.
     """
@@ -223,7 +223,7 @@ def _pair(
 def _keys(
     images: Sequence[HduInfo], planes: Sequence[HduInfo]
 ) -> list[Callable[[HduInfo], Hashable]]:
-    """Return what may tell whose a plane is, the surest first; None says nothing."""
+    """Return what may pair planes with images, the surest first; None says nothing."""
     as_many = len(images) == len(planes)
 
     def version(item: HduInfo) -> Hashable:

@@ -20,7 +20,7 @@ from .header_cards import edit_header, has_card
 
 __all__ = ["PIECE_BYTES", "add_image", "rewrite"]
 
-#: Bytes of a file that are worked on at a time: what stays near the processor.
+#: Bytes of a file that are copied at a time: they fit into the processor's cache.
 PIECE_BYTES = 1 << 18
 #: Cards of checksums, until these are known.
 SUMS = {"CHECKSUM": ("0", "HDU checksum"), "DATASUM": ("0", "data unit checksum")}
@@ -140,7 +140,7 @@ def add_image(file: BinaryIO, header: fits.Header, change: Change) -> int:
     file : binary file
         Open for reading and writing, at its end.
     header : `~astropy.io.fits.Header`
-        Of the image, as it shall be.
+        Header of the image.
     change : Change
         The pixels that are not zero.
 
@@ -185,7 +185,7 @@ def _recompress(
     if "ZBLANK" in table and data.dtype.kind != "f":
         header.setdefault("BLANK", table["ZBLANK"])
     change.apply_data(data, header)
-    # These are those of the image that was compressed, whose header is not known.
+    # They are of the image before compression, whose header is not known.
     header.remove("CHECKSUM", ignore_missing=True)
     if "DATASUM" in header:
         plain = fits.ImageHDU(data)
