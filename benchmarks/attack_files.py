@@ -175,7 +175,7 @@ DAMAGES = {
 
 
 def fuzzed_files(folder: Path, number: int, seed: int):
-    """Write damaged files, kinds of damage in turn; return paths and kinds.
+    """Write damaged files, one kind of damage after the other; return paths and kinds.
 
     Parameters
     ----------

@@ -149,7 +149,7 @@ def hostile_files():
     }
     cards = {name: {"arguments": UNET | changed} for name, changed in arguments.items()}
     cards |= {
-        "window of 1e6": {"architecture": "window", "arguments": {"radius": 10**6}},
+        "cutout of 1e6": {"architecture": "window", "arguments": {"radius": 10**6}},
         "architecture of a list": {"architecture": ["unet"]},
         "no task": {"task": None},
         "threshold NaN": {"threshold": float("nan")},

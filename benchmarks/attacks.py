@@ -186,10 +186,10 @@ def fuzz(options):
                     slowest[kind] = max(slowest[kind], found["seconds"])
         if digests(bad) != before:
             complaints.append("an input is not what it was")
-        share = time.perf_counter() - begin
+        seconds = time.perf_counter() - begin
         totals = Counter(kinds.values())
         for kind, total in totals.items():
-            start = time.perf_counter() - share * total / len(kinds)
+            start = time.perf_counter() - seconds * total / len(kinds)
             notes = (
                 f"{counts[kind, 'failed']} refused, {counts[kind, 'done']} cleaned, "
                 f"the slowest in {slowest[kind]:.1f} s"

@@ -142,9 +142,9 @@ def batch(options):
                 start, busy = time.perf_counter(), time.process_time()
                 run(folder / f"{how}{turn}")
                 seconds[how].append(time.perf_counter() - start)
-                share = (time.process_time() - busy) / seconds[how][-1]
+                cores = (time.process_time() - busy) / seconds[how][-1]
                 print(
-                    f"{how} {seconds[how][-1]:.1f} s, {share:.2f} cores busy", end="; "
+                    f"{how} {seconds[how][-1]:.1f} s, {cores:.2f} cores busy", end="; "
                 )
             print()
             # Or the system would look for fresh memory to keep them in.

@@ -142,6 +142,7 @@ class _Hook:
         self.show = warnings.showwarning
 
     def start(self) -> None:
+        """Receive warnings, if no other batch has begun to."""
         with _CHANGING:
             if self.users == 0:
                 self.filters, self.show = list(warnings.filters), warnings.showwarning
@@ -152,6 +153,7 @@ class _Hook:
             self.users += 1
 
     def stop(self) -> None:
+        """Give them back to Python, if no other batch runs."""
         with _CHANGING:
             self.users -= 1
             if self.users == 0:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import secrets
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -29,13 +29,13 @@ def atomic_path(
 ) -> Iterator[Path]:
     """Give a path to write to, which becomes ``path`` if all goes well.
 
-    It is in a new folder beside ``path`` that nobody else can write to. A link at
+    It is in a new folder beside ``path``, with no access for other users. A link at
     ``path`` is replaced, and what it leads to stays as it is.
 
     Parameters
     ----------
     path : path
-        Where the file shall stand; compressed if the name ends in ``.gz``, ``.bz2`` or
+        Where the file is to be; compressed if the name ends in ``.gz``, ``.bz2`` or
         ``.xz``.
     overwrite : bool
         Replace a file that is there.
@@ -52,8 +52,8 @@ def atomic_path(
     """
     if not overwrite:
         _refuse(path)
-    folder = path.with_name(f"{_prefix(path)}{mark()}{secrets.token_hex(8)}.part")
-    os.mkdir(folder, 0o700)
+    prefix = _prefix(path) + mark()
+    folder = Path(tempfile.mkdtemp(".part", prefix, path.parent))
     try:
         partial = folder / "new.part"
         partial.touch(exist_ok=False)
@@ -76,7 +76,7 @@ def atomic_path(
 
 
 def remove_stale(paths: Iterable[Path]) -> None:
-    """Remove what runs that were killed have left beside files.
+    """Remove partial files that runs which were killed have left.
 
     Parameters
     ----------

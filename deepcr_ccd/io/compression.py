@@ -7,7 +7,7 @@ import importlib
 import shutil
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 __all__ = ["MAGIC", "SUFFIXES", "compress", "open_packed"]
 
@@ -23,7 +23,7 @@ def compress(path: Path, suffix: str) -> None:
     Parameters
     ----------
     path : path
-        The file, in a folder to which nobody else writes.
+        The file, in a folder to which no other process writes.
     suffix : str
         ``".gz"``, ``".bz2"`` or ``".xz"``; with others it stays as it is.
     """
@@ -37,7 +37,7 @@ def compress(path: Path, suffix: str) -> None:
     packed.replace(path)
 
 
-def _writer(kind: str, file: BinaryIO):
+def _writer(kind: str, file: BinaryIO) -> Any:
     if kind == "gzip":
         # Without name and time: so that the same content gives the same file.
         return gzip.GzipFile("", "wb", 6, file, mtime=0)
@@ -45,7 +45,9 @@ def _writer(kind: str, file: BinaryIO):
     return module.open(file, "wb", **({"preset": 1} if kind == "lzma" else {}))
 
 
-def open_packed(file: BinaryIO):
+def open_packed(
+    file: BinaryIO,
+) -> tuple[BinaryIO, tuple[type[Exception], ...]] | None:
     """Return a stream of what a compressed file holds, or None if it is not one.
 
     Parameters
@@ -56,7 +58,7 @@ def open_packed(file: BinaryIO):
     Returns
     -------
     stream, errors
-        The stream, and the errors that tell of damage (if of the system, they have a
+        The stream, and the errors that mean damage (those of the system have a
         number); or None.
     """
     begin = file.read(max(map(len, MAGIC)))
@@ -67,11 +69,11 @@ def open_packed(file: BinaryIO):
     module = _module(kind)
     damage = (EOFError, OSError, zlib.error, getattr(module, "LZMAError", OSError))
     if kind == "gzip":
-        return gzip.GzipFile(fileobj=file), damage
+        return cast(BinaryIO, gzip.GzipFile(fileobj=file)), damage
     return module.open(file), damage
 
 
-def _module(kind: str):
+def _module(kind: str) -> Any:
     try:
         return importlib.import_module(kind)
     except ImportError as error:

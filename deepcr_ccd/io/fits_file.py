@@ -1,7 +1,7 @@
 """FITS files: find the science images, and write results without touching the rest.
 
 A file is taken apart into its header and data units. Those that do not change are
-copied byte for byte; of an image that changes, only the struck pixels are written
+copied byte for byte; of an image that changes, only the flagged pixels are written
 anew, in the number format of the file. Images are read one at a time, as they are asked
 for, so that a mosaic of many chips needs the memory of one.
 """
@@ -37,10 +37,10 @@ from .stream import Source
 
 __all__ = ["FitsFile", "matching_images"]
 
-#: Planes of flags, in the order in which cosmic rays go into them.
-FLAGS = ("DQ", "MASK", "BPM")
-#: Images of no more bytes are read into memory; larger ones are copied, and mapped.
-READ_WHOLE = 1 << 30
+#: Kinds of planes of flags; the first that an image has gets its cosmic rays.
+FLAG_KINDS = ("DQ", "MASK", "BPM")
+#: Images of more bytes are copied, and mapped into memory; others are read.
+LARGEST_READ = 1 << 30
 
 
 class FitsFile:
@@ -53,7 +53,7 @@ class FitsFile:
     unit : str, optional
         Unit of its images, whatever BUNIT says.
     bad_bits : int, optional
-        Bits of pixels that are not examined, in DQ, MASK or BPM. By default those that
+        Bits of pixels that are excluded, in DQ, MASK or BPM. By default those that
         make a pixel useless for HST; those whose planes are named BAD, SAT, INTRP,
         NO_DATA or EDGE where the header names planes (LSST); all pixels that are not
         zero in a MASK; and all bits but the cosmic-ray bit elsewhere.
@@ -118,7 +118,7 @@ class FitsFile:
                     self.images = self._find_images(hdus)
         except OSError as error:
             raise OSError(f"{self.path}: {error}") from error
-        if largest > READ_WHOLE:
+        if largest > LARGEST_READ:
             self._source.make_private()
         if packed:
             with _open(self._source) as hdus:
@@ -138,8 +138,8 @@ class FitsFile:
         taken = {place for planes in found.planes.values() for place in planes.values()}
         self._spare = spare_noise(hdus, known, taken | set(found.frames), found.left)
         # Masks that are added are named with a view to all images of the file.
-        told = [(known[index].name, known[index].ver) for index in found.frames]
-        names = mask_names(told, "MASK")
+        frames = [(known[index].name, known[index].ver) for index in found.frames]
+        names = mask_names(frames, "MASK")
         self._mask_names = dict(zip(found.frames, names, strict=True))
         return [
             self._describe(hdus, known, index, found.planes[index])
@@ -165,12 +165,14 @@ class FitsFile:
         try:
             flags = [
                 self._flag_plane(hdus, known[planes[kind]], kind, item.shape, header)
-                for kind in FLAGS
+                for kind in FLAG_KINDS
                 if kind in planes
             ]
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
-        noise = [known[place] for kind, place in planes.items() if kind not in FLAGS]
+        noise = [
+            known[place] for kind, place in planes.items() if kind not in FLAG_KINDS
+        ]
         spare = [e for e in self._spare if e.ver == item.ver and e.shape == item.shape]
         noise += spare
         # It knows the source and not this object, which would keep both alive.
@@ -262,7 +264,7 @@ class FitsFile:
     ) -> None:
         """Write the file with cleaned images, whole or not at all.
 
-        Values of flagged pixels are replaced, and what is said of their noise (ERR,
+        Values of flagged pixels are replaced, and so is their noise (ERR,
         VAR, IVAR, UNCERT and the like); the cosmic-ray bit is set in DQ, MASK or BPM,
         whichever is there first; where there is none, a MASK extension is added. The
         keywords are put into the image's header. All else stays as it is, byte for
@@ -289,7 +291,7 @@ class FitsFile:
         Warns
         -----
         AstropyUserWarning
-            If an extension that tells the noise does not follow.
+            If an extension of noise cannot be updated at filled pixels.
         """
         self.check_flags()
         changes: dict[int, Change] = {}
@@ -343,6 +345,6 @@ def matching_images(files: Sequence[FitsFile]) -> list[tuple[Image, ...]]:
     """
     numbers = [len(file.images) for file in files]
     if len(set(numbers)) > 1:
-        told = ", ".join(f"{f.path.name}: {len(f.images)}" for f in files)
-        raise ValueError(f"exposures must have as many images each, not {told}")
+        counts = ", ".join(f"{f.path.name}: {len(f.images)}" for f in files)
+        raise ValueError(f"exposures must have as many images each, not {counts}")
     return list(zip(*(file.images for file in files), strict=True))

@@ -21,8 +21,8 @@ from .stream import read_image
 
 __all__ = ["CleanedImage", "Image", "full_shape"]
 
-#: Share of bad pixels above which one wonders whether all bits tell of bad ones.
-MANY = 0.5
+#: Fraction of bad pixels above which it is doubtful that all bits mean bad ones.
+DOUBTFUL_FRACTION = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Image:
 
     ``open`` opens the file, as a context that gives a `~astropy.io.fits.HDUList`;
     ``name`` is "" where an extension has none; ``index`` is its place in the file;
-    ``noise`` are the extensions that tell its noise, the one to be read first;
+    ``noise`` are the extensions that hold its noise, the one to be read first;
     ``flags`` are its planes of flags, into the first of which
     cosmic rays go; ``blank`` is the value of pixels that have none; ``header`` has the
     primary header's keywords under its own.
@@ -59,19 +59,19 @@ class Image:
         Parameters
         ----------
         noise : bool
-            Whether to read what the file says of the noise.
+            Whether to read its noise.
 
         Returns
         -------
         `~astropy.nddata.CCDData`
             Pixels in physical units (mapped into memory where the file's format
-            allows it), the mask that DQ, MASK, BPM and BLANK tell, and the
-            noise as uncertainty.
+            allows it), the mask by DQ, MASK, BPM and BLANK, and the noise
+            as uncertainty.
 
         Warns
         -----
         AstropyUserWarning
-            If most pixels are bad by bits whose meaning nobody told.
+            If most pixels are bad by bits whose meaning is not known.
         """
         mask = uncertainty = None
         with self.open() as hdus:
@@ -83,11 +83,10 @@ class Image:
             if self.blank is not None and data.dtype.kind in "iu":
                 blank = data == self.blank
                 mask = blank if mask is None else mask | blank
-            for plane in self.noise if noise else ():
-                if not plane.problem:
-                    array = _full_data(hdus[plane.index])
-                    uncertainty = plane.uncertainty(array, self.unit)
-                    break
+            known = [plane for plane in self.noise if noise and not plane.problem]
+            if known:
+                array = _full_data(hdus[known[0].index])
+                uncertainty = known[0].uncertainty(array, self.unit)
         return CCDData(
             data,
             unit=self.unit,
@@ -113,7 +112,7 @@ class CleanedImage(NamedTuple):
     probability: np.ndarray | None = None
 
 
-def full_shape(hdu) -> tuple[int, ...]:
+def full_shape(hdu: fits.ImageHDU) -> tuple[int, ...]:
     """Return the shape, also of HST's constant arrays that store no pixels.
 
     Parameters
@@ -127,13 +126,15 @@ def full_shape(hdu) -> tuple[int, ...]:
     return hdu.shape
 
 
-def _full_data(hdu) -> np.ndarray:
+def _full_data(hdu: fits.ImageHDU) -> np.ndarray:
     if not hdu.shape:
         return np.full(full_shape(hdu), hdu.header.get("PIXVALUE", 0))
     return read_image(hdu)
 
 
-def _read_bad(hdu, plane: FlagPlane, shape: tuple[int, ...]) -> np.ndarray:
+def _read_bad(
+    hdu: fits.ImageHDU, plane: FlagPlane, shape: tuple[int, ...]
+) -> np.ndarray:
     """Return where an image of some shape is bad, looking at some rows at a time."""
     flags = _full_data(hdu)
     rows = flags.reshape(-1, flags.shape[-1])
@@ -142,10 +143,10 @@ def _read_bad(hdu, plane: FlagPlane, shape: tuple[int, ...]) -> np.ndarray:
     for part in row_blocks(rows.shape):
         found[part] = plane.is_bad(rows[part])
         several = several or bool((rows[part] > 1).any())
-    share = found.mean()
-    if share > MANY and several and not plane.is_sure:
+    fraction = found.mean()
+    if fraction > DOUBTFUL_FRACTION and several and not plane.is_sure:
         warnings.warn(
-            f"{plane.name} hides {100 * share:.0f} % of the pixels, as nothing says "
+            f"{plane.name} hides {100 * fraction:.0f} % of the pixels, as nothing says "
             "what its bits mean; bad_bits= chooses those that are bad",
             AstropyUserWarning,
             stacklevel=2,

@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from astropy.io import fits
 
@@ -18,8 +18,8 @@ from .stream import Source
 
 __all__ = ["Segment", "check_whole", "open_fits", "read_layout"]
 
-#: While astropy reads headers: that of 6.1 keeps in a variable of its module whether
-#: compressed images are to be seen as such, which threads would set for each other.
+#: Taken while astropy reads headers: version 6.1 keeps disable_image_compression in a
+#: variable of its module, which threads would set for each other.
 _READING = ChildSafeLock()
 
 
@@ -41,7 +41,7 @@ class Segment(NamedTuple):
 
 
 @contextlib.contextmanager
-def open_fits(source, **options) -> Iterator[fits.HDUList]:
+def open_fits(source: str | Path | BinaryIO, **options: Any) -> Iterator[fits.HDUList]:
     """Open a FITS file, and read all of its headers; for use by many threads.
 
     They are checked before, as it is one at a time that reads them.
@@ -60,7 +60,7 @@ def open_fits(source, **options) -> Iterator[fits.HDUList]:
     Raises
     ------
     OSError
-        If it is truncated, or no FITS file, or cards are damaged that tell sizes.
+        If it is truncated, or no FITS file, or cards are damaged that give sizes.
     """
     check_headers(source)
     with contextlib.ExitStack() as stack:

@@ -1,6 +1,6 @@
-"""Whether the headers of a FITS file can be believed: before anything else reads it.
+"""Checks of the headers of a FITS file, before anything else reads it.
 
-A damaged card can make a reader loop, or take all memory. So the cards that tell sizes
+A damaged card can make a reader loop, or take all memory. So the cards that give sizes
 are compared with the file, and with what FITS allows.
 """
 
@@ -20,12 +20,12 @@ __all__ = ["CARD_LENGTH", "FITS_BLOCK", "SizeCards", "check_headers", "scan_hdus
 
 #: FITS files consist of blocks of this many bytes, and headers of cards of these.
 FITS_BLOCK, CARD_LENGTH = 2880, 80
-#: More blocks of a header, and more header and data units, no file has.
+#: The most blocks that a header may have, and HDUs that a file may have.
 MOST_HEADER_BLOCKS = 4000
 MOST_HDUS = 5000
-#: Junk after the last unit, in bytes: astropy reads all of it.
+#: The most bytes of junk after the last HDU, all of which astropy reads.
 MOST_JUNK = 1 << 26
-#: What compressed images may take: so many bytes, or so many times those of the file.
+#: The largest size of a compressed image: in bytes, or in sizes of the file.
 MOST_UNCOMPRESSED = 1 << 30
 MOST_RATIO = 2000
 BITPIX = (8, 16, 32, 64, -32, -64)
@@ -47,7 +47,7 @@ class SizeCards(NamedTuple):
 
 
 def check_headers(source: str | Path | BinaryIO) -> None:
-    """Raise an error if a file's headers tell what cannot be.
+    """Raise an error if a file's headers give sizes that cannot be.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def check_headers(source: str | Path | BinaryIO) -> None:
 
 
 def scan_hdus(stream: BinaryIO) -> Iterator[SizeCards]:
-    """Read the cards that tell sizes, unit by unit.
+    """Read the cards that give sizes, HDU by HDU.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def scan_hdus(stream: BinaryIO) -> Iterator[SizeCards]:
     Yields
     ------
     SizeCards
-        With those cards of its header that tell sizes, and CRDIGEST.
+        With those cards of its header that give sizes, and CRDIGEST.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def scan_hdus(stream: BinaryIO) -> Iterator[SizeCards]:
 
 
 def _read_cards(stream: BinaryIO, block: bytes, where: str) -> fits.Header:
-    """Read a header to its end; return the cards that tell sizes."""
+    """Read a header to its end; return the cards that give sizes."""
     kept = []
     for _ in range(MOST_HEADER_BLOCKS):
         if len(block) < FITS_BLOCK:
@@ -129,7 +129,7 @@ def _read_cards(stream: BinaryIO, block: bytes, where: str) -> fits.Header:
                 text = b"".join(kept).decode("ascii", "replace")
                 return fits.Header.fromstring(text)
         block = stream.read(FITS_BLOCK)
-        # Else the next unit would be taken for a part of this one, which goes lost.
+        # Else the next HDU would be taken for a part of this header, and be lost.
         if block.startswith(b"XTENSION="):
             break
     raise OSError(f"is damaged: the header of {where} has no END")

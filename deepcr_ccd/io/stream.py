@@ -1,7 +1,7 @@
-"""What is large and compressed: kept on disk, and mapped into memory.
+"""Input files: opened, uncompressed, and copied to disk where they are large.
 
-Files of users are read, and not mapped: one that is cut short while it is mapped ends
-the process. What is too large for memory is copied first.
+Files of users are read, and not mapped into memory: one that is cut short while it is
+mapped ends the process. Of what is too large for memory, a copy is mapped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import weakref
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -27,9 +27,9 @@ from .tile_compression import FRAGILE, read_apart
 
 __all__ = ["LARGEST_IN_MEMORY", "Source", "new_stream", "open_regular", "read_image"]
 
-#: What takes more bytes than this goes to disk, into the folder for temporary files.
+#: More bytes than these go to disk, into the folder for temporary files.
 LARGEST_IN_MEMORY = 1 << 28
-#: As much is uncompressed to see whether it is FITS.
+#: So many bytes are uncompressed to see whether it is FITS.
 BEGIN = 2880
 #: How names of temporary copies begin, where they need names.
 PREFIX = "deepcr_ccd."
@@ -50,7 +50,7 @@ def open_regular(path: str | os.PathLike) -> io.BufferedReader:
     OSError
         If it is none, or it is empty.
     """
-    # Without waiting for somebody who writes into a pipe.
+    # Without waiting for a process that writes into a pipe.
     file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
     try:
         status = os.fstat(file)
@@ -88,7 +88,7 @@ class Source:
     def __init__(self, path: Path):
         #: Where its bytes are, uncompressed; None if they are in memory.
         self.path: Path | None = path
-        #: Whether these are a copy, which nobody else changes.
+        #: Whether these are a copy, which no other process changes.
         self.private = False
         self._content = b""
         with open_regular(path) as file:
@@ -118,7 +118,7 @@ class Source:
 
     def make_private(self) -> None:
         """Copy what is read, so that it can be mapped whatever becomes of the file."""
-        if not self.private:
+        if not self.private and self.path is not None:
             with open_regular(self.path) as file:
                 self._spool(b"", file)
             self.private = True
@@ -129,11 +129,11 @@ class Source:
             return io.BytesIO(self._content)
         return open_regular(self.path)
 
-    def _spool(self, begin: bytes, rest) -> None:
+    def _spool(self, begin: bytes, rest: BinaryIO) -> None:
         """Copy to a temporary file: without a name, where the system allows that."""
         with contextlib.ExitStack() as stack:
             if DESCRIPTORS.is_dir():
-                spooled = stack.enter_context(tempfile.TemporaryFile())
+                spooled: Any = stack.enter_context(tempfile.TemporaryFile())
                 path = DESCRIPTORS / str(spooled.fileno())
             else:
                 _remove_old_copies()
@@ -159,7 +159,9 @@ def _remove_old_copies() -> None:
                 path.unlink()
 
 
-def read_image(hdu, scaled: bool = True) -> np.ndarray:
+def read_image(
+    hdu: fits.ImageHDU | fits.CompImageHDU, scaled: bool = True
+) -> np.ndarray:
     """Return the pixels of an image; those of a large compressed one from disk.
 
     They are uncompressed some rows of tiles at a time, into a temporary file without

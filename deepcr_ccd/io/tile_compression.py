@@ -1,4 +1,4 @@
-"""Tile-compressed images whose reader can crash: read in a process of its own."""
+"""Tile-compressed images whose reader can crash: read in a separate process."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from astropy.io import fits
 
 __all__ = ["FRAGILE", "read_apart"]
 
-#: The reader in astropy writes beyond its memory where such data are damaged.
+#: Compressions whose reader in astropy writes beyond its memory on damaged data.
 FRAGILE = ("HCOMPRESS_1",)
 #: Seconds that reading may take: for any image, and for each of its megabytes.
 PATIENCE = (60, 1)
+#: What the process runs.
 CODE = """
 import io, sys
 import numpy as np

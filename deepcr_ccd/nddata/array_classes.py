@@ -1,8 +1,9 @@
-"""Kinds of arrays that hold frames: taken apart, stacked, and put together again."""
+"""Classes of arrays that hold frames: taken apart, stacked, and put together again."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,23 +36,23 @@ class Parts(NamedTuple):
     unit: u.UnitBase | None
 
 
-def is_dask(array) -> bool:
+def is_dask(array: object) -> bool:
     """Tell whether an array is one of Dask's.
 
     Parameters
     ----------
     array : array-like
-        Of any kind; Dask need not be installed.
+        Of any class; Dask need not be installed.
     """
     return type(array).__module__.startswith("dask.array")
 
 
-def _is_masked_dask(array) -> bool:
+def _is_masked_dask(array: Any) -> bool:
     """Tell whether it is a Dask array whose chunks are masked arrays."""
     return is_dask(array) and isinstance(array._meta, np.ma.MaskedArray)  # noqa: SLF001
 
 
-def take_apart(array) -> Parts:
+def take_apart(array: Any) -> Parts:
     """Take an array apart, whatever class it has.
 
     Parameters
@@ -74,7 +75,7 @@ def take_apart(array) -> Parts:
     return Parts(array, mask, unit)
 
 
-def put_together(source, data, mask, unit: u.UnitBase | None):
+def put_together(source: Any, data: Any, mask: Any, unit: u.UnitBase | None) -> Any:
     """Return data as an array of the class that a user's has.
 
     Parameters
@@ -102,7 +103,7 @@ def put_together(source, data, mask, unit: u.UnitBase | None):
     return data
 
 
-def check_kind(frame, name: str) -> None:
+def check_kind(frame: object, name: str) -> None:
     """Raise a TypeError if something is no frame, and say what to do instead.
 
     Parameters
@@ -126,7 +127,7 @@ def check_kind(frame, name: str) -> None:
         )
 
 
-def is_list_of_nddata(frames, name: str) -> bool:
+def is_list_of_nddata(frames: Any, name: str) -> bool:
     """Tell whether something is a list of CCDData, or of other NDData.
 
     Parameters
@@ -146,13 +147,13 @@ def is_list_of_nddata(frames, name: str) -> bool:
     are = [isinstance(frame, NDData) for frame in frames]
     if any(are) and not all(are):
         raise TypeError(
-            f"{name} is a mixture of {_kinds(frames)}: give a list of CCDData only, or "
-            "of arrays only"
+            f"{name} is a mixture of {_classes(frames)}: give a list of CCDData only, "
+            "or of arrays only"
         )
     return any(are)
 
 
-def combine_list(frames, name: str):
+def combine_list(frames: Any, name: str) -> Any:
     """Return a stack of a list of frames that are arrays; what is no list as it is.
 
     Parameters
@@ -165,7 +166,7 @@ def combine_list(frames, name: str):
     Raises
     ------
     TypeError
-        If the members have masks or units of kinds that do not go together, or are
+        If the members have masks or units of classes that do not go together, or are
         no arrays.
     ValueError
         If their shapes differ.
@@ -174,7 +175,7 @@ def combine_list(frames, name: str):
         return frames
     for place, frame in enumerate(frames):
         check_kind(frame, f"{name}[{place}]")
-    shapes = {getattr(frame, "shape", None) for frame in frames}
+    shapes: set[Any] = {getattr(frame, "shape", None) for frame in frames}
     if len(shapes) > 1 and None not in shapes:
         different = ", ".join(map(str, sorted(shapes)))
         raise ValueError(
@@ -185,7 +186,7 @@ def combine_list(frames, name: str):
     return frames if stack is None else stack(list(frames))
 
 
-def _stack_of(frames, name: str):
+def _stack_of(frames: Sequence, name: str) -> Callable | None:
     """Return the function that stacks frames, or None for numpy's own way."""
     masked = any(isinstance(frame, Masked) for frame in frames)
     old_masked = any(isinstance(frame, np.ma.MaskedArray) for frame in frames)
@@ -193,7 +194,7 @@ def _stack_of(frames, name: str):
     chunked = any(map(is_dask, frames))
     if masked + old_masked + chunked > 1 or (any(united) and not all(united)):
         raise TypeError(
-            f"{name} is a mixture of {_kinds(frames)}: give arrays of one class"
+            f"{name} is a mixture of {_classes(frames)}: give arrays of one class"
         )
     if chunked:
         import dask.array as da
@@ -204,10 +205,10 @@ def _stack_of(frames, name: str):
     return np.stack if masked or any(united) else None
 
 
-def _is_plain_list(frames) -> bool:
+def _is_plain_list(frames: object) -> bool:
     module = type(frames).__module__
     return isinstance(frames, list | tuple) and not module.startswith("astropy.io.fits")
 
 
-def _kinds(frames) -> str:
+def _classes(frames: Sequence) -> str:
     return " and ".join(sorted({type(frame).__name__ for frame in frames}))

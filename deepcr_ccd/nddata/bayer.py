@@ -14,17 +14,22 @@ __all__ = ["colours_of", "is_bayer"]
 KEYWORDS = ("BAYERPAT", "BAYERPATTERN", "BAYRPAT", "BAYER", "CFAPAT", "COLORTYP")
 #: The patterns by which a filter is known to be one.
 PATTERNS = {"RGGB", "BGGR", "GRBG", "GBRG"}
-#: Red, green, blue, cyan, magenta, yellow, emerald and white.
+#: Colours: red, green, blue, cyan, magenta, yellow, emerald and white.
 LETTERS = set("RGBCMYEW")
 
 
-def colours_of(plane) -> list[tuple[slice, slice]]:
+def colours_of(plane: np.ndarray) -> list[tuple[slice, slice]]:
     """Return where in a raw frame the pixels of each of the four colours are.
 
     Parameters
     ----------
     plane : array
         ``(ny, nx)``.
+
+    Returns
+    -------
+    list of (slice, slice)
+        Rows and columns of each colour.
     """
     starts = [range(min(2, size)) for size in plane.shape]
     return [
@@ -34,7 +39,7 @@ def colours_of(plane) -> list[tuple[slice, slice]]:
     ]
 
 
-def is_bayer(data, header: Mapping | None) -> bool:
+def is_bayer(data: np.ndarray, header: Mapping | None) -> bool:
     """Tell whether a frame has a raw pattern of colours, as its header says.
 
     Where the pattern begins does not matter, nor which of the four it is.

@@ -1,4 +1,4 @@
-"""Coerce what users have into one internal type, and turn results back into theirs."""
+"""Frames: users' objects as plain arrays, and results as objects of their class."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from .array_classes import (
 )
 from .header import add_keywords
 from .rebuilding import check_rebuilding, rebuild
+from .typing import MaskLike
 from .uncertainty import (
     check_shape,
     power_of,
@@ -83,7 +84,7 @@ class Frame:
         combined = self.mask | crmask
         return combined if is_dask(combined) else np.ascontiguousarray(combined)
 
-    def wrap(self, data, mask):
+    def wrap(self, data: Any, mask: Any) -> Any:
         """Return data and a mask as an array of the user's class."""
         return put_together(self.source, data, mask, self.unit)
 
@@ -128,7 +129,7 @@ class Frame:
                     warn_stale(uncertainty)
             elif is_dask(sigma):
                 renewed = with_lazy_sigma(uncertainty, sigma, self.unit)
-            else:
+            elif where is not None:
                 renewed = with_sigma(uncertainty, where, sigma, self.unit)
         result = rebuild(source, data, mask, renewed)
         if keywords:
@@ -136,7 +137,7 @@ class Frame:
         return result
 
 
-def read_frame(ccd, name: str = "ccd", *, chunked: bool = False) -> Frame:
+def read_frame(ccd: Any, name: str = "ccd", *, chunked: bool = False) -> Frame:
     """Take apart what a user passed as a frame.
 
     Parameters
@@ -196,7 +197,9 @@ def read_frame(ccd, name: str = "ccd", *, chunked: bool = False) -> Frame:
     return Frame(source, data, mask, unit, header)
 
 
-def read_frames(ccd, name: str = "ccd", *, chunked: bool = False) -> list[Frame] | None:
+def read_frames(
+    ccd: Any, name: str = "ccd", *, chunked: bool = False
+) -> list[Frame] | None:
     """Take apart what a user passed, if it is a list of CCDData or other NDData.
 
     Parameters
@@ -222,14 +225,14 @@ def read_frames(ccd, name: str = "ccd", *, chunked: bool = False) -> list[Frame]
     ]
 
 
-def _as_array(data, name: str) -> np.ndarray:
+def _as_array(data: Any, name: str) -> np.ndarray:
     try:
         return np.asarray(data)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"{name} cannot be made an array: {error}") from error
 
 
-def _check_data(data, name: str) -> None:
+def _check_data(data: np.ndarray, name: str) -> None:
     """Raise an error if an array is no frame and no stack of frames."""
     if data.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, not {data.dtype}")
@@ -248,7 +251,7 @@ def _check_data(data, name: str) -> None:
 
 
 def as_mask(
-    mask,
+    mask: MaskLike,
     shape: tuple[int, ...],
     name: str,
     *,
@@ -278,18 +281,19 @@ def as_mask(
     ValueError
         If its shape is another.
     """
-    mask, hidden, _ = take_apart(combine_list(mask, name))
-    if not (lazy and is_dask(mask)):
-        mask = _as_array(mask, name)
-    if mask.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold truth values, not {mask.dtype}")
+    flags: Any
+    flags, hidden, _ = take_apart(combine_list(mask, name))
+    if not (lazy and is_dask(flags)):
+        flags = _as_array(flags, name)
+    if flags.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold truth values, not {flags.dtype}")
     one_for_all_planes = shape[1:] if len(shape) == 3 else shape
-    if mask.shape not in (shape, (), one_for_all_planes):
-        raise ValueError(f"{name} has shape {mask.shape}; the frame has {shape}")
-    mask = mask.astype(bool, **({} if is_dask(mask) else {"copy": False}))
+    if flags.shape not in (shape, (), one_for_all_planes):
+        raise ValueError(f"{name} has shape {flags.shape}; the frame has {shape}")
+    flags = flags.astype(bool, **({} if is_dask(flags) else {"copy": False}))
     if hidden is not None:
         hidden = hidden if lazy else np.asarray(hidden)
-        mask = mask | hidden if unknown else mask & ~hidden
-    if is_dask(mask):
-        return mask if mask.shape == shape else mask[None].repeat(shape[0], axis=0)
-    return np.broadcast_to(mask, shape)
+        flags = flags | hidden if unknown else flags & ~hidden
+    if is_dask(flags):
+        return flags if flags.shape == shape else flags[None].repeat(shape[0], axis=0)
+    return np.broadcast_to(flags, shape)

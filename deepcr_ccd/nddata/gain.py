@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from astropy import units as u
 
 from .header import header_value
+from .typing import ParameterLike
 
 __all__ = [
     "electron_factor",
@@ -19,7 +21,7 @@ __all__ = [
     "unit_factor",
 ]
 
-#: Units of a digitised signal; a gain turns them into electrons.
+#: Units of a digitised signal, which a gain converts to electrons.
 COUNTS = (u.adu, u.DN, u.count)
 #: Header keywords of a saturation level, in counts; with A and B, of amplifiers.
 SATURATION = (
@@ -34,7 +36,9 @@ SATURATION = (
 )
 
 
-def number_from(value, name: str, header: Mapping | None) -> float | u.Quantity:
+def number_from(
+    value: ParameterLike, name: str, header: Mapping | None
+) -> float | u.Quantity:
     """Read an argument that is a number, a Quantity or a header keyword.
 
     Parameters
@@ -81,14 +85,16 @@ def number_from(value, name: str, header: Mapping | None) -> float | u.Quantity:
     return number
 
 
-def _convert(quantity: u.Quantity, units, shown: str) -> float:
+def _convert(quantity: u.Quantity, units: Sequence[u.UnitBase], shown: str) -> float:
     for unit in units:
         if quantity.unit.is_equivalent(unit):
             return float(quantity.to_value(unit))
     raise ValueError(f"{shown} has the unit {quantity.unit}; allowed is {units[0]}")
 
 
-def resolve_gain(gain, header: Mapping | None = None) -> float | None:
+def resolve_gain(
+    gain: ParameterLike | None, header: Mapping | None = None
+) -> float | None:
     """Return the gain in electron/adu, or None if there is none.
 
     Parameters
@@ -114,7 +120,9 @@ def resolve_gain(gain, header: Mapping | None = None) -> float | None:
 
 
 def resolve_readnoise(
-    readnoise, header: Mapping | None = None, gain: float | None = None
+    readnoise: ParameterLike | None,
+    header: Mapping | None = None,
+    gain: float | None = None,
 ) -> float | None:
     """Return the read noise in electrons, or None if there is none.
 
@@ -147,7 +155,7 @@ def resolve_readnoise(
 
 
 def resolve_satlevel(
-    satlevel,
+    satlevel: ParameterLike | None,
     unit: u.UnitBase | None,
     header: Mapping | None = None,
     gain: float | None = None,
@@ -197,15 +205,17 @@ def resolve_satlevel(
 
 
 def saturation_level(
-    satlevel, unit, header=None, gain: float | None = None
+    satlevel: ParameterLike | None,
+    unit: u.UnitBase | None,
+    header: Mapping | None = None,
+    gain: float | None = None,
 ) -> float | None:
     """Return the saturation level in the unit of the frame, if it is known.
 
     Parameters
     ----------
     satlevel : float, `~astropy.units.Quantity`, str or None
-        As for `resolve_satlevel`; with None and ``"auto"`` it is what
-        the header tells.
+        As for `resolve_satlevel`; None and ``"auto"`` stand for the header's.
     unit : `~astropy.units.UnitBase` or None
         Unit of the frame.
     header : mapping, optional
@@ -227,18 +237,18 @@ def saturation_level(
     if satlevel is not None and not (isinstance(satlevel, str) and satlevel == "auto"):
         level = resolve_satlevel(satlevel, unit, header, gain)
         return np.inf if level is None else level
-    told = [_number(header_value(header, key)) for key in SATURATION] if header else []
-    told = [level for level in told if 0 < level < np.inf]
-    if not told:
+    levels = [_number(header_value(header or {}, key)) for key in SATURATION]
+    levels = [level for level in levels if 0 < level < np.inf]
+    if not levels:
         return None
     # Headers speak of counts, and of several amplifiers the highest is sure.
-    level = max(told)
+    level = max(levels)
     if unit is None or unit in (u.dimensionless_unscaled, *COUNTS):
         return level
     return level * gain if gain is not None and unit == u.electron else None
 
 
-def _number(value) -> float:
+def _number(value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -246,7 +256,10 @@ def _number(value) -> float:
 
 
 def unit_factor(
-    unit: u.UnitBase | None, wanted: str | None, gain: float | None, model: str
+    unit: u.UnitBase | None,
+    wanted: Literal["electron", "adu"] | None,
+    gain: float | None,
+    model: str,
 ) -> tuple[float, bool]:
     """Return the factor that takes a frame to the unit a model works in.
 
@@ -277,8 +290,9 @@ def unit_factor(
     if wanted is None:
         return 1.0, False
     if unit is None:
-        used = gain is not None and wanted == "electron"
-        return (gain if used else 1.0), used
+        if gain is not None and wanted == "electron":
+            return gain, True
+        return 1.0, False
     counts = next((c for c in COUNTS if unit.is_equivalent(c)), None)
     if counts is None and not unit.is_equivalent(u.electron):
         raise ValueError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from astropy.nddata import CCDData, NDData, NDDataArray, NDUncertainty
+from numpy.typing import ArrayLike
 
 from .uncertainty import with_array
 
@@ -16,7 +17,9 @@ __all__ = ["check_rebuilding", "rebuild"]
 RENEWED = ("_data", "_mask", "_uncertainty")
 
 
-def rebuild(source: NDData, data, mask, uncertainty) -> NDData:
+def rebuild(
+    source: NDData, data: ArrayLike, mask: ArrayLike | None, uncertainty: Any
+) -> NDData:
     """Return an object of a user's class that shares no memory with the user's.
 
     Parameters
@@ -52,7 +55,7 @@ def rebuild(source: NDData, data, mask, uncertainty) -> NDData:
     return result
 
 
-def check_rebuilding(source: NDData, data) -> None:
+def check_rebuilding(source: NDData, data: ArrayLike) -> None:
     """Raise a TypeError if new data cannot be put into an object of such a class.
 
     Parameters
@@ -88,7 +91,7 @@ def _refusal(source: NDData) -> str:
     )
 
 
-def _set_data(result: NDData, data) -> None:
+def _set_data(result: NDData, data: ArrayLike) -> None:
     descriptor = getattr(type(result), "data", None)
     if getattr(descriptor, "fset", None) is not None:
         result.data = data
@@ -96,7 +99,7 @@ def _set_data(result: NDData, data) -> None:
         result._data = data  # noqa: SLF001
 
 
-def _set_mask(result: NDData, mask) -> None:
+def _set_mask(result: NDData, mask: ArrayLike | None) -> None:
     if mask is None or isinstance(mask, np.ndarray | bool | np.bool_):
         try:
             result.mask = mask
@@ -107,7 +110,7 @@ def _set_mask(result: NDData, mask) -> None:
     result._mask = mask  # noqa: SLF001
 
 
-def _copy_uncertainty(uncertainty, copies: dict[int, Any]):
+def _copy_uncertainty(uncertainty: Any, copies: dict[int, Any]) -> Any:
     if isinstance(uncertainty, NDUncertainty):
         return with_array(uncertainty, copy.deepcopy(uncertainty.array))
     return copy.deepcopy(uncertainty, copies)

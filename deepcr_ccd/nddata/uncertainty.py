@@ -1,9 +1,10 @@
-"""Uncertainties of frames: what kind they are, and what they hold at filled pixels."""
+"""Uncertainties of frames: what they are, and what they become at filled pixels."""
 
 from __future__ import annotations
 
 import copy
 import warnings
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -14,6 +15,7 @@ from astropy.nddata import (
     VarianceUncertainty,
 )
 from astropy.utils.exceptions import AstropyUserWarning
+from numpy.typing import ArrayLike
 
 __all__ = [
     "POWERS",
@@ -30,7 +32,7 @@ __all__ = [
 POWERS = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
 
 
-def power_of(uncertainty) -> int | None:
+def power_of(uncertainty: Any) -> int | None:
     """Return the power of a one-sigma that an uncertainty holds.
 
     Parameters
@@ -52,7 +54,14 @@ def power_of(uncertainty) -> int | None:
     return None
 
 
-def check_shape(uncertainty, shape: tuple[int, ...], name: str) -> None:
+def _power(uncertainty: Any) -> int:
+    power = power_of(uncertainty)
+    if power is None:
+        raise TypeError(f"{type(uncertainty).__name__} has no one-sigma")
+    return power
+
+
+def check_shape(uncertainty: Any, shape: tuple[int, ...], name: str) -> None:
     """Raise a ValueError if an uncertainty cannot be that of a frame.
 
     Parameters
@@ -68,10 +77,10 @@ def check_shape(uncertainty, shape: tuple[int, ...], name: str) -> None:
         return
     own = np.shape(uncertainty.array)
     try:
-        fits = np.broadcast_shapes(own, shape) == shape
+        is_right = np.broadcast_shapes(own, shape) == shape
     except ValueError:
-        fits = False
-    if not fits:
+        is_right = False
+    if not is_right:
         raise ValueError(
             f"uncertainty of {name} has shape {own}; the frame has {shape}"
         )
@@ -83,7 +92,7 @@ def with_sigma(
     sigma: np.ndarray,
     unit: u.UnitBase | None,
 ) -> NDUncertainty:
-    """Return an uncertainty with the spread of the fills at filled pixels.
+    """Return an uncertainty with the one-sigma of the fills at filled pixels.
 
     Parameters
     ----------
@@ -108,7 +117,7 @@ def with_sigma(
     return with_array(uncertainty, array)
 
 
-def with_array(uncertainty: NDUncertainty, array) -> NDUncertainty:
+def with_array(uncertainty: NDUncertainty, array: ArrayLike) -> NDUncertainty:
     """Return an uncertainty of the same class, with another array and no frame.
 
     Parameters
@@ -116,12 +125,12 @@ def with_array(uncertainty: NDUncertainty, array) -> NDUncertainty:
     uncertainty : `~astropy.nddata.NDUncertainty`
         Any.
     array : array-like
-        What it shall hold; it is not copied.
+        Its array; it is not copied.
     """
     try:
         result = type(uncertainty)(array, unit=uncertainty.unit, copy=False)
     except TypeError:
-        # A class whose arguments are others.
+        # A class with other arguments.
         result = object.__new__(type(uncertainty))
         result.__dict__.update(vars(uncertainty), _parent_nddata=None)
         result.array = array
@@ -144,7 +153,7 @@ def spread_values(
     uncertainty : `~astropy.nddata.NDUncertainty`
         Of a kind in `POWERS`.
     before : `~numpy.ndarray`
-        ``(n,)``, what it held there.
+        ``(n,)``, what it is there now.
     sigma : `~numpy.ndarray`
         ``(n,)``, one-sigma of the fills.
     unit : `~astropy.units.Unit` or None
@@ -155,7 +164,7 @@ def spread_values(
     `~numpy.ndarray`
         Of a floating type.
     """
-    power = power_of(uncertainty)
+    power = _power(uncertainty)
     sigma = sigma.astype(np.float64) * sigma_scale(uncertainty, unit)
     # Neighbours that are all equal say nothing of the noise: what was known stays. So
     # does what stands for a pixel without weight, in files too.
@@ -179,11 +188,11 @@ def sigma_scale(uncertainty: NDUncertainty, unit: u.UnitBase | None) -> float:
     """
     if unit is None or uncertainty.unit is None:
         return 1.0
-    power = power_of(uncertainty)
+    power = _power(uncertainty)
     return float((unit**power).to(uncertainty.unit)) ** (1 / power)
 
 
-def warn_stale(uncertainty) -> None:
+def warn_stale(uncertainty: object) -> None:
     """Warn that an uncertainty is of a kind that cannot follow the fills.
 
     Parameters
@@ -199,11 +208,23 @@ def warn_stale(uncertainty) -> None:
     )
 
 
-def with_lazy_sigma(uncertainty: NDUncertainty, sigma, unit) -> NDUncertainty:
-    """Return an uncertainty with the spread of the fills where there is one, lazily."""
+def with_lazy_sigma(
+    uncertainty: NDUncertainty, sigma: Any, unit: u.UnitBase | None
+) -> NDUncertainty:
+    """Return an uncertainty with the one-sigma of the fills, lazily.
+
+    Parameters
+    ----------
+    uncertainty : `~astropy.nddata.NDUncertainty`
+        Of a kind in `POWERS`.
+    sigma : dask array
+        One-sigma of the fills, of the shape of the frame; 0 where nothing is filled.
+    unit : `~astropy.units.UnitBase` or None
+        Of ``sigma``.
+    """
     import dask.array as da
 
-    power = power_of(uncertainty)
+    power = _power(uncertainty)
     values = da.where(sigma > 0, sigma * sigma_scale(uncertainty, unit), 1) ** power
     array = da.where(sigma > 0, values, da.asarray(uncertainty.array))
     return with_array(uncertainty, array)

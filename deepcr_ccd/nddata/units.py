@@ -6,6 +6,7 @@ import math
 import re
 
 from astropy import units as u
+from astropy.io import fits
 from astropy.io.fits import VerifyError
 
 __all__ = ["choose_unit", "header_unit", "parse_unit"]
@@ -52,10 +53,10 @@ PHRASES = {
     r"(?<![^/*.])\(([^\W\d_]+)\)": r"\1",
 }
 #: Longer text is no unit, nor is one with a longer number or with whole numbers after
-#: the first whose product is greater: powers would be worked out to the last digit.
-LONGEST, MOST_DIGITS, GREATEST_POWER = 80, 6, 100_000
-#: What says that there is no unit.
-NONE = {"none", "n/a", "unitless", "dimensionless"}
+#: the first whose product is greater: powers are computed to the last digit.
+LONGEST_TEXT, MOST_DIGITS, GREATEST_POWER = 80, 6, 100_000
+#: Words for no unit.
+NO_UNIT = {"none", "n/a", "unitless", "dimensionless"}
 
 
 def parse_unit(text: str) -> u.UnitBase:
@@ -77,7 +78,7 @@ def parse_unit(text: str) -> u.UnitBase:
         raise TypeError(f"unit={text!r} must be text, such as 'electron' or 'adu'")
     written = text.strip()
     if not _is_bounded(written):
-        shown = f"{text[:LONGEST]!r}" + ("..." if len(text) > LONGEST else "")
+        shown = f"{text[:LONGEST_TEXT]!r}" + ("..." if len(text) > LONGEST_TEXT else "")
         raise ValueError(f"unit {shown} is too long, or has too great a number")
     # In capitals, S is the second and not the siemens; one letter may be what it is.
     attempts = [written, written.lower()]
@@ -93,7 +94,7 @@ def parse_unit(text: str) -> u.UnitBase:
     raise ValueError(f"unit {text!r} is unknown; use electron, adu or another unit")
 
 
-def header_unit(header) -> tuple[u.UnitBase | None, str]:
+def header_unit(header: fits.Header) -> tuple[u.UnitBase | None, str]:
     """Return the unit that BUNIT names, and its text.
 
     Parameters
@@ -113,15 +114,17 @@ def header_unit(header) -> tuple[u.UnitBase | None, str]:
     except VerifyError:
         return None, "a card that cannot be read"
     text = str(value).strip() if isinstance(value, str | int | float) else ""
-    if not text or text.lower() in NONE:
+    if not text or text.lower() in NO_UNIT:
         return None, ""
     try:
         return parse_unit(text), text
     except ValueError:
-        return None, text if len(text) <= LONGEST else text[:LONGEST] + "..."
+        return None, text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "..."
 
 
-def choose_unit(header, asked: u.UnitBase | None) -> tuple[u.UnitBase, str]:
+def choose_unit(
+    header: fits.Header, asked: u.UnitBase | None
+) -> tuple[u.UnitBase, str]:
     """Return the unit of an image, and what is odd about its BUNIT.
 
     Parameters
@@ -134,7 +137,7 @@ def choose_unit(header, asked: u.UnitBase | None) -> tuple[u.UnitBase, str]:
     Returns
     -------
     unit : `~astropy.units.UnitBase`
-        Dimensionless where nobody says.
+        Dimensionless where it is not known.
     odd : str
         Empty if all is well.
     """
@@ -151,9 +154,9 @@ def choose_unit(header, asked: u.UnitBase | None) -> tuple[u.UnitBase, str]:
 
 def _is_bounded(text: str) -> bool:
     """Tell whether text is short enough, and powers in it small enough, to be read."""
-    if len(text) > LONGEST:
+    if len(text) > LONGEST_TEXT:
         return False
-    start = re.match(r"[+-]?\d*", text).end()
+    start = len(text) - len(re.sub(r"^[+-]?\d*", "", text))
     whole = re.findall(r"(?<![\d.])\d+", text[start:])
     if max(map(len, [text[:start], *whole])) > MOST_DIGITS:
         return False
@@ -166,7 +169,7 @@ def _known_words(text: str) -> str:
     return re.sub(r"(?<![\d.])[^\W\d_]+", _known_word, text)
 
 
-def _known_word(match: re.Match) -> str:
+def _known_word(match: re.Match[str]) -> str:
     word = match.group()
     return WORDS.get(word) or WORDS.get(word.lower(), word)
 

@@ -288,12 +288,14 @@ def test_planted_links_are_not_followed(tmp_path, monkeypatch, name):
     assert victim.read_text() == "precious"
     assert path.is_file() and not path.is_symlink()
     # A name that is taken is none to write to.
-    monkeypatch.setattr("secrets.token_hex", lambda _: "x")
+    monkeypatch.setattr("tempfile._name_sequence", iter("xxy"))
     with atomic_path(tmp_path / "b", overwrite=True) as partial:
         taken = partial.parent
     taken.symlink_to(tmp_path / "shared", target_is_directory=True)
-    with pytest.raises(FileExistsError), atomic_path(tmp_path / "b", overwrite=True):
-        pass
+    before = sorted(path.parent.iterdir())
+    with atomic_path(tmp_path / "b", overwrite=True) as partial:
+        assert partial.parent.name == taken.name.replace("x.part", "y.part")
+        assert sorted(path.parent.iterdir()) == before
     assert taken.is_symlink()
 
 

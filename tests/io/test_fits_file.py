@@ -18,7 +18,7 @@ import deepcr_ccd
 from deepcr_ccd.batch.job import Job, run_job
 from deepcr_ccd.batch.options import FileOptions
 from deepcr_ccd.core import KEYWORDS
-from deepcr_ccd.inpainting import cutouts as windows
+from deepcr_ccd.inpainting import cutouts
 from deepcr_ccd.io import fits_file as files
 from deepcr_ccd.io import stream as spool
 from deepcr_ccd.io.atomic import atomic_path
@@ -53,15 +53,17 @@ def news(file, results):
     new = []
     for image, result in zip(file.images, results, strict=True):
         before, header = image.read(), result.header
-        struck = result.mask if before.mask is None else result.mask & ~before.mask
+        flagged = result.mask if before.mask is None else result.mask & ~before.mask
         errors = None
         if before.uncertainty is not None:
-            errors = result.uncertainty.array[struck]
-            if np.array_equal(errors, before.uncertainty.array[struck]):
+            errors = result.uncertainty.array[flagged]
+            if np.array_equal(errors, before.uncertainty.array[flagged]):
                 errors = None
         cards = [(key, header[key], header.comments[key]) for key in KEYWORDS]
         cards.append(("HISTORY", list(header["HISTORY"])[-1], ""))
-        new.append(CleanedImage(np.nonzero(struck), result.data[struck], errors, cards))
+        new.append(
+            CleanedImage(np.nonzero(flagged), result.data[flagged], errors, cards)
+        )
     return new
 
 
@@ -111,7 +113,7 @@ def on_disk(request, monkeypatch, tmp_path_factory):
 
 @pytest.mark.parametrize("suffix", [".fits", ".fits.gz"])
 @pytest.mark.usefixtures("on_disk")
-def test_only_struck_pixels_change(tmp_path, ccd, suffix):
+def test_only_flagged_pixels_change(tmp_path, ccd, suffix):
     path = hst_like(tmp_path / f"a{suffix}", ccd)
     file, results = clean(path, tmp_path / f"b{suffix}")
     assert [(i.name, i.extver) for i in file.images] == [("SCI", 1), ("SCI", 2)]
@@ -123,18 +125,18 @@ def test_only_struck_pixels_change(tmp_path, ccd, suffix):
     assert after[3][0] == before[3][0]
     with fits.open(path) as old, fits.open(tmp_path / f"b{suffix}") as new:
         for image, result, ver in zip(file.images, results, (1, 2), strict=True):
-            struck = result.mask & ~image.read().mask
-            assert struck.sum() > 50
+            flagged = result.mask & ~image.read().mask
+            assert flagged.sum() > 50
             np.testing.assert_array_equal(
                 new["DQ", ver].data,
-                old["DQ", ver].data | np.where(struck, 4096, 0),
+                old["DQ", ver].data | np.where(flagged, 4096, 0),
             )
             np.testing.assert_array_equal(new["SCI", ver].data, result.data)
             np.testing.assert_array_equal(
                 new["ERR", ver].data, result.uncertainty.array
             )
-            assert (new["ERR", ver].data[struck] != 8).mean() > 0.9
-            assert (new["ERR", ver].data[~struck] == 8).all()
+            assert (new["ERR", ver].data[flagged] != 8).mean() > 0.9
+            assert (new["ERR", ver].data[~flagged] == 8).all()
             header = new["SCI", ver].header
             for key in KEYWORDS:
                 assert header[key] == result.header[key]
@@ -406,9 +408,9 @@ def test_stack(tmp_path, ccd):
 
 @pytest.mark.parametrize("read_whole", [0, 1 << 30])
 def test_a_large_image_takes_few_bytes_a_pixel(tmp_path, monkeypatch, read_whole):
-    """Its probability is never held, and nothing is copied; the largest are mapped."""
-    monkeypatch.setattr(windows, "PIXELS", 640_000)
-    monkeypatch.setattr(windows, "ELEMENTS", 200_000)
+    """No probability is kept in memory, and nothing is copied; the largest are mapped."""
+    monkeypatch.setattr(cutouts, "PIXELS", 640_000)
+    monkeypatch.setattr(cutouts, "ELEMENTS", 200_000)
     data = np.random.default_rng(0).normal(100, 5, (3000, 3200)).astype(np.float32)
     data[500:508, 60] += 900
     path = tmp_path / "a.fits"
@@ -418,7 +420,7 @@ def test_a_large_image_takes_few_bytes_a_pixel(tmp_path, monkeypatch, read_whole
     small = tmp_path / "small.fits"
     fits.PrimaryHDU(fits.getdata(path)[:400, :400]).writeto(small)
     peaks = []
-    monkeypatch.setattr(files, "READ_WHOLE", read_whole)
+    monkeypatch.setattr(files, "LARGEST_READ", read_whole)
     for source in (small, path):
         tracemalloc.start()
         row = run_job(Job(source, tmp_path / f"{source.stem}_out.fits"), options)
@@ -534,7 +536,7 @@ def test_real_frames(data_folder, tmp_path):
         assert (new & old == old).all()
 
 
-# One of the exposures is struck in more than a tenth of its pixels.
+# One exposure has cosmic rays in more than a tenth of its pixels.
 @pytest.mark.filterwarnings("ignore:.*of the examined pixels are flagged")
 def test_real_compressed_frames(data_folder, tmp_path):
     path = data_folder / "hst_stis" / "o56502010_raw.fits"

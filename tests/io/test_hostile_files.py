@@ -198,7 +198,7 @@ print(table["message"][0])
 @pytest.mark.parametrize("read_whole", [0, 1 << 30])
 def test_a_file_that_shrinks_while_it_is_read(tmp_path, read_whole):
     night = write_night(tmp_path / "night", 2, size=512)
-    code = f"import deepcr_ccd.io.fits_file as f; f.READ_WHOLE = {read_whole}"
+    code = f"import deepcr_ccd.io.fits_file as f; f.LARGEST_READ = {read_whole}"
     code += SHRINKING
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, night), str(tmp_path / "out")],
@@ -227,7 +227,7 @@ def test_a_file_that_is_cut_before_its_pixels_are_read(tmp_path, monkeypatch):
 
 def test_the_largest_images_are_mapped_from_a_copy(tmp_path, monkeypatch):
     (path,) = write_night(tmp_path, 1)
-    monkeypatch.setattr(files, "READ_WHOLE", 1000)
+    monkeypatch.setattr(files, "LARGEST_READ", 1000)
     ccd = FitsFile(path).images[0].read()
     expected = fits.getdata(path, memmap=False)
     os.truncate(path, 100)

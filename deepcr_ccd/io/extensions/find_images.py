@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from .pairing import pair_planes, referred_to
 __all__ = ["Found", "find_images", "fits_into", "read_choice"]
 
 #: Images narrower than this are no frames where there are wider ones, in px.
-NARROW = 16
+LEAST_WIDTH = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Found:
     left: dict[int, str]
 
 
-def read_choice(ext) -> tuple[str, ...]:
+def read_choice(ext: Any) -> tuple[str, ...]:
     """Return what a user chose, one text an item; nothing stands for all images.
 
     Parameters
@@ -69,7 +70,7 @@ def read_choice(ext) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _is_pair(item) -> bool:
+def _is_pair(item: object) -> bool:
     """Tell whether it is a name and EXTVER, as astropy has them."""
     return (
         isinstance(item, tuple)
@@ -120,9 +121,10 @@ def find_images(extensions: Sequence[HduInfo], chosen: Sequence = ()) -> Found:
     ------
     ValueError
         If there is none, if a SCI has not two or three dimensions, if nothing is what
-        was chosen, or if it is not clear whose a plane is.
+        was chosen, or if it is not clear which image a plane belongs to.
     """
-    images, left = [], {}
+    images: list[int] = []
+    left: dict[int, str] = {}
     problem = _wrong_science(extensions)
     if problem is None:
         images, left = _default_images(extensions)
@@ -196,7 +198,12 @@ def _default_images(
     return found, left
 
 
-def _without(images, looks_wrong, reason: str, left: dict[int, str]) -> list:
+def _without(
+    images: Sequence[HduInfo],
+    looks_wrong: Callable[[HduInfo, Sequence[HduInfo]], bool],
+    reason: str,
+    left: dict[int, str],
+) -> list[HduInfo]:
     wrong = [item.index for item in images if looks_wrong(item, images)]
     left |= dict.fromkeys(wrong, reason)
     return [item for item in images if item.index not in wrong]
@@ -204,7 +211,9 @@ def _without(images, looks_wrong, reason: str, left: dict[int, str]) -> list:
 
 def _looks_narrow(item: HduInfo, images: Sequence[HduInfo]) -> bool:
     """Tell whether it is a spectrum or a stand-in, beside frames."""
-    return item.width < NARROW and any(other.width >= NARROW for other in images)
+    return item.width < LEAST_WIDTH and any(
+        other.width >= LEAST_WIDTH for other in images
+    )
 
 
 def _looks_like_flags(item: HduInfo, images: Sequence[HduInfo]) -> bool:
@@ -255,9 +264,9 @@ def _matches(
         return [e for e in extensions if e.index == int(text)], True
     name, comma, ver = text.rpartition(",")
     if comma and ver.strip().isdigit():
-        ver = int(ver)
+        number = int(ver)
         found = [
-            e for e in extensions if e.name.upper() == name.strip() and e.ver == ver
+            e for e in extensions if e.name.upper() == name.strip() and e.ver == number
         ]
         return found, True
     found = [e for e in extensions if e.name.upper() == text]
@@ -269,7 +278,10 @@ def _matches(
 
 
 def _not_there(
-    extensions: Sequence[HduInfo], item, found: Sequence[HduInfo], exact: bool
+    extensions: Sequence[HduInfo],
+    item: str | int,
+    found: Sequence[HduInfo],
+    exact: bool,
 ) -> str:
     there = ", ".join(f"{e.index} ({e.title})" for e in extensions if e.is_frame)
     what = "is no extension of the file"

@@ -12,7 +12,7 @@ from ...nddata.header import header_value
 __all__ = ["DQ_BIT", "HST_BAD_BITS", "FlagPlane", "read_flag_plane"]
 
 #: DQ bits of HST cameras that make a pixel useless: fill, bad, hot, saturated.
-#: Cosmic rays found before (4096, 8192), and warm or trap pixels, are examined.
+#: Pixels flagged as CRs before (4096, 8192), and warm or trap pixels, are not excluded.
 HST_BAD_BITS = 1 | 2 | 4 | 8 | 16 | 256 | 512 | 2048
 DQ_BIT = 4096
 #: The cosmic-ray bit, where neither user nor header names one: HST's in DQ, that of
@@ -45,7 +45,7 @@ class FlagPlane:
     bit : int
         The cosmic-ray bit; 0 if the header names all planes and no such.
     is_sure : bool
-        Whether user, header or camera told what the bits mean.
+        Whether user, header or camera says what the bits mean.
     """
 
     index: int
@@ -97,7 +97,7 @@ class FlagPlane:
 
 
 def read_flag_plane(
-    hdu,
+    hdu: fits.ImageHDU,
     index: int,
     kind: str,
     shape: tuple[int, ...],

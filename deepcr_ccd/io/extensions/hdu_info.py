@@ -1,8 +1,9 @@
-"""What the header of an extension says of it."""
+"""What the header of a header and data unit (HDU) says of it."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from astropy.io import fits
 
@@ -20,8 +21,8 @@ class HduInfo:
     ``ver`` is 1 where EXTVER is absent, and ``has_ver`` False; ``shape`` is () where
     there are no pixels. Of ESO's conventions, ``companions`` has the names of other
     extensions by the keyword, SCIDATA, ERRDATA or QUALDATA; ``role`` is HDUCLAS2, and
-    ``form`` HDUCLAS3. ``owner`` is whose mask it is, by CRHDU and CREXT that this
-    package writes: place and name.
+    ``form`` HDUCLAS3. ``owner`` is the image that it is the mask of, by CRHDU and CREXT
+    that this package writes: place and name.
     """
 
     index: int
@@ -62,7 +63,7 @@ class HduInfo:
         return min(self.shape[-2:])
 
 
-def read_hdu_info(hdu, index: int) -> HduInfo:
+def read_hdu_info(hdu: Any, index: int) -> HduInfo:
     """Read what a header says.
 
     Parameters

@@ -21,7 +21,7 @@ __all__ = ["mask_header", "mask_names", "write_masks"]
 
 
 def mask_names(images: Sequence[tuple[str, int]], kind: str) -> list[tuple[str, int]]:
-    """Return names and versions for masks, which tell whose they are.
+    """Return names and versions for masks, which show the image of each.
 
     The versions are those of the images if these tell them apart; else the names do,
     if they can; else the masks are numbered.
@@ -46,7 +46,9 @@ def mask_names(images: Sequence[tuple[str, int]], kind: str) -> list[tuple[str, 
     return [(kind, number) for number, _ in enumerate(images, start=1)]
 
 
-def mask_header(image: Image, name: str, version: int, dtype=np.uint8) -> fits.Header:
+def mask_header(
+    image: Image, name: str, version: int, dtype: type[np.generic] = np.uint8
+) -> fits.Header:
     """Return the header of a mask extension for an image.
 
     CREXT is the image's name (or its number, if it has none), and CRHDU its place in
@@ -84,7 +86,7 @@ def write_masks(
     """Write a FITS file of masks only, one CRMASK extension an image.
 
     Behind it comes the probability, as CRPROB, where the result holds it: float32, NaN
-    where a pixel was not examined. Headers say whose they are, see `mask_header`.
+    where a pixel is excluded. Headers name the image, see `mask_header`.
 
     Parameters
     ----------
@@ -93,7 +95,7 @@ def write_masks(
     images : list of Image
         What was cleaned.
     results : list of CleanedImage
-        What is new about them; struck pixels are written as 1 in uint8.
+        What is new about them; flagged pixels are written as 1 in uint8.
     overwrite : bool
         Replace a file that is there.
     like : path, optional

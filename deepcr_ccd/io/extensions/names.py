@@ -86,7 +86,7 @@ class Label:
 
     ``kind`` is "science" (named SCI), "unknown" (may be a frame), "weak" (a frame if
     there is no other), "other" (no frame), "table", or a value of `COMPANIONS`;
-    ``stem`` is what tells it from others of its kind, as ("CHIP", "1") in CHIP1_DQ.
+    ``stem`` are its other words, as ("CHIP", "1") in CHIP1_DQ.
     ``plane`` is the kind of plane that it is where it is no frame, or "".
     """
 
@@ -101,7 +101,7 @@ class Label:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is told from others by a number at most."""
+        """Whether it differs from others of its kind by a number at most."""
         return self.numbers == self.stem
 
 

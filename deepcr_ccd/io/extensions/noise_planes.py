@@ -1,4 +1,4 @@
-"""Extensions of FITS files that tell the noise of an image: which, and how."""
+"""Extensions of FITS files that hold the noise of an image: which, and in what form."""
 
 from __future__ import annotations
 
@@ -31,10 +31,19 @@ MEANS = {
     "unknown": UnknownUncertainty,
 }
 #: Words in names of planes that hold a part of the noise, or another noise.
-PARTS = {"BACK", "BACKGROUND", "BIAS", "BKG", "DARK", "FLAT", "POISSON", "READ"}
-PARTS |= {"RAND", "RANDOM", "RNOISE", "SKY", "STAT", "SYS", "SYST", "SYSTEMATIC"}
+PARTIAL_NOISE = {"BACK", "BACKGROUND", "BIAS", "BKG", "DARK", "FLAT", "POISSON", "READ"}
+PARTIAL_NOISE |= {
+    "RAND",
+    "RANDOM",
+    "RNOISE",
+    "SKY",
+    "STAT",
+    "SYS",
+    "SYST",
+    "SYSTEMATIC",
+}
 #: Words for inverse variances, of which it is not clear what they hold.
-PIPELINE = {"IVM", "IVARMODEL", "IVARRAW"}
+UNCLEAR = {"IVM", "IVARMODEL", "IVARRAW"}
 #: Kinds of noise by UTYPE, which CCDData writes.
 UTYPES = {
     "stddevuncertainty": StdDevUncertainty,
@@ -52,8 +61,8 @@ CLASSES = {
 }
 
 
-def noise_kind(name: str, header) -> type | None:
-    """Return how an extension tells the noise, by its name and header.
+def noise_kind(name: str, header: fits.Header) -> type | None:
+    """Return in what form an extension holds the noise, by its name and header.
 
     Parameters
     ----------
@@ -68,7 +77,7 @@ def noise_kind(name: str, header) -> type | None:
         A class of `astropy.nddata`: `~astropy.nddata.StdDevUncertainty`,
         `~astropy.nddata.VarianceUncertainty`, `~astropy.nddata.InverseVariance`;
         `~astropy.nddata.UnknownUncertainty` if it is one of noise or of weights and
-        nobody says which; None if it is neither.
+        it is not known which; None if it is neither.
     """
     said = str(header_value(header, "UTYPE", "")).strip().lower()
     if said in UTYPES:
@@ -84,16 +93,16 @@ def _kind_by_name(name: str) -> type | None:
     # ESO's MUSE and its kin.
     if words == ["STAT"]:
         return VarianceUncertainty
-    if PIPELINE.intersection(words):
+    if UNCLEAR.intersection(words):
         return UnknownUncertainty
     if not means:
         return None
-    return UnknownUncertainty if PARTS.intersection(words) else MEANS[means[0]]
+    return UnknownUncertainty if PARTIAL_NOISE.intersection(words) else MEANS[means[0]]
 
 
 @dataclasses.dataclass(frozen=True)
 class NoisePlane:
-    """An extension that tells the noise of an image.
+    """An extension that holds the noise of an image.
 
     ``index`` is its place in the file and ``title`` its name and version; ``kind`` is
     from `noise_kind`; ``scale`` takes a one-sigma in the image's unit to this plane's.
@@ -146,7 +155,7 @@ def noise_planes(
     header: fits.Header,
     spare: Collection[int] = (),
 ) -> tuple[NoisePlane, ...]:
-    """Return the extensions that tell the noise of an image, and how.
+    """Return the extensions that hold the noise of an image, and in what form.
 
     Parameters
     ----------
@@ -159,7 +168,7 @@ def noise_planes(
     header : `~astropy.io.fits.Header`
         That of the image, for its unit.
     spare : collection of int
-        Places of those of which it is not clear whose they are.
+        Places of those of which it is not clear which image they belong to.
 
     Returns
     -------
@@ -184,7 +193,7 @@ def noise_planes(
 def spare_noise(
     hdus: fits.HDUList, known: Sequence, taken: set[int], left: Collection[int]
 ) -> list:
-    """Return extensions that tell some noise and are known to be of no image.
+    """Return extensions that hold noise and are known to belong to no image.
 
     Such are parts of the noise, as VAR_POISSON, weights, and what could be any image's.
 
@@ -209,7 +218,13 @@ def spare_noise(
     return spare
 
 
-def _scaled(plane: NoisePlane, own_shape, own_header, shape, header) -> NoisePlane:
+def _scaled(
+    plane: NoisePlane,
+    own_shape: tuple[int, ...],
+    own_header: fits.Header,
+    shape: tuple[int, ...],
+    header: fits.Header,
+) -> NoisePlane:
     """Return a plane with its scale, or with what keeps it from following."""
     if plane.kind not in POWERS:
         problem = "whether it is a variance, a weight or something else is not known"

@@ -1,4 +1,4 @@
-"""Whose a plane of flags or noise is, where a file holds several images."""
+"""Which image a plane of flags or noise belongs to, where a file has several."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .names import COMPANIONS, NOISE, WEAK
 __all__ = ["pair_planes", "referred_to"]
 
 KINDS = tuple(dict.fromkeys(COMPANIONS.values()))
-#: Kinds of which it must be clear whose they are; others may be something else.
+#: Kinds of planes whose image must be clear; others may be something else.
 NEEDED = frozenset(["DQ", "MASK", "BPM", "ERR", "VAR", "IVAR", "UNCERT"])
 #: Keywords of an image that name its planes, and HDUCLAS2 of these (ESO; MaNGA has
 #: them too).
@@ -53,7 +53,7 @@ def pair_planes(
     Raises
     ------
     ValueError
-        If it is not clear whose a plane is.
+        If it is not clear which image a plane belongs to.
     """
     planes: dict[int, dict[str, int]] = {item.index: {} for item in images}
     left: dict[int, str] = {}
@@ -82,7 +82,7 @@ def pair_planes(
     return planes, left
 
 
-def _is_alone(plane: HduInfo, image: HduInfo, extensions) -> bool:
+def _is_alone(plane: HduInfo, image: HduInfo, extensions: Sequence[HduInfo]) -> bool:
     """Tell whether it is the one plane of noise of the shape of the one image."""
     of_noise = [
         item
@@ -114,10 +114,14 @@ def referred_to(extensions: Sequence[HduInfo]) -> set[int]:
     }
 
 
-def _follow_references(images, extensions, planes) -> set[int]:
+def _follow_references(
+    images: Sequence[HduInfo],
+    extensions: Sequence[HduInfo],
+    planes: dict[int, dict[str, int]],
+) -> set[int]:
     """Enter the planes that headers name; return their places."""
     taken: set[int] = set()
-    count = _numbers_hold(images, extensions)
+    count = _are_numbers_valid(images, extensions)
     for image in images:
         own = (image.index, image.name or str(image.index))
         masks = [
@@ -158,22 +162,25 @@ def _follow_references(images, extensions, planes) -> set[int]:
     return taken
 
 
-def _numbers_hold(images, extensions) -> bool:
-    """Tell whether masks that name images by number alone may be believed.
+def _are_numbers_valid(
+    images: Sequence[HduInfo], extensions: Sequence[HduInfo]
+) -> bool:
+    """Tell whether the numbers by which masks name images are still right.
 
     Masks that this package adds to images without names have but a number.
     """
-    masks = [
-        item
+    owners = {
+        item.index: item.owner[0]
         for item in extensions
         if item.owner is not None
         and item.owner[1] == str(item.owner[0])
         and item.label.kind == "MASK"
         and item.is_image
-    ]
+    }
+    masks = [item for item in extensions if item.index in owners]
     unnamed = [item for item in images if not item.name]
     places = {item.index for item in extensions if not item.name and item.is_image}
-    if {item.owner[0] for item in masks} <= places:
+    if set(owners.values()) <= places:
         return True
     # Extensions have been deleted or moved; their order may still say it.
     if len(masks) == len(unnamed):
@@ -216,7 +223,7 @@ def _pair(
 def _keys(
     images: Sequence[HduInfo], planes: Sequence[HduInfo]
 ) -> list[Callable[[HduInfo], Hashable]]:
-    """Return what may tell whose a plane is, the surest first; None says nothing."""
+    """Return what may pair planes with images, the surest first; None says nothing."""
     as_many = len(images) == len(planes)
 
     def version(item: HduInfo) -> Hashable:
@@ -232,7 +239,12 @@ def _keys(
     return [version, stem, numbers]
 
 
-def _pair_by(key, images, planes, everyone) -> list[tuple[HduInfo, HduInfo]]:
+def _pair_by(
+    key: Callable[[HduInfo], Hashable],
+    images: Sequence[HduInfo],
+    planes: Sequence[HduInfo],
+    everyone: Sequence[HduInfo],
+) -> list[tuple[HduInfo, HduInfo]]:
     """Pair what has the same key, where one image and one plane alone have it."""
     of_images, of_planes = [key(e) for e in images], [key(e) for e in planes]
     pairs = []
@@ -245,18 +257,18 @@ def _pair_by(key, images, planes, everyone) -> list[tuple[HduInfo, HduInfo]]:
     return pairs
 
 
-def _disagree(image: HduInfo, plane: HduInfo, images) -> bool:
-    """Tell whether the versions of images tell them apart, and the plane's is another.
+def _disagree(image: HduInfo, plane: HduInfo, images: Sequence[HduInfo]) -> bool:
+    """Tell whether images differ in version, and the plane has another than its image.
 
     A stem that is shared, such as N1 in N1_MASK, is worth more.
     """
     if not image.label.is_plain and image.label.stem == plane.label.stem:
         return False
-    told_apart = len({item.ver for item in images}) == len(images)
-    return told_apart and image.has_ver and plane.has_ver and image.ver != plane.ver
+    distinct = len({item.ver for item in images}) == len(images)
+    return distinct and image.has_ver and plane.has_ver and image.ver != plane.ver
 
 
-def _in_order(images, planes) -> bool:
+def _in_order(images: Sequence[HduInfo], planes: Sequence[HduInfo]) -> bool:
     """Tell whether images and planes alternate, or the ones come after the others."""
     places = [item.index for item in images]
     ordered = sorted([*places, *(item.index for item in planes)])
@@ -268,7 +280,7 @@ def _in_order(images, planes) -> bool:
     )
 
 
-def _unclear(images, planes, kind: str) -> str:
+def _unclear(images: Sequence[HduInfo], planes: Sequence[HduInfo], kind: str) -> str:
     names = [", ".join(f"{e.index} ({e.title})" for e in x) for x in (planes, images)]
     return (
         f"it is not clear which {kind} belongs to which image: {kind} in extension "

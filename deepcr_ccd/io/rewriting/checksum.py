@@ -91,8 +91,7 @@ def renew_sums(file: BinaryIO, start: int, data: int, end: int) -> None:
         total = sum_words(_read(file, min(PIECE_BYTES, end - place)), total)
     file.seek(start)
     header = _read(file, data - start)
-    if has_card(header, "DATASUM"):
-        header = _set_value(header, "DATASUM", str(total).encode("ascii"))
+    header = _set_value(header, "DATASUM", str(total).encode("ascii"))
     if has_card(header, "CHECKSUM"):
         header = _set_value(header, "CHECKSUM", EMPTY)
         value = encode(sum_words(header, total))
@@ -109,6 +108,9 @@ def _read(file: BinaryIO, length: int) -> bytes:
 
 
 def _set_value(header: bytes, key: str, text: bytes) -> bytes:
+    """Return a header with a keyword set; as it is, if it does not have that."""
     place = find_card(header, key)
+    if place is None:
+        return header
     card = replace_value(header[place : place + 80], text)
     return header[:place] + card + header[place + 80 :]

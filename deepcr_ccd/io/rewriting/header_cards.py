@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from astropy.io import fits
 
@@ -45,7 +46,7 @@ def edit_header(
     while cards and not cards[-1].strip():
         cards.pop()
     if extend:
-        card = _image("EXTEND", True, "")
+        card = _card_image("EXTEND", True, "")
         place = _find(cards, "EXTEND")
         if place is None:
             axes = [i for i, c in enumerate(cards) if c.startswith(b"NAXIS")]
@@ -53,7 +54,7 @@ def edit_header(
         elif cards[place][10:].split(b"/")[0].strip() != b"T":
             cards[place] = card
     for key, value, comment in keywords:
-        card = _image(key, value, comment)
+        card = _card_image(key, value, comment)
         place = _find(cards, key)
         if key == "HISTORY":
             place = len(cards) if place is None else place + 1
@@ -119,11 +120,12 @@ def replace_value(card: bytes, text: bytes) -> bytes:
     text : bytes
         Up to 68 characters, without quotes.
     """
-    field = FIELD.match(card, 9)
-    comment = card[field.end() :]
+    # The pattern also matches nothing.
+    field = next(FIELD.finditer(card, 9))[0]
+    comment = card[9 + len(field) :]
     value = b" '" + text.ljust(8) + b"'"
     if comment:
-        value = (value + b" ").ljust(len(field[0]))
+        value = (value + b" ").ljust(len(field))
     return (card[:9] + value + comment)[:CARD_LENGTH].ljust(CARD_LENGTH)
 
 
@@ -137,7 +139,7 @@ def _find(cards: list[bytes], key: str) -> int | None:
     return found[-1] if key == "HISTORY" else found[0]
 
 
-def _image(key: str, value, comment: str) -> bytes:
+def _card_image(key: str, value: Any, comment: str) -> bytes:
     """Return a card as it is written; of a long text, several."""
     header = fits.Header()
     if key == "HISTORY":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +25,7 @@ class NumberFormat:
     blank: int | None = None
 
     @classmethod
-    def of(cls, header, dtype: np.dtype) -> NumberFormat:
+    def of(cls, header: Mapping[str, Any], dtype: np.dtype) -> NumberFormat:
         """Return the format of an image.
 
         Parameters
@@ -39,13 +41,14 @@ class NumberFormat:
             If BSCALE is 0, or BSCALE or BZERO is no finite number.
         """
         scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
-        numbers = all(isinstance(told, int | float) for told in (scale, zero))
+        numbers = all(isinstance(number, int | float) for number in (scale, zero))
         if not numbers or scale == 0 or not np.isfinite([scale, zero]).all():
             raise ValueError(f"BSCALE={scale!r} and BZERO={zero!r} give no numbers")
-        blank = header.get("BLANK")
+        dtype, blank = np.dtype(dtype), header.get("BLANK")
         # In images of floats, BLANK means nothing.
-        integer = np.dtype(dtype).kind in "iu" and isinstance(blank, int | float)
-        return cls(np.dtype(dtype), scale, zero, int(blank) if integer else None)
+        if dtype.kind not in "iu" or not isinstance(blank, int | float):
+            return cls(dtype, scale, zero)
+        return cls(dtype, scale, zero, int(blank))
 
     @property
     def _whole(self) -> bool:
@@ -109,18 +112,18 @@ class NumberFormat:
         rounded = rounded - zero
         limits = np.iinfo(self.dtype)
         rounded = np.clip(rounded, limits.min, limits.max)
-        taken = [] if self.blank is None else [self.blank]
+        avoided = [] if self.blank is None else [self.blank]
         if not zero_allowed:
-            taken.insert(0, self._nothing)
-        for number in taken:
-            hit = rounded == number
-            step = np.where(left[hit] < 0, -1, 1)
+            avoided.insert(0, self._stored_zero)
+        for number in avoided:
+            equal = rounded == number
+            step = np.where(left[equal] < 0, -1, 1)
             step[(number + step < limits.min) | (number + step > limits.max)] *= -1
-            rounded[hit] = number + step
+            rounded[equal] = number + step
         return rounded.astype(self.dtype)
 
     @property
-    def _nothing(self) -> int:
+    def _stored_zero(self) -> int:
         """The stored number that stands for 0, or the nearest."""
         return -int(self.zero) if self._whole else round(-self.zero / self.scale)
 
@@ -150,8 +153,8 @@ class NumberFormat:
         if integer and self._whole:
             # Integers of Python, which do not overflow.
             zero, limits = int(self.zero), np.iinfo(self.dtype)
-            told, places = np.unique(stored, return_inverse=True)
-            flags = [(number + zero | bit) - zero for number in told.tolist()]
+            present, places = np.unique(stored, return_inverse=True)
+            flags = [(number + zero | bit) - zero for number in present.tolist()]
             if bit <= limits.max + zero and max(flags) <= limits.max:
                 return np.array(flags, dtype=self.dtype)[places.reshape(stored.shape)]
         else:
@@ -173,7 +176,7 @@ class NumberFormat:
         )
 
 
-def blank_value(header, table) -> int | None:
+def blank_value(header: Mapping[str, Any], table: Mapping[str, Any]) -> int | None:
     """Return what BLANK stands for, where astropy reads pixels as integers.
 
     Parameters

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 from astropy.io import fits
@@ -19,7 +20,7 @@ from .header_cards import edit_header, has_card
 
 __all__ = ["PIECE_BYTES", "add_image", "rewrite"]
 
-#: Bytes of a file that are worked on at a time: what stays near the processor.
+#: Bytes of a file that are copied at a time: they fit into the processor's cache.
 PIECE_BYTES = 1 << 18
 #: Cards of checksums, until these are known.
 SUMS = {"CHECKSUM": ("0", "HDU checksum"), "DATASUM": ("0", "data unit checksum")}
@@ -97,7 +98,9 @@ def rewrite(
         _copy_bytes(source, file, layout[-1].end, None)
 
 
-def _copy_bytes(source: BinaryIO, target: BinaryIO, start: int, end: int | None):
+def _copy_bytes(
+    source: BinaryIO, target: BinaryIO, start: int, end: int | None
+) -> None:
     source.seek(start)
     if end is None:
         shutil.copyfileobj(source, target)
@@ -118,9 +121,11 @@ def _write_changed(
 ) -> None:
     """Write the pixels of an image with some changed; zeros if there is no source."""
     dtype = np.dtype(fits.BITPIX2DTYPE[header["BITPIX"]]).newbyteorder(">")
+    # Files have readinto(), though BinaryIO does not say so.
+    reader = cast(io.BufferedIOBase | None, source)
     for length, part in change.parts(header, dtype, PIECE_BYTES):
         stored = bytearray(length)
-        if source is not None and source.readinto(stored) != length:
+        if reader is not None and reader.readinto(stored) != length:
             raise OSError("the file ends within an image")
         if part.where[0].size:
             part.apply_data(np.frombuffer(stored, dtype=dtype), header)
@@ -135,7 +140,7 @@ def add_image(file: BinaryIO, header: fits.Header, change: Change) -> int:
     file : binary file
         Open for reading and writing, at its end.
     header : `~astropy.io.fits.Header`
-        Of the image, as it shall be.
+        Header of the image.
     change : Change
         The pixels that are not zero.
 
@@ -180,7 +185,7 @@ def _recompress(
     if "ZBLANK" in table and data.dtype.kind != "f":
         header.setdefault("BLANK", table["ZBLANK"])
     change.apply_data(data, header)
-    # These are those of the image that was compressed, whose header is not known.
+    # They are of the image before compression, whose header is not known.
     header.remove("CHECKSUM", ignore_missing=True)
     if "DATASUM" in header:
         plain = fits.ImageHDU(data)
@@ -203,7 +208,9 @@ def _recompress(
     _write_extension(hdu, target, table)
 
 
-def _write_extension(hdu, target: BinaryIO, before: fits.Header) -> None:
+def _write_extension(
+    hdu: fits.ImageHDU | fits.CompImageHDU, target: BinaryIO, before: fits.Header
+) -> None:
     """Write an extension as it stands in a file, with checksums if it had some."""
     checksum = "CHECKSUM" in before or ("datasum" if "DATASUM" in before else False)
     with new_stream(hdu.data.nbytes) as stream:

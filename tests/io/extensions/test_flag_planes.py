@@ -14,12 +14,12 @@ LSST = {"BAD": 0, "SAT": 1, "INTRP": 2, "CR": 3, "EDGE": 4, "DETECTED": 5}
 LSST |= {"DETECTED_NEGATIVE": 6, "SUSPECT": 7, "NO_DATA": 8}
 
 
-def plane(kind="MASK", dtype=np.int32, named=None, hst=False, **told):
+def plane(kind="MASK", dtype=np.int32, named=None, hst=False, **options):
     hdu = fits.ImageHDU(np.zeros((4, 5), dtype), name=kind)
     for name, bit in (named or {}).items():
         hdu.header[f"HIERARCH MP_{name}"] = bit
-    told = {"bad_bits": None, "dq_bit": None, **told}
-    return read_flag_plane(hdu, 1, kind, (4, 5), is_hst=hst, **told)
+    options = {"bad_bits": None, "dq_bit": None, **options}
+    return read_flag_plane(hdu, 1, kind, (4, 5), is_hst=hst, **options)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_several_planes_of_flags(tmp_path):
         np.testing.assert_array_equal(hdus["BPM"].data, bpm)
 
 
-def test_a_bit_that_does_not_fit_is_told_before_any_work(tmp_path):
+def test_a_bit_that_does_not_fit_is_an_error_before_any_work(tmp_path):
     path = tmp_path / "a.fits"
     exposure(path, np.zeros((80, 80), np.uint8), "DQ")
     row = run_job(Job(path, tmp_path / "b.fits"), FileOptions())

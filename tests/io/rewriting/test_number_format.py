@@ -361,9 +361,9 @@ def test_keywords_go_where_they_belong():
     assert new.rstrip().endswith(b"END")
     assert new.index(b"END ") == raw.index(b"END ")
     # That extensions may follow is said where it belongs.
-    for told in ("", "EXTEND  =                    F".ljust(80)):
+    for card in ("", "EXTEND  =                    F".ljust(80)):
         raw = (
-            "NAXIS   =                    0".ljust(80) + told + "AFTER   = 1".ljust(80)
+            "NAXIS   =                    0".ljust(80) + card + "AFTER   = 1".ljust(80)
         )
         new = edit_header((raw + "END".ljust(80)).encode(), [], extend=True)
         assert list(fits.Header.fromstring(new)) == ["NAXIS", "EXTEND", "AFTER"]
