@@ -113,7 +113,7 @@ def test_bands_of_cells_are_the_whole(rng, monkeypatch):
     frame = rng.normal(100, 5, (400, 300)).astype(np.float32)
     bad = rng.random(frame.shape) < 0.1
     whole = measure_background(frame, bad)
-    monkeypatch.setattr("deepcr_ccd.preprocess.background.BAND", 1)
+    monkeypatch.setattr("deepcr_ccd.preprocess.background.SAMPLES_PER_BAND", 1)
     for one, other in zip(measure_background(frame, bad)[:2], whole[:2], strict=True):
         np.testing.assert_array_equal(one, other)
 
