@@ -32,7 +32,8 @@ class ModelCard:
     name : str
         Name of the model.
     task : {"mask", "inpaint"}
-        Whether it gives the probability of a cosmic ray or fills struck pixels.
+        Whether it is a detection model, which gives the probability of a cosmic ray, or
+        an inpainting model, which fills affected pixels.
     architecture : str
         A key of ``deepcr_ccd.models.networks.build.ARCHITECTURES``.
     arguments : dict
@@ -44,26 +45,26 @@ class ModelCard:
     transform_arguments : dict
         Arguments of the transform, such as ``{"scale": 100}``.
     turns : {1, 2, 4}
-        How many quarter turns of a frame the network looks at; what it finds is the
-        mean. For the task "mask".
+        Number of test-time rotations, by quarter turns, whose mean is taken. For the
+        task "mask".
     threshold : float
         Probability above which a pixel is a cosmic ray by default.
     extend_threshold : float or None
-        Lower probability above which a pixel is a cosmic ray by default if it hangs
-        together with one that surely is; None to follow none.
+        Lower probability above which a pixel is a cosmic ray by default if it is
+        connected to a certain one; None to follow none.
     calibration : dict
-        Thresholds, by the share of clean pixels that are flagged at them.
+        Thresholds, by the fraction of clean pixels that are flagged at them.
     recalibration : sequence of (float, float)
-        Points of a curve from what the network says to how often pixels of which it
-        says so are struck, which is the model's probability; without any, what it says.
-        See ``deepcr_ccd.models.recalibration``.
+        Points of a curve from the network's output to the fraction of affected pixels
+        among those with such output, which is the model's probability. Without points,
+        the probability is the output. See ``deepcr_ccd.models.recalibration``.
     ranges : list of (float, float)
-        Lowest and highest numbers that go into each inner layer of the network, for
-        int8; see ``deepcr_ccd.training.quantization``.
+        Activation ranges: lowest and highest input of each inner layer of the network,
+        for int8; see ``deepcr_ccd.training.quantization``.
     fill : str
         Name of the inpainting model that belongs to this one, if any.
     instrument : str
-        Cameras it was trained on, in words; "any" if it is made for all.
+        Cameras it was trained on, in words; "any" if it is for all.
     filters : list of str
         Filters it was trained on.
     domain : dict
@@ -152,7 +153,7 @@ class ModelCard:
         return "variance" in self.uses
 
     def covers(self, header: Mapping | None) -> bool:
-        """Tell whether a frame with this header is of the kind trained on.
+        """Tell whether a frame with this header is like those of the training.
 
         Parameters
         ----------
@@ -174,17 +175,17 @@ class ModelCard:
         return not self.filters or not filters.isdisjoint(self.filters)
 
     def threshold_for(self, target_fpr: float) -> float:
-        """Return the threshold at which a share of clean pixels is flagged.
+        """Return the threshold at which a given fraction of clean pixels is flagged.
 
         Parameters
         ----------
         target_fpr : float
-            The share, such as 1e-3; interpolated in its logarithm.
+            The fraction, such as 1e-3; thresholds are interpolated in its logarithm.
 
         Raises
         ------
         ValueError
-            If the card has no calibration, or the share is out of its range.
+            If the card has no calibration, or the fraction is out of its range.
         """
         known = sorted((float(rate), value) for rate, value in self.calibration.items())
         if not known:
@@ -209,25 +210,27 @@ class ModelCard:
         extend_threshold: float | None = None,
         target_fpr: float | None = None,
     ) -> Thresholds:
-        """Return the thresholds to use, the card's where nothing is asked for.
+        """Return the thresholds to use; by default those of the card.
 
         Parameters
         ----------
         threshold : float or None
-            A probability, above which a pixel is a cosmic ray's by itself.
+            A probability, above which a pixel is flagged by itself.
         extend_threshold : float or None
-            A probability, down to which cosmic rays are followed: not above the
-            threshold; or 1, to follow none. By default the card's, or the threshold if
+            A probability down to which cosmic rays are followed, not above the
+            threshold; or 1 to follow none. By default the card's, or the threshold if
             that is lower.
         target_fpr : float or None
-            As for `threshold_for`, in place of both. It is of one threshold, with which
-            the most is found at a given share.
+            As for `threshold_for`, in place of both thresholds. Cosmic rays are not
+            followed: one threshold has the highest true positive rate at a given
+            fraction.
 
         Raises
         ------
         ValueError
-            If a threshold is not in [0, 1], the lower one is above the other, the share
-            is given with a threshold, or is out of the range of the calibration.
+            If a threshold is not in [0, 1], the lower one is above the other, or
+            ``target_fpr`` is given with a threshold or is out of the calibration's
+            range.
         """
         if target_fpr is not None:
             given = {"threshold": threshold, "extend_threshold": extend_threshold}

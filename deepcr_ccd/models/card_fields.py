@@ -164,7 +164,8 @@ FIELDS: dict[str, Rule] = {
     "recalibration": Rule(_is_pairs, "a list of pairs of numbers"),
     "calibration": Rule(
         _is_calibration,
-        "fractions of pixels in (0, 1], with decreasing thresholds in [0, 1]",
+        "fractions of pixels, in (0, 1], with thresholds in [0, 1] that fall as "
+        "they grow",
     ),
     "ranges": Rule(_is_ranges, "a list of [lowest, highest]"),
     "fill": _name(empty=True),

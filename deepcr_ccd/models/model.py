@@ -1,4 +1,4 @@
-"""A model: a network plus a card that says what goes in and what it is good for."""
+"""A model: a network and its card, applied to frames."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From pixels to what a network sees: background, noise, normalization."""
+"""From pixels to the input of a network: background, noise, normalization."""

@@ -19,27 +19,33 @@ from scipy import ndimage
 from ..tiling.tiles import Tile, reflect_indices
 from ..tiling.workers import tile_threads
 from .cells import (
-    LARGEST,
     MAD_TO_SIGMA,
-    all_of,
-    complete,
+    MAX_VALUE,
+    FrameLike,
+    all_where_given,
+    fill_missing,
     interpolate,
     median,
-    sample,
-    scatter,
+    robust_scatter,
+    sample_places,
 )
-from .dark_regions import ENOUGH, measure_dark_noise, measure_dark_offset, measure_parts
+from .dark_regions import (
+    MIN_GOOD,
+    measure_dark_noise,
+    measure_dark_offset,
+    measure_parts,
+)
 
 __all__ = ["BackgroundMap", "measure_background"]
 
-#: A noise that float32 holds, and parts of it as well.
-SMALLEST = 1e4 * float(np.finfo(np.float32).tiny)
+#: Smallest noise: float32 holds fractions of it as well.
+MIN_RMS = 1e4 * float(np.finfo(np.float32).tiny)
 #: Width of a cell in px.
 CELL = 64
-#: Good samples of a cell that will do where no cell has enough.
-FEW = 20
-#: Samples that are worked on at a time.
-BAND = 300_000
+#: Number of good samples that a cell must have where no cell has the usual fraction.
+MIN_SAMPLES = 20
+#: Number of samples that are processed at a time.
+SAMPLES_PER_BAND = 300_000
 
 
 class BackgroundMap(NamedTuple):
@@ -88,22 +94,22 @@ class BackgroundMap(NamedTuple):
 
 
 def measure_background(
-    frame: np.ndarray,
+    frame: FrameLike,
     bad: np.ndarray | None = None,
     *,
     cell: int = CELL,
-    unit: np.ndarray | None = None,
+    unit: FrameLike | None = None,
 ) -> BackgroundMap:
     """Measure background and noise of a frame.
 
     Parameters
     ----------
-    frame : `~numpy.ndarray`
+    frame : `~numpy.ndarray` or other FrameLike
         ``(ny, nx)``, finite, in any unit.
     bad : `~numpy.ndarray`, optional
-        bool, pixels to leave out.
+        bool, ``(ny, nx)``, pixels to leave out.
     cell : int
-        Width of a cell in px, about.
+        Approximate width of a cell in px.
     unit : `~numpy.ndarray`, optional
         ``(ny, nx)``, the expected one-sigma noise of pixels, NaN where unknown: the
         noise is then measured in units of it.
@@ -115,13 +121,14 @@ def measure_background(
     """
     counts = [max(1, round(size / cell)) for size in frame.shape]
     rows, columns = (
-        sample(size, count) for size, count in zip(frame.shape, counts, strict=True)
+        sample_places(size, count)
+        for size, count in zip(frame.shape, counts, strict=True)
     )
     # A band of cells at a time, which bounds memory.
-    step = max(1, BAND // (counts[1] * rows.shape[1] * columns.shape[1]))
+    step = max(1, SAMPLES_PER_BAND // (counts[1] * rows.shape[1] * columns.shape[1]))
     bands = [rows[start : start + step] for start in range(0, counts[0], step)]
 
-    enough = ENOUGH
+    enough = MIN_GOOD
 
     def measure(band: np.ndarray) -> tuple[np.ndarray, ...]:
         return _measure_cells(frame, bad, band, columns, unit, enough)
@@ -131,23 +138,23 @@ def measure_background(
     with tile_threads(torch.device("cpu"), samples, len(bands)) as mapped:
         measured = list(mapped(measure, bands))
         if bad is not None and np.isnan(np.concatenate([m[1] for m in measured])).all():
-            # Where no cell has as many good pixels as it should, a few will do.
-            enough = FEW / (rows.shape[1] * columns.shape[1])
+            # No cell has the usual fraction of good pixels.
+            enough = MIN_SAMPLES / (rows.shape[1] * columns.shape[1])
             measured = list(mapped(measure, bands))
     background, rms, parts = (
         np.concatenate(part) for part in zip(*measured, strict=True)
     )
-    # A frame of equal numbers has no noise; any positive scale will do.
+    # A constant frame has no noise; any positive value will do.
     if np.isfinite(background).any():
         level = np.nanmedian(background)
     else:
         level = float(np.median(frame[rows[:1].T, columns[:1]]))
-    background = complete(background, level)
-    rms = complete(rms, np.nan if unit is not None else max(abs(level), 1) * 1e-3)
-    # Cells that a bright star spoils follow their neighbours.
+    background = fill_missing(background, level)
+    rms = fill_missing(rms, np.nan if unit is not None else max(abs(level), 1) * 1e-3)
+    # Cells affected by a bright star follow their neighbours.
     size = [min(3, count) for count in counts]
     background = ndimage.median_filter(background, size).astype(np.float32)
-    rms = np.maximum(ndimage.median_filter(rms, size), SMALLEST).astype(np.float32)
+    rms = np.maximum(ndimage.median_filter(rms, size), MIN_RMS).astype(np.float32)
     offset = measure_dark_offset(background, rms, parts, frame.shape)
     dark = None
     if offset is not None and unit is None:
@@ -156,23 +163,23 @@ def measure_background(
 
 
 def _measure_cells(
-    frame: np.ndarray,
+    frame: FrameLike,
     bad: np.ndarray | None,
     rows: np.ndarray,
     columns: np.ndarray,
-    unit: np.ndarray | None = None,
-    enough: float = ENOUGH,
+    unit: FrameLike | None = None,
+    enough: float = MIN_GOOD,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Measure background and noise of cells, given the places of their samples.
 
-    Both are NaN where a cell has too few good pixels, the noise where it is zero too.
-    The third are the medians of the parts of the cells.
+    Returns background, noise and the medians of the parts of the cells. The first two
+    are NaN where a cell has too few good pixels, the noise also where it is zero.
     """
     ny, nx = frame.shape
 
-    def pick(part: np.ndarray, dy: int, dx: int) -> np.ndarray:
+    def pick(part: FrameLike, dy: int, dx: int) -> np.ndarray:
         """Return the samples' neighbours in a frame, ``(ncells, mcells, samples)``."""
-        # Whole rows first: they lie together in memory.
+        # Whole rows first, which are contiguous in memory.
         lines = part[np.clip(rows.ravel() + dy, 0, ny - 1)]
         picked = lines.take(np.clip(columns.ravel() + dx, 0, nx - 1), axis=1)
         cells = picked.reshape(*rows.shape, *columns.shape).swapaxes(1, 2)
@@ -180,27 +187,29 @@ def _measure_cells(
 
     def take(dy: int, dx: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the samples' neighbours, and which of them are good: None for all."""
-        values = np.clip(pick(frame, dy, dx), -LARGEST, LARGEST)
+        values = np.clip(pick(frame, dy, dx), -MAX_VALUE, MAX_VALUE)
         return values, None if bad is None else ~pick(bad, dy, dx)
 
     def in_units(
         difference: np.ndarray, good: np.ndarray | None, dy: int, dx: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return second differences in the units that they shall have, if any."""
+        """Return second differences in units of the expected noise, if it is given."""
         if unit is None:
             return difference, good
         own, *beside = (pick(unit, *s) for s in ((0, 0), (-dy, -dx), (dy, dx)))
         size = np.hypot(np.hypot(2 * own, beside[0]), beside[1])
         known = np.isfinite(size)
         size = np.where(known, size, 1) / np.float32(np.sqrt(6))
-        return difference / size, all_of(known, good)
+        return difference / size, all_where_given(known, good)
 
     values, good = take(0, 0)
     middle = median(values, good)
     distance = np.abs(values - middle[..., None])
     spread = MAD_TO_SIGMA * median(distance, good)
-    # One clip, and from the median a step towards the mode, as stars skew it.
-    kept = all_of(distance <= 3 * spread[..., None], good)
+    # One clip, then from the median a step towards the mode, as stars skew it.
+    kept = distance <= 3 * spread[..., None]
+    if good is not None:
+        kept &= good
     number = kept.sum(axis=-1)
     mean = np.where(kept, values, 0).sum(axis=-1, dtype=np.float64) / np.maximum(
         number, 1
@@ -212,8 +221,8 @@ def _measure_cells(
         before, good_before = take(-dy, -dx)
         after, good_after = take(dy, dx)
         difference = np.abs(before - 2 * values + after)
-        every = all_of(good, good_before, good_after)
-        noises.append(scatter(*in_units(difference, every, dy, dx)))
+        every = all_where_given(good, good_before, good_after)
+        noises.append(robust_scatter(*in_units(difference, every, dy, dx)))
     # Along a spectrum or a bad column the scatter is that of the noise.
     rms = np.fmin(*[np.where(n > 0, n / np.sqrt(6), np.nan) for n in noises])
     rms = np.where(rms > 0, rms, np.nan if unit is not None else spread)

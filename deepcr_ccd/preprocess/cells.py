@@ -1,8 +1,9 @@
-"""Maps of cells over a frame: where samples are taken, statistics, interpolation."""
+"""Cells of a frame: places of samples, robust statistics, interpolation of maps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,21 +13,33 @@ from ..tiling.tiles import Tile, reflect_indices
 from ..tiling.torch_settings import neutral_torch_state
 
 __all__ = [
-    "all_of",
-    "complete",
+    "FrameLike",
+    "all_where_given",
+    "fill_missing",
     "interpolate",
     "interpolate_maps",
     "median",
-    "sample",
-    "scatter",
+    "sample_places",
+    "robust_scatter",
 ]
 
-#: Values are clipped here, so that no difference of them overflows float32.
-LARGEST = np.float32(1e36)
+#: Values are clipped here, so that differences do not overflow float32.
+MAX_VALUE = np.float32(1e36)
 #: From the median of absolute values to the standard deviation, for a Gaussian.
 MAD_TO_SIGMA = 1.4826
-#: Pixels of a cell, along each axis, that are measured.
+#: Number of samples of a cell along each axis.
 SAMPLES = 24
+
+
+class FrameLike(Protocol):
+    """A frame in memory or not: it has a shape, and its rows can be read."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(ny, nx)``."""
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """Return the pixels of an index, as an array."""
 
 
 def interpolate(
@@ -39,9 +52,14 @@ def interpolate(
     maps : tuple of `~numpy.ndarray`
         float32, ``(n, m)``.
     shape : tuple of int
-        Of the frame.
+        ``(ny, nx)`` of the frame, in px.
     tile : Tile or None
         From `~deepcr_ccd.tiling.tiles.plan_tiles` for the frame.
+
+    Returns
+    -------
+    list of `~numpy.ndarray`
+        float32, of the shape of the tile's read.
     """
     read = tile.read if tile else tuple((0, size) for size in shape)
     pixels = [
@@ -63,15 +81,20 @@ def interpolate_maps(
     maps : tuple of `~numpy.ndarray`
         float32, ``(n, m)``.
     pixels : sequence of `~numpy.ndarray`
-        Rows and columns.
+        Rows and columns, in px.
     shape : tuple of int
-        Of the frame.
+        ``(ny, nx)`` of the frame, in px.
+
+    Returns
+    -------
+    list of `~numpy.ndarray`
+        float32, ``(rows, columns)``.
     """
     (rows, left), (columns, right) = (
         _weights(places, size, cells)
         for places, size, cells in zip(pixels, shape, maps[0].shape, strict=True)
     )
-    # Not by numpy, whose own threads would get in the way of those of the tiles.
+    # By torch and not numpy, whose threads would compete with those of the tiles.
     return [
         (left @ (torch.from_numpy(values[rows, columns]) @ right.T)).numpy()
         for values in maps
@@ -92,13 +115,18 @@ def _weights(pixels: np.ndarray, size: int, cells: int) -> tuple[slice, torch.Te
     return used, torch.from_numpy(weights)
 
 
-def sample(size: int, count: int) -> np.ndarray:
-    """Return places along an axis, ``(cells, samples)``, spread over each cell.
+def sample_places(size: int, count: int) -> np.ndarray:
+    """Return places of samples along an axis, spread evenly over each cell.
 
     Parameters
     ----------
     size, count : int
         Length of the axis in px, and number of cells.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        int, ``(cells, samples)``.
     """
     samples = min(SAMPLES, -(-size // count))
     steps = (np.arange(samples) + 0.5) / samples
@@ -107,7 +135,7 @@ def sample(size: int, count: int) -> np.ndarray:
 
 
 def median(values: np.ndarray, good: np.ndarray | None) -> np.ndarray:
-    """Return the median of the good values along the last axis; NaN of none.
+    """Return the median of the good values along the last axis; NaN if there are none.
 
     Parameters
     ----------
@@ -129,15 +157,15 @@ def median(values: np.ndarray, good: np.ndarray | None) -> np.ndarray:
     return np.where(number[..., 0] > 0, middle, np.nan)
 
 
-def complete(values: np.ndarray, fallback: float) -> np.ndarray:
-    """Fill cells that could not be measured from the nearest one that could.
+def fill_missing(values: np.ndarray, fallback: float) -> np.ndarray:
+    """Fill cells that could not be measured with the nearest measured one.
 
     Parameters
     ----------
     values : `~numpy.ndarray`
-        ``(n, m)``, not finite where that is so.
+        ``(n, m)``, not finite where a cell could not be measured.
     fallback : float
-        Where none could.
+        The value where no cell could be measured.
     """
     missing = ~np.isfinite(values)
     if missing.all():
@@ -150,7 +178,7 @@ def complete(values: np.ndarray, fallback: float) -> np.ndarray:
     return values
 
 
-def scatter(size: np.ndarray, good: np.ndarray | None) -> np.ndarray:
+def robust_scatter(size: np.ndarray, good: np.ndarray | None) -> np.ndarray:
     """Return the robust scatter of differences, given their absolute values.
 
     Parameters
@@ -163,7 +191,7 @@ def scatter(size: np.ndarray, good: np.ndarray | None) -> np.ndarray:
     found = MAD_TO_SIGMA * median(size, good)
     coarse = found == 0
     if coarse.any():
-        # More than half are zero, as digits are coarse: clip the largest, take the rms.
+        # Coarse quantization: more than half are zero. Clip the largest, take the rms.
         part = (size if good is None else np.where(good, size, 0))[coarse]
         limit = np.percentile(part, 95, axis=-1, keepdims=True)
         kept = part <= limit
@@ -172,8 +200,8 @@ def scatter(size: np.ndarray, good: np.ndarray | None) -> np.ndarray:
     return found
 
 
-def all_of(*conditions: np.ndarray | None) -> np.ndarray | None:
-    """Return where all of the conditions hold that there are; None if none are.
+def all_where_given(*conditions: np.ndarray | None) -> np.ndarray | None:
+    """Return where all given conditions hold; None if none is given.
 
     Parameters
     ----------

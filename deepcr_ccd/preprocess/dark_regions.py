@@ -8,12 +8,19 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from .cells import LARGEST, SAMPLES, all_of, interpolate_maps, median, scatter
+from .cells import (
+    MAX_VALUE,
+    SAMPLES,
+    FrameLike,
+    interpolate_maps,
+    median,
+    robust_scatter,
+)
 
 __all__ = ["measure_dark_noise", "measure_dark_offset", "measure_parts"]
 
 #: The fraction of a cell, or of a part, that must be good.
-ENOUGH = 0.3
+MIN_GOOD = 0.3
 #: Parts of a cell along each axis that are measured; and how far below the background
 #: of the cells, in units of the noise, the median of a part may be before it is dark.
 PARTS = 8
@@ -22,14 +29,14 @@ DARK = 3.0
 #: of it that may be brighter than halfway to the background of the cells: less than a
 #: line of pixels.
 WIDTH = 7
-BRIGHT = 0.1
-#: Up to which factor the noise of parts is alike; how many that are so are enough where
-#: it is dark; how much of the noise of the cells is less; and how many of a part and
-#: those around it are enough elsewhere.
+MAX_BRIGHT = 0.1
+#: The factor within which the noise of neighbouring parts is alike; the number of alike
+#: parts, among a part and its neighbours, with which it is taken where it is dark, and
+#: elsewhere; and the fraction of the cell's noise below which it is taken.
 ALIKE = 3.0
-ENOUGH_ALIKE = 4
-LESS = 0.6
-SURROUNDED = 6
+MIN_ALIKE = 4
+MIN_ALIKE_ELSEWHERE = 6
+LOWER_NOISE = 0.6
 
 
 def measure_parts(
@@ -44,7 +51,7 @@ def measure_parts(
     good : `~numpy.ndarray` or None
         bool; None for all.
     samples : tuple of int
-        Numbers of samples of a cell along the axes.
+        Number of samples of a cell along each axis.
 
     Returns
     -------
@@ -65,19 +72,19 @@ def measure_parts(
         return median(part(values), None)
     good = part(good)
     medians = median(part(values), good)
-    medians[good.mean(axis=-1) < ENOUGH] = np.nan
+    medians[good.mean(axis=-1) < MIN_GOOD] = np.nan
     return medians
 
 
 def measure_dark_offset(
     background: np.ndarray, rms: np.ndarray, parts: np.ndarray, shape: tuple[int, int]
 ) -> np.ndarray | None:
-    """Return how far the background of parts of cells is below that of the cells.
+    """Return how far the background of dark parts is below that of the cells.
 
     Parameters
     ----------
     background, rms : `~numpy.ndarray`
-        ``(n, m)``, those of the cells.
+        float32, ``(n, m)``, of the cells.
     parts : `~numpy.ndarray`
         ``(PARTS * n, PARTS * m)``, the medians of the parts.
     shape : tuple of int
@@ -86,7 +93,8 @@ def measure_dark_offset(
     Returns
     -------
     `~numpy.ndarray` or None
-        What is to be added to the background, zero or less; None if nothing is dark.
+        float32, ``(PARTS * n, PARTS * m)``, to be added to the background, zero or
+        negative; None if no part is dark.
     """
     level, noise = interpolate_maps(
         (background, rms), _centres(parts.shape, shape), shape
@@ -97,7 +105,7 @@ def measure_dark_offset(
 
 
 def measure_dark_noise(
-    frame: np.ndarray,
+    frame: FrameLike,
     bad: np.ndarray | None,
     background: np.ndarray,
     rms: np.ndarray,
@@ -107,12 +115,12 @@ def measure_dark_noise(
 
     Parameters
     ----------
-    frame : `~numpy.ndarray`
+    frame : `~numpy.ndarray` or other FrameLike
         ``(ny, nx)``, finite.
     bad : `~numpy.ndarray` or None
         bool, pixels to leave out.
     background, rms : `~numpy.ndarray`
-        ``(n, m)``, those of the cells.
+        float32, ``(n, m)``, of the cells.
     offset : `~numpy.ndarray`
         From `measure_dark_offset`.
 
@@ -120,7 +128,7 @@ def measure_dark_noise(
     -------
     offset, noise : `~numpy.ndarray`
         float32, ``(PARTS * n, PARTS * m)``. The noise is infinite in parts that are not
-        dark all over, and None if there are no others.
+        uniformly dark, and None if all are such.
     """
     centres = _centres(offset.shape, frame.shape)
     level, noise = interpolate_maps((background, rms), centres, frame.shape)
@@ -130,30 +138,30 @@ def measure_dark_noise(
     ]
     inside = np.arange(WIDTH)
     middle, found = np.full((2, *offset.shape), np.nan)
-    # Cells that are partly dark pass their noise on to those beside them.
+    # The noise of partly dark cells affects their neighbours by interpolation.
     near = ndimage.maximum_filter(offset < 0, 2 * PARTS + 1)
     for row in np.flatnonzero(near.any(axis=1)):
         dark = np.flatnonzero(near[row])
         rows, columns = starts[0][row] + inside, starts[1][dark][:, None] + inside
         # (part, y, x)
         values = frame[rows][:, columns].swapaxes(0, 1)
-        values = np.clip(values, -LARGEST, LARGEST)
+        values = np.clip(values, -MAX_VALUE, MAX_VALUE)
         good = None if bad is None else ~bad[rows][:, columns].swapaxes(0, 1)
         limit = (DARK * noise[row, dark] - offset[row, dark]) / 2
         middle[row, dark], found[row, dark] = _measure_whole(values, good, limit)
     found = np.where(found > 0, found, np.nan)
-    # The median of those beside that are alike: an edge stays one.
+    # The median of alike neighbours, which keeps edges.
     beside = _neighbours(found)
     alike = (beside < ALIKE * found) & (found < ALIKE * beside)
     found = _median_of(np.where(alike, beside, np.nan))
-    enough = np.where(offset < 0, ENOUGH_ALIKE, SURROUNDED)
-    less = (found < LESS * noise) & (alike.sum(axis=0) >= enough)
+    enough = np.where(offset < 0, MIN_ALIKE, MIN_ALIKE_ELSEWHERE)
+    less = (found < LOWER_NOISE * noise) & (alike.sum(axis=0) >= enough)
     if not less.any():
         return offset, None
-    # Between dark parts, what is bright in one is a cosmic ray.
+    # What is bright in a part among dark ones is a cosmic ray.
     beside = _neighbours(np.where(less, found, np.nan))
     usual, below = _median_of(beside), _median_of(_neighbours(middle))
-    missing = ~less & (np.isfinite(beside).sum(axis=0) >= SURROUNDED)
+    missing = ~less & (np.isfinite(beside).sum(axis=0) >= MIN_ALIKE_ELSEWHERE)
     missing &= np.abs(middle - below) < DARK * usual
     found[missing] = usual[missing]
     less |= missing
@@ -167,13 +175,13 @@ def _measure_whole(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return median and noise of parts, ``(part, y, x)``.
 
-    The noise is NaN where some of a part lies above its median by more than a limit.
+    The noise is NaN where a fraction of a part exceeds its median by more than a limit.
     """
     flat = len(values), -1
     every = None if good is None else good.reshape(flat)
     middle = median(values.reshape(flat), every)
     light = values.reshape(flat) > (middle + limit)[:, None]
-    mixed = all_of(light, every).mean(axis=-1) > BRIGHT
+    mixed = np.mean(light if every is None else light & every, axis=-1) > MAX_BRIGHT
     noises = []
     for axis in (1, 2):
         before, own, after = (
@@ -185,14 +193,14 @@ def _measure_whole(
             known = np.moveaxis(good, axis, 0)
             use = known[:-2] & known[1:-1] & known[2:]
             use = np.moveaxis(use, 0, axis).reshape(flat)
-            mixed |= use.mean(axis=-1) < ENOUGH
-        noises.append(scatter(size, use) / np.sqrt(6))
+            mixed |= use.mean(axis=-1) < MIN_GOOD
+        noises.append(robust_scatter(size, use) / np.sqrt(6))
     noise = np.fmin(*[np.where(n > 0, n, np.nan) for n in noises])
     return middle, np.where(mixed, np.nan, noise)
 
 
 def _neighbours(parts: np.ndarray) -> np.ndarray:
-    """Return what each part and those beside it hold, ``(9, ny, nx)``."""
+    """Return the values of each part and its neighbours, ``(9, ny, nx)``."""
     padded = np.pad(parts, 1, constant_values=np.nan)
     ny, nx = parts.shape
     return np.stack(
@@ -201,7 +209,7 @@ def _neighbours(parts: np.ndarray) -> np.ndarray:
 
 
 def _median_of(parts: np.ndarray) -> np.ndarray:
-    """Return the median along the first axis of what is finite; NaN of nothing."""
+    """Return the median of finite values along the first axis; NaN if none is."""
     parts = np.moveaxis(parts, 0, -1)
     return median(parts, np.isfinite(parts))
 

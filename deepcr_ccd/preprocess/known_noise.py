@@ -1,12 +1,12 @@
-"""Noise that is known beforehand: an uncertainty, or what follows from a background.
+"""Known noise: an uncertainty, or the noise of a known background.
 
-It says where a frame is noisier than it looks, as where bright sky lines were
-subtracted; how large the noise is, the frame itself says
-(`deepcr_ccd.preprocess.noise_check`).
+It tells where a frame is noisier than its signal suggests, as where bright sky lines
+were subtracted. Its scale is measured on the frame itself, see
+`deepcr_ccd.preprocess.noise_check`.
 
-An uncertainty may hold the photon noise of the light that is in the frame: that of
-stars and of cosmic rays too, which would make these insignificant. Networks are trained
-on frames in units of the noise of the background, so that part is taken off.
+An uncertainty may include the photon noise of objects, and of cosmic rays, which would
+make these insignificant. Networks are trained on frames in units of the background
+noise, so that this part is subtracted.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from .cells import interpolate
 
 __all__ = ["KnownNoise", "NoiseRatio", "uncertainty_facts"]
 
-#: Above so many times the noise of the background, a pixel's noise means "no value".
-LARGEST = 1e3
-#: How much of the light of an object, more than all of it, is taken off.
+#: A pixel whose noise exceeds that of the background by this factor has no valid value.
+MAX_RATIO = 1e3
+#: Factor on the photon noise of an object that is subtracted.
 MARGIN = np.float32(1.1)
 
 
 @dataclasses.dataclass(frozen=True)
 class KnownNoise:
-    """The noise of the pixels of a plane, as somebody says.
+    """The noise of the pixels of a plane, as given by the user.
 
-    ``array`` is ``(ny, nx)``: the one-sigma to the power of ``power``, by its own unit;
-    ``scale`` takes the one-sigma to the unit of the network. ``name`` is the
-    parameter's, for messages; None is not worth one. ``objects`` tells whether it may
-    hold the photon noise of what is in the frame. ``shape`` and ``origin`` are those
-    of a piece of a frame.
+    ``array`` is ``(ny, nx)``: the one-sigma to the power of ``power``, in its own unit;
+    ``scale`` converts the one-sigma to the unit of the network. ``name`` is that of the
+    parameter, for messages; with None there are none. ``objects`` tells whether the
+    noise may include the photon noise of objects. ``shape`` and ``origin`` are for a
+    piece of a frame.
     """
 
     array: Any
@@ -48,7 +48,7 @@ class KnownNoise:
     shape: tuple[int, int] | None = None
     origin: tuple[int, int] = (0, 0)
 
-    def part(self, index) -> KnownNoise:
+    def part(self, index: Any) -> KnownNoise:
         """Return the noise of a part of the frame, such as a colour's pixels.
 
         Parameters
@@ -90,26 +90,26 @@ class KnownNoise:
         """
         values = values.astype(np.result_type(values, np.float32), copy=False)
         with np.errstate(all="ignore"):
-            # Rooted first, as the square of what float32 holds may be none.
+            # Rooted before it is converted, as squares may underflow float32.
             sigma = values if self.power == 1 else values ** (1 / self.power)
             sigma = (sigma * self.scale).astype(np.float32, copy=False)
         return np.where((sigma > 0) & (sigma < np.inf), sigma, np.float32(np.nan))
 
 
 class NoiseRatio:
-    """What takes the noise of the background to that of each pixel.
+    """The noise of each pixel relative to that of the background.
 
     Parameters
     ----------
     known : KnownNoise
-        What is known.
+        The known noise.
     scale, low : `~numpy.ndarray`
-        ``(n, m)``, in cells over the frame: what takes it to the scatter that is
-        measured, and what it is in the background.
+        ``(n, m)``, in cells of the frame: the factor from the known noise to the
+        measured scatter, and the known noise of the background.
     shape : tuple of int
-        Of the frame.
+        ``(ny, nx)`` of the frame, in px.
     slope : float
-        Variance that comes with light, in the unit of the network.
+        Photon variance per signal, in the unit of the network.
     """
 
     def __init__(
@@ -126,8 +126,8 @@ class NoiseRatio:
         self.shape = shape
         self.slope = slope
 
-    def replace(self, **changes) -> NoiseRatio:
-        """Return this with other attributes of what is known.
+    def replace(self, **changes: Any) -> NoiseRatio:
+        """Return a copy with other attributes of the known noise.
 
         Parameters
         ----------
@@ -145,19 +145,20 @@ class NoiseRatio:
         Parameters
         ----------
         excess : `~numpy.ndarray`
-            What a pixel holds above the background.
+            float32, values of the pixels above the background.
         sigma : `~numpy.ndarray`
-            Measured noise of the background: that of pixels of which nothing is known.
-        tile : Tile
-            Where.
+            float32, measured noise of the background, which is used for pixels of
+            unknown noise.
+        tile : Tile or None
+            The tile; None for the frame.
         """
         known = self.known.sigma(tile)
         scale, low = interpolate((self.scale, self.low), self.shape, tile)
-        # In dark parts, the background's noise is less than that of the cell.
+        # In dark regions, the background noise is less than that of the cell.
         least = np.minimum(sigma / (scale * low), 1) ** 2
         result = self.relative(known, excess, low, least)
         result *= scale * low
-        return np.where(known < LARGEST * low, result, sigma)
+        return np.where(known < MAX_RATIO * low, result, sigma)
 
     def relative(
         self,
@@ -166,16 +167,17 @@ class NoiseRatio:
         low: np.ndarray,
         least: np.ndarray | float = 1.0,
     ) -> np.ndarray:
-        """Return the one-sigma without the noise of objects, in that of the background.
+        """Return the one-sigma without photon noise of objects, relative to ``low``.
 
         Parameters
         ----------
         known, excess, low : `~numpy.ndarray`
-            One-sigma of pixels, what they hold above the background, and its noise.
+            One-sigma of pixels, their values above the background, and the noise of
+            the background.
         least : `~numpy.ndarray` or float
-            The variance is not less.
+            The smallest variance.
         """
-        # In these units, as the square of a small noise is none in float32.
+        # Relative first, as the square of a small noise underflows float32.
         with np.errstate(over="ignore", invalid="ignore"):
             variance = (known / low) ** 2
             if self.slope:
@@ -185,25 +187,25 @@ class NoiseRatio:
 
 
 def uncertainty_facts(frame: Frame, uses: frozenset[str], factor: float) -> list[dict]:
-    """Return what the uncertainty of a frame says of its planes: facts for a model.
+    """Return the known noise of each plane, from the uncertainty of a frame.
 
     Parameters
     ----------
     frame : Frame
         The frame.
     uses : frozenset of str
-        Facts that the model uses.
+        Names of the facts that the model uses.
     factor : float
         From the frame's unit to that of the network.
 
     Returns
     -------
     list of dict
-        For each plane, with the key "variance" if there is anything.
+        For each plane, with the key "variance" if its noise is known.
     """
     number = 1 if frame.data.ndim == 2 else len(frame.data)
     nothing: list[dict] = [{} for _ in range(number)]
-    uncertainty = getattr(frame.source, "uncertainty", None)
+    uncertainty: Any = getattr(frame.source, "uncertainty", None)
     power = power_of(uncertainty)
     if "variance" not in uses or power is None:
         return nothing
@@ -211,7 +213,7 @@ def uncertainty_facts(frame: Frame, uses: frozenset[str], factor: float) -> list
     if not hasattr(array, "ndim"):
         array = np.asarray(array)
     if array.size == 1:
-        # One noise for all pixels: what is measured follows the frame.
+        # One noise for all pixels tells less than what is measured.
         return nothing
     if array.shape != frame.data.shape:
         array = np.broadcast_to(array, frame.data.shape)

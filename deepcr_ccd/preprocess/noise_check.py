@@ -1,7 +1,7 @@
-"""Check noise that is known beforehand against the frame that it is said of.
+"""Check known noise against the frame, and scale it where they differ.
 
-The scatter of second differences between neighbours, in units of the noise that they
-shall have, is one where that is true. Where it is another, the frame is believed.
+The scatter of second differences between neighbours, in units of the known noise, is
+one where that is right. Elsewhere the noise is scaled to the measured scatter.
 """
 
 from __future__ import annotations
@@ -9,86 +9,89 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from astropy.utils.exceptions import AstropyUserWarning
 
 from ..tiling.tiles import Tile
 from .background import CELL, BackgroundMap, measure_background
-from .cells import complete, interpolate_maps, sample
-from .dark_regions import ENOUGH
+from .cells import FrameLike, fill_missing, interpolate_maps, sample_places
+from .dark_regions import MIN_GOOD
 from .known_noise import KnownNoise, NoiseRatio
 
 __all__ = ["measure_ratio"]
 
-#: How many times larger or smaller than the scatter known noise may be; the latter in
-#: the plainest cells, of which these are so many percent, as stars add to the scatter.
-FACTOR = 3.0
-PLAINEST = 10
-#: Percentile of a cell's variances that is that of its background.
-PLAIN = 25
+#: Largest factor by which known noise may exceed the scatter, in the median cell, or be
+#: below it, in the cell at this percentile: stars add to the scatter in others.
+MAX_FACTOR = 3.0
+EMPTY_PERCENTILE = 10
+#: Percentile of a cell's variances that is the variance of its background.
+BACKGROUND_PERCENTILE = 25
 #: Correlation of variances and data above which the former were computed from the
-#: latter; percentile of differences of variances that are looked at; the significance
-#: of bright ones, and how many are enough.
-CORRELATED = 0.5
-USUAL = 95
-BRIGHT = 10.0
-FEW = 20
-#: Width in px of the blocks in which that is looked at, and how many of them there are
-#: along an axis, at most.
-BLOCK = 32
-BLOCKS = 12
+#: latter; percentile of differences of variances that are used; and the significance of
+#: bright ones, with their number from which on they are used alone.
+MIN_CORRELATION = 0.5
+USED_PERCENTILE = 95
+BRIGHT_SIGMA = 10.0
+MIN_BRIGHT = 20
+#: Width in px of the blocks in which the correlation is measured, and their largest
+#: number along an axis.
+BLOCK_WIDTH = 32
+MAX_BLOCKS = 12
 
 
 def measure_ratio(
     known: KnownNoise,
-    frame,
+    frame: FrameLike,
     bad: np.ndarray | None,
     noise: BackgroundMap,
     cell: int = CELL,
 ) -> NoiseRatio | None:
-    """Compare what is known with the frame.
+    """Compare known noise with the scatter of the frame.
 
     Parameters
     ----------
     known : KnownNoise
-        What is known.
+        The known noise.
     frame : array-like
         ``(ny, nx)``, finite, in the unit of the network.
     bad : `~numpy.ndarray` or None
-        Pixels to leave out.
+        bool, ``(ny, nx)``, pixels to leave out.
     noise : BackgroundMap
         Measured on the frame.
     cell : int
-        Width in px of the cells in which that was done.
+        Width in px of the cells in which it was measured.
 
     Returns
     -------
     NoiseRatio or None
-        None if it cannot be true, or there is nothing to compare it with.
+        None if the known noise cannot be right, or there is nothing to compare it with.
 
     Warns
     -----
     AstropyUserWarning
-        If it cannot be true.
+        If the known noise cannot be right.
     """
     sigmas = _Sigmas(known, noise.shape)
     slope = _slope(known, frame, bad, noise) if known.objects else 0.0
     low = _background(sigmas, frame, bad, noise, slope)
     if not np.isfinite(low).any():
-        return _refuse(known, "hardly any of its values is that of a noise")
-    low = complete(low, np.nan).astype(np.float32)
-    ratio = NoiseRatio(known, np.ones_like(low), low, noise.shape, slope)
-    unit = _Units(ratio, frame, noise) if slope else sigmas
-    scale = measure_background(frame, bad, cell=cell, unit=unit).rms
-    if np.isnan(scale).all():
-        # There is no noise to compare it with.
+        _warn_not_used(known, "hardly any of its values is that of a noise")
         return None
-    median, plainest = np.percentile(scale, [50, PLAINEST])
-    if median < 1 / FACTOR or plainest > FACTOR:
-        times = 1 / (median if median < 1 else plainest)
+    low = fill_missing(low, np.nan).astype(np.float32)
+    ratio = NoiseRatio(known, np.ones_like(low), low, noise.shape, slope)
+    expected = _BackgroundSigmas(ratio, frame, noise) if slope else sigmas
+    scale = measure_background(frame, bad, cell=cell, unit=expected).rms
+    if np.isnan(scale).all():
+        # The frame has no noise to compare with.
+        return None
+    median, empty = np.percentile(scale, [50, EMPTY_PERCENTILE])
+    if median < 1 / MAX_FACTOR or empty > MAX_FACTOR:
+        times = 1 / (median if median < 1 else empty)
         why = f"it is {times:.2g} times the scatter of neighbouring pixels"
-        return _refuse(known, why)
+        _warn_not_used(known, why)
+        return None
     ratio.scale = scale
     return ratio
 
@@ -101,20 +104,20 @@ class _Sigmas:
         self.shape = shape
         self.serial = getattr(known.array, "serial", False)
 
-    def __getitem__(self, rows) -> np.ndarray:
+    def __getitem__(self, rows: Any) -> np.ndarray:
         return self.known.convert(self.known.array[rows])
 
 
-class _Units(_Sigmas):
+class _BackgroundSigmas(_Sigmas):
     """The noise without the photon noise of objects, indexed by rows."""
 
-    def __init__(self, ratio: NoiseRatio, frame, noise: BackgroundMap):
+    def __init__(self, ratio: NoiseRatio, frame: FrameLike, noise: BackgroundMap):
         super().__init__(ratio.known, noise.shape)
         self.ratio = ratio
         self.frame = frame
         self.noise = noise
 
-    def __getitem__(self, rows) -> np.ndarray:
+    def __getitem__(self, rows: Any) -> np.ndarray:
         pixels = rows, np.arange(self.shape[1])
         maps = self.noise.background, self.ratio.low
         sky, low = interpolate_maps(maps, pixels, self.shape)
@@ -123,11 +126,15 @@ class _Units(_Sigmas):
 
 
 def _background(
-    sigmas: _Sigmas, frame, bad: np.ndarray | None, noise: BackgroundMap, slope: float
+    sigmas: _Sigmas,
+    frame: FrameLike,
+    bad: np.ndarray | None,
+    noise: BackgroundMap,
+    slope: float,
 ) -> np.ndarray:
-    """Return the known noise of the background of cells; NaN where it is unknown."""
+    """Return the known noise of the background of each cell; NaN where unknown."""
     cells = noise.background.shape
-    rows, columns = map(sample, noise.shape, cells)
+    rows, columns = map(sample_places, noise.shape, cells)
     low = np.full(cells, np.nan)
     for index, row in enumerate(rows):
         # In float64, which holds the squares.
@@ -140,12 +147,16 @@ def _background(
             values[bad[row][:, columns]] = np.nan
         values = values.swapaxes(0, 1).reshape(cells[1], -1)
         values[values <= 0] = np.nan
-        told = np.isfinite(values).mean(axis=1) >= ENOUGH
-        low[index, told] = np.nanpercentile(values[told], PLAIN, axis=1)
+        known = np.isfinite(values).mean(axis=1) >= MIN_GOOD
+        low[index, known] = np.nanpercentile(
+            values[known], BACKGROUND_PERCENTILE, axis=1
+        )
     return np.sqrt(low)
 
 
-def _slope(known: KnownNoise, frame, bad, noise: BackgroundMap) -> float:
+def _slope(
+    known: KnownNoise, frame: FrameLike, bad: np.ndarray | None, noise: BackgroundMap
+) -> float:
     """Return the variance that comes with light, in the unit of the network.
 
     It is zero where the variances were not computed from the frame itself. Second
@@ -154,30 +165,31 @@ def _slope(known: KnownNoise, frame, bad, noise: BackgroundMap) -> float:
     unit = float(np.median(noise.rms))
     pairs = []
     for span in _blocks(noise.shape):
-        where = tuple(slice(*part) for part in span)
-        sigma = known.sigma(Tile(span, (), ())) / np.float64(unit)
+        (y0, y1), (x0, x1) = span
+        where = slice(y0, y1), slice(x0, x1)
+        sigma = known.sigma(Tile(span, where, where)) / np.float64(unit)
         good = np.isfinite(sigma)
         if bad is not None:
             good &= ~bad[where]
         if good.any():
-            # Where data are below zero, no light is in their variance.
+            # Where data are below zero, their variance has no photon noise.
             good &= sigma > (1 + 1e-5) * np.percentile(sigma[good], 1)
             pairs += _differences(frame[where] / np.float64(unit), sigma**2, good)
     light, more, size = np.concatenate(pairs or [np.zeros((3, 0))], axis=1)
     plain = np.abs(light) < 4 * size
     if not plain.any():
         return 0.0
-    # Hot and dead pixels may have a variance of their own.
-    plain &= np.abs(more) <= np.percentile(np.abs(more[plain]), USUAL)
+    # Hot and dead pixels may have other variances.
+    plain &= np.abs(more) <= np.percentile(np.abs(more[plain]), USED_PERCENTILE)
     own, both, other = (
         np.sum(a[plain] * b[plain])
         for a, b in ((light, light), (light, more), (more, more))
     )
-    if not own or both <= 0 or both**2 < CORRELATED**2 * own * other:
+    if not own or both <= 0 or both**2 < MIN_CORRELATION**2 * own * other:
         return 0.0
-    bright = np.abs(light) > BRIGHT * size
+    bright = np.abs(light) > BRIGHT_SIGMA * size
     slope = both / own
-    if np.count_nonzero(bright) >= FEW:
+    if np.count_nonzero(bright) >= MIN_BRIGHT:
         slope = np.median(more[bright] / light[bright])
     return max(float(slope * unit), 0.0)
 
@@ -201,7 +213,7 @@ def _differences(
     return found
 
 
-def _refuse(known: KnownNoise, why: str) -> None:
+def _warn_not_used(known: KnownNoise, why: str) -> None:
     if known.name is not None:
         warnings.warn(
             f"{known.name} is not used, and the noise is measured: {why}",
@@ -210,12 +222,12 @@ def _refuse(known: KnownNoise, why: str) -> None:
         )
 
 
-def _blocks(shape: tuple[int, int]) -> Iterator[tuple]:
+def _blocks(shape: tuple[int, int]) -> Iterator[tuple[Any, Any]]:
     """Yield spans of blocks over a frame."""
     places = []
     for size in shape:
-        number = min(BLOCKS, max(1, size // BLOCK))
-        starts = (np.arange(number) + 0.5) * size / number - BLOCK / 2
-        starts = np.clip(starts.astype(int), 0, max(size - BLOCK, 0))
-        places.append([(int(s), int(min(s + BLOCK, size))) for s in starts])
-    yield from itertools.product(*places)
+        number = min(MAX_BLOCKS, max(1, size // BLOCK_WIDTH))
+        starts = (np.arange(number) + 0.5) * size / number - BLOCK_WIDTH / 2
+        starts = np.clip(starts.astype(int), 0, max(size - BLOCK_WIDTH, 0))
+        places.append([(int(s), int(min(s + BLOCK_WIDTH, size))) for s in starts])
+    yield from itertools.product(places[0], places[1])

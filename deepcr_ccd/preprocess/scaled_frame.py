@@ -1,11 +1,13 @@
-"""Frames in units of their own noise, where floats would not hold them otherwise.
+"""Frames scaled to their noise, where float32 would overflow or underflow otherwise.
 
-Fluxes in erg/s/cm2/Hz are about 1e-28, and their squares are nothing in float32. Such
-frames are worked on times a power of two, which changes no digit; frames whose numbers
-are ordinary are worked on as they are.
+Fluxes in erg/s/cm2/Hz are about 1e-28, and their squares are zero in float32. Such
+frames are multiplied by a power of two, which changes no digit. Other frames are
+processed as they are.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -13,14 +15,14 @@ from ..inpainting.cutouts import working_dtype
 
 __all__ = ["SAMPLES", "ScaledFrame", "scale_factor_of", "find_scale_factor", "unscale"]
 
-#: Frames whose noise lies between these are worked on as they are.
-ORDINARY = (1e-6, 1e9)
-#: Pixels that are looked at, about.
+#: Frames whose noise lies between these are processed as they are.
+ORDINARY_NOISE = (1e-6, 1e9)
+#: Approximate number of pixels from which the noise is estimated.
 SAMPLES = 20_000
 
 
 def find_scale_factor(data: np.ndarray, *hidden: np.ndarray | None) -> float:
-    """Return the power of two that takes a frame to numbers that floats can hold.
+    """Return the power of two by which a frame is multiplied before it is processed.
 
     Parameters
     ----------
@@ -32,19 +34,19 @@ def find_scale_factor(data: np.ndarray, *hidden: np.ndarray | None) -> float:
     Returns
     -------
     float
-        1 if the noise is in `ORDINARY`; otherwise such that it is about 1.
+        1 if the noise is in `ORDINARY_NOISE`; otherwise such that it is about 1.
     """
     step = max(1, int(np.sqrt(data.size / SAMPLES)))
     sparse = (slice(step // 2, None, step),) * 2
-    hidden = [mask for mask in hidden if mask is not None]
-    values = _good(data[sparse], [mask[sparse] for mask in hidden])
+    masks = [mask for mask in hidden if mask is not None]
+    values = _good(data[sparse], [mask[sparse] for mask in masks])
     if not values.size:
-        values = _good(data, hidden)
+        values = _good(data, masks)
     return scale_factor_of(values)
 
 
 def scale_factor_of(values: np.ndarray) -> float:
-    """Return the factor of `find_scale_factor`, given some good pixels.
+    """Return the factor of `find_scale_factor`, given a sample of good pixels.
 
     Parameters
     ----------
@@ -53,28 +55,28 @@ def scale_factor_of(values: np.ndarray) -> float:
     """
     if not values.size:
         return 1.0
-    # Half of each, as the difference of two may be more than a float holds.
+    # Half of each, as the difference of two may overflow.
     values = values.astype(np.float64).ravel() / 2
     middle = np.median(values)
     noise = 2 * np.median(np.abs(values - middle))
-    # A frame of equal numbers, or nearly so, has a level, or at least a peak.
+    # A constant frame, or nearly so, has a level, or at least a peak.
     for size in (noise, 2 * abs(middle), 2 * np.abs(values).max()):
         if size > 0:
-            if ORDINARY[0] <= size <= ORDINARY[1]:
+            if ORDINARY_NOISE[0] <= size <= ORDINARY_NOISE[1]:
                 return 1.0
             return float(2.0 ** -np.clip(np.rint(np.log2(size)), -1000, 1000))
     return 1.0
 
 
-def _good(data: np.ndarray, hidden: list[np.ndarray]) -> np.ndarray:
+def _good(data: np.ndarray, masks: list[np.ndarray]) -> np.ndarray:
     good = np.isfinite(data)
-    for mask in hidden:
+    for mask in masks:
         good &= ~mask
     return data[good]
 
 
 class ScaledFrame:
-    """A frame times a factor, computed where and when it is indexed.
+    """A frame multiplied by a factor, computed where it is indexed.
 
     Parameters
     ----------
@@ -91,13 +93,13 @@ class ScaledFrame:
         self.size = data.size
         self.dtype = working_dtype(data.dtype)
 
-    def __getitem__(self, index) -> np.ndarray:
+    def __getitem__(self, index: Any) -> np.ndarray:
         with np.errstate(over="ignore", under="ignore"):
             return (self.data[index] * np.float64(self.factor)).astype(self.dtype)
 
 
 def unscale(values: np.ndarray, factor: float, dtype: np.dtype) -> np.ndarray:
-    """Return numbers of a frame that was scaled in its own units again.
+    """Return values of a scaled frame in the unit of the frame.
 
     Parameters
     ----------
@@ -106,8 +108,7 @@ def unscale(values: np.ndarray, factor: float, dtype: np.dtype) -> np.ndarray:
     factor : float
         From `find_scale_factor`.
     dtype : `~numpy.dtype`
-        Of the frame. What is more than its working type holds becomes the most that
-        it does.
+        Of the frame. Values that overflow its working type become the largest number.
     """
     if factor == 1:
         return values

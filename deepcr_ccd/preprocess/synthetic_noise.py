@@ -1,6 +1,8 @@
-"""Noise that is made up, and is the same for a pixel each time: by its place."""
+"""Synthetic noise, repeatable as it depends on the place of a pixel only."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -9,23 +11,23 @@ from ..tiling.tiles import Tile, reflect_indices
 
 __all__ = [
     "DitheredFrame",
-    "THIN",
+    "MIN_WIDTH",
     "dither",
     "find_quantization_step",
     "pad_thin_frame",
 ]
 
-#: Frames of fewer rows or columns are surrounded by so many made-up ones, about.
-THIN = 16
-#: Lines of a frame in which its digits are looked for; how many steps are enough; and
-#: the fraction of them that is a multiple of a digit.
-LINES = 64
-FEW = 30
-WHOLE = 0.95
+#: Frames of fewer rows or columns are padded by about as many synthetic ones.
+MIN_WIDTH = 16
+#: Number of rows from which the quantization step is found; the smallest number of
+#: differences; and the fraction of these that must be multiples of the step.
+SAMPLED_ROWS = 64
+MIN_DIFFERENCES = 30
+MIN_MULTIPLES = 0.95
 
 
 def _uniform(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return numbers in (0, 1) for places of pixels: their bits, well mixed."""
+    """Return uniform numbers in (0, 1) for places of pixels, by hashing them."""
     bits = rows.astype(np.uint32)[:, None] * np.uint32(0x9E3779B1)
     bits = bits ^ (columns.astype(np.uint32)[None] * np.uint32(0x85EBCA77))
     for shift, factor in ((15, 0x2C1B3C6D), (12, 0x297A2D39)):
@@ -43,7 +45,7 @@ def _pixels(tile: Tile | None, shape: tuple[int, int]) -> list[np.ndarray]:
 
 
 def dither(tile: Tile | None, shape: tuple[int, int]) -> np.ndarray:
-    """Return what makes coarse digits continuous: between -1/2 and 1/2 of one.
+    """Return uniform noise in (-0.5, 0.5) of a quantization step, for dithering.
 
     Parameters
     ----------
@@ -60,7 +62,7 @@ def _centred(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 class DitheredFrame:
-    """A frame of coarse digits, indexed like one in memory.
+    """A coarsely quantized frame with dither, computed where it is indexed.
 
     Parameters
     ----------
@@ -70,13 +72,13 @@ class DitheredFrame:
         From `find_quantization_step`.
     """
 
-    def __init__(self, frame, digit: float):
+    def __init__(self, frame: Any, digit: float):
         self.frame = frame
         self.digit = np.float32(digit)
         self.shape = frame.shape
         self.serial = getattr(frame, "serial", False)
 
-    def __getitem__(self, index) -> np.ndarray:
+    def __getitem__(self, index: Any) -> np.ndarray:
         parts = index if isinstance(index, tuple) else (index, slice(None))
         pixels = [
             np.arange(size)[part] for part, size in zip(parts, self.shape, strict=True)
@@ -84,8 +86,8 @@ class DitheredFrame:
         return self.frame[index] + self.digit * _centred(*pixels)
 
 
-def find_quantization_step(frame, bad: np.ndarray | None) -> float:
-    """Return the step between the values of a frame, where its noise is less than half.
+def find_quantization_step(frame: Any, bad: np.ndarray | None) -> float:
+    """Return the quantization step of a frame whose noise is less than half of it.
 
     Parameters
     ----------
@@ -97,52 +99,55 @@ def find_quantization_step(frame, bad: np.ndarray | None) -> float:
     Returns
     -------
     float
-        Zero where most neighbours are not equal, or nearly all are.
+        Zero if most neighbours differ, or nearly all are equal.
     """
     steps = []
-    for row in np.unique(np.linspace(0, frame.shape[0] - 1, LINES).astype(int)):
-        # A row of all pixels, as that is how they lie in memory.
-        row = slice(row, row + 1)
+    for number in np.unique(
+        np.linspace(0, frame.shape[0] - 1, SAMPLED_ROWS).astype(int)
+    ):
+        # A whole row, which is contiguous in memory.
+        row = slice(number, number + 1)
         step = np.abs(np.diff(np.asarray(frame[row], dtype=np.float64)[0]))
         if bad is not None:
             hidden = bad[row][0]
             step = step[~(hidden[1:] | hidden[:-1])]
         steps.append(step)
-    steps = np.concatenate(steps)
-    differ = steps[steps > 0]
-    if differ.size < FEW or differ.size >= 0.5 * steps.size:
+    every = np.concatenate(steps)
+    differ = every[every > 0]
+    if differ.size < MIN_DIFFERENCES or differ.size >= 0.5 * every.size:
         return 0.0
     digit = np.percentile(differ, 10)
-    number = differ / digit
-    whole = np.abs(number - np.rint(number)) < 1e-2
-    return float(digit) if whole.mean() > WHOLE else 0.0
+    multiple = differ / digit
+    whole = np.abs(multiple - np.rint(multiple)) < 1e-2
+    return float(digit) if whole.mean() > MIN_MULTIPLES else 0.0
 
 
 def pad_thin_frame(
     numbers: np.ndarray, tile: Tile, shape: tuple[int, int], stride: int
 ) -> tuple[np.ndarray, tuple[slice, slice]]:
-    """Put plain sky around the pixels of a frame that is thin.
+    """Pad the input of a frame of few rows or columns with background noise.
 
-    Networks are at a loss where there is next to nothing.
+    Networks work poorly on frames that are narrower than what they were trained on.
 
     Parameters
     ----------
     numbers : `~numpy.ndarray`
-        A tile of a frame, the inverse hyperbolic sine of units of the noise.
+        float32, the network's input for a tile: the inverse hyperbolic sine of pixels
+        in units of the noise.
     tile : Tile
-        Where it is.
+        The tile.
     shape : tuple of int
-        Of the frame.
+        ``(ny, nx)`` of the frame, in px.
     stride : int
-        Of the network's grid: what is added on each side is a multiple of it.
+        Stride of the network: the width of the padding is a multiple of it.
 
     Returns
     -------
     numbers, inside : `~numpy.ndarray`, tuple of slice
-        And where in it the tile is.
+        The padded input, and where in it the tile is.
     """
-    width = -(-THIN // stride) * stride
-    widths = [width if size < THIN else 0 for size in shape]
+    width = -(-MIN_WIDTH // stride) * stride
+    widths = [width if size < MIN_WIDTH else 0 for size in shape]
     if not any(widths):
         return numbers, (slice(None), slice(None))
     rows, columns = (
@@ -150,9 +155,7 @@ def pad_thin_frame(
         for (start, stop), more in zip(tile.read, widths, strict=True)
     )
     result = np.arcsinh(ndtri(_uniform(rows, columns))).astype(np.float32)
-    inside = tuple(
-        slice(more, more + size)
-        for more, size in zip(widths, numbers.shape, strict=True)
-    )
+    ny, nx = numbers.shape
+    inside = slice(widths[0], widths[0] + ny), slice(widths[1], widths[1] + nx)
     result[inside] = numbers
     return result, inside

@@ -97,6 +97,6 @@ def test_bfloat16_changes_few_pixels_of_the_mask(name):
         for precision in ("float32", "bfloat16")
     )
     threshold = load_model(name).card.threshold
-    struck = wide > threshold
-    assert struck.sum() > 500
-    assert ((narrow > threshold) != struck).sum() < 0.01 * struck.sum()
+    affected = wide > threshold
+    assert affected.sum() > 500
+    assert ((narrow > threshold) != affected).sum() < 0.01 * affected.sum()

@@ -360,7 +360,7 @@ def test_folders_and_pipes(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["m.pth", "m.safetensors"])
-def test_the_command_says_it_in_a_line(name, saved, tmp_path, capsys):
+def test_the_command_prints_one_line(name, saved, tmp_path, capsys):
     frame = np.random.default_rng(0).normal(100, 5, (40, 40)).astype(np.float32)
     fits.PrimaryHDU(frame).writeto(tmp_path / "a.fits")
     content = b"text" if name == "m.pth" else with_values(saved, np.nan)

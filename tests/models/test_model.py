@@ -260,7 +260,7 @@ def test_model_in_another_precision(rng, tmp_path):
     )
 
 
-def test_tiles_side_by_side_are_those_in_turn(rng):
+def test_parallel_tiles_equal_serial_ones(rng):
     model = random_model()
     frame = rng.normal(size=(300, 400)).astype(np.float32)
     before = torch.get_num_threads()
@@ -274,7 +274,7 @@ def test_tiles_side_by_side_are_those_in_turn(rng):
         np.testing.assert_allclose(result, results[0], atol=1e-6)
 
 
-def test_default_tiles_are_even_shares():
+def test_default_tiles_are_alike():
     height, width = choose_tiles(torch.device("cpu"), 9, (1000, 5000))
     assert 216 * 24 > height > 256 / 2
     assert -(-1000 // height) * height - 1000 < 5
@@ -295,7 +295,7 @@ def test_threads_get_tiles_alike(threads, shape, monkeypatch):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("transform", ["scaled", "noise"])
-def test_fused_network_gives_the_same(rng, precision, transform):
+def test_fused_networks_give_the_same(rng, precision, transform):
     dtype = devices.TORCH_DTYPES[precision]
     wide = transform != "noise"
     network = reduce_precision(
@@ -327,7 +327,7 @@ def test_fused_networks_that_differ_are_not_used(monkeypatch):
     assert fuse(network, torch.float32) is network
 
 
-def test_models_travel(rng):
+def test_models_are_pickled(rng):
     model = random_model()
     frame = rng.normal(size=(40, 40)).astype(np.float32)
     other = pickle.loads(pickle.dumps(model))
@@ -387,7 +387,7 @@ def test_transforms_are_for_tiles_or_for_cutouts(architecture):
         Model(card, network, device="cpu")
 
 
-def test_cutout_networks_see_the_good_pixels_near_and_no_others(rng, tmp_path):
+def test_cutout_networks_use_near_good_pixels_only(rng, tmp_path):
     model = cutout_model()
     frame = rng.normal(100, 5, (40, 50)).astype(np.float32)
     mask = np.zeros(frame.shape, dtype=bool)
@@ -414,7 +414,7 @@ def test_cutout_networks_see_the_good_pixels_near_and_no_others(rng, tmp_path):
     np.testing.assert_allclose(reduced, filled, atol=0.5)
 
 
-def test_window_networks_say_where_they_know_too_little():
+def test_cutout_networks_give_nan_where_good_pixels_are_too_few():
     frame = np.ones((30, 30), dtype=np.float32)
     mask = np.zeros(frame.shape, dtype=bool)
     mask[5:20, 5:20] = True
@@ -435,7 +435,7 @@ def turned(model, turns):
     )
 
 
-def test_quarter_turns_are_averaged(rng):
+def test_rotations_are_averaged(rng):
     model = random_model(levels=3)
     # A side that is a multiple of the stride, so that all turns lie on one grid.
     frame = rng.normal(0, 5, (64, 96)).astype(np.float32)
@@ -448,7 +448,7 @@ def test_quarter_turns_are_averaged(rng):
     np.testing.assert_allclose(np.rot90(again, -1), got, atol=1e-5)
 
 
-def test_tiles_do_not_matter_to_quarter_turns(rng):
+def test_tiles_do_not_change_the_mean_of_rotations(rng):
     model = turned(random_model(levels=3, transform="noise"), 4)
     frame = rng.normal(0, 5, (203, 130)).astype(np.float32)
     whole = model.probability(frame, tile_size=256)
@@ -457,7 +457,7 @@ def test_tiles_do_not_matter_to_quarter_turns(rng):
         np.testing.assert_allclose(got, whole, atol=1e-5)
 
 
-def test_turns_go_with_the_card(tmp_path, rng):
+def test_rotations_are_on_the_card(tmp_path, rng):
     model = turned(random_model(), 2)
     model.save(tmp_path / "mine.safetensors")
     loaded = Model.load(
@@ -470,6 +470,6 @@ def test_turns_go_with_the_card(tmp_path, rng):
 
 
 @pytest.mark.parametrize(("task", "turns"), [("mask", 3), ("mask", 0), ("inpaint", 2)])
-def test_turns_that_are_not_allowed(task, turns):
+def test_rotations_that_are_not_allowed(task, turns):
     with pytest.raises(ValueError, match=rf"turns={turns}; allowed are \(1,"):
         random_model(task, turns=turns)

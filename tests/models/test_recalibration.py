@@ -17,7 +17,7 @@ from deepcr_ccd.simulation.scenes import KINDS
 POINTS = ((0.01, 0.01), (0.3, 0.4), (0.5, 0.5), (0.6, 0.5), (0.7, 0.85), (1.0, 1.0))
 
 
-def test_the_curve_is_straight_between_its_points():
+def test_the_curve_is_linear_between_points():
     said = np.array([[0, 0.005, 0.155], [0.3, 0.65, np.nan]], dtype=np.float32)
     true = recalibrate(said.copy(), POINTS)
     assert true.dtype == np.float32
@@ -27,7 +27,7 @@ def test_the_curve_is_straight_between_its_points():
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.003, 0.2, 0.45, 0.5, 0.62171, 0.99, 1.0])
-def test_a_cut_is_exact(threshold, rng):
+def test_thresholds_are_exact(threshold, rng):
     """On either side of it no number of float32 is on the wrong one."""
     cut = np.float32(network_threshold(threshold, POINTS))
     near = cut + np.arange(-50, 51, dtype=np.float32) * np.spacing(cut)
@@ -80,7 +80,7 @@ def test_a_curve_rises(points):
         dataclasses.replace(card, recalibration=points)
 
 
-def test_a_measured_curve_is_one():
+def test_a_measured_curve_is_valid():
     rng = np.random.default_rng(1)
     said = rng.random((300, 300)).astype(np.float32)
     truth = rng.random(said.shape) < said**2
@@ -91,7 +91,7 @@ def test_a_measured_curve_is_one():
     np.testing.assert_allclose(true, [0.09, 0.25, 0.81], atol=0.03)
 
 
-def test_the_shipped_model_means_what_it_says():
+def test_the_shipped_model_is_calibrated():
     model = load_model("universal", device="cpu")
     found = [Reliability(bins=5), Reliability(bins=5)]
     card = dataclasses.replace(model.card, recalibration=())

@@ -61,7 +61,7 @@ def test_it_is_the_default_and_needs_no_other_package(ccd, monkeypatch):
     ]
 
 
-def test_cards_say_where_they_come_from():
+def test_cards_tell_how_models_were_made():
     for name in (*SHIPPED, "universal-inpaint"):
         card = load_model(name, device="cpu").card
         assert card.instrument == "any"
@@ -111,7 +111,7 @@ def test_pure_noise(rng, model):
         ("spectrum", 72),
     ],
 )
-def test_rays_are_found_and_the_rest_left_alone(kind, least, model):
+def test_cosmic_rays_are_found_and_sources_kept(kind, least, model):
     roc = RocCurve()
     for item in observations(kind):
         p = cosmicray_probability(item.frame, model=model)
@@ -194,7 +194,7 @@ def fibres(_):
         (fibres, 30),
     ],
 )
-def test_what_looks_like_rays_is_left_alone(make, most):
+def test_sources_like_cosmic_rays_are_kept(make, most):
     """Sharp limbs, edges of light, and stars and fibres as sharp as cosmic rays."""
     rng = np.random.default_rng(12)
     scene = make(rng)
@@ -202,7 +202,7 @@ def test_what_looks_like_rays_is_left_alone(make, most):
     assert cosmicray_deepcr(frame, inpaint=None)[1].sum() <= most
 
 
-def test_borders_without_data_are_left_alone():
+def test_borders_without_data_are_not_flagged():
     rng = np.random.default_rng(12)
     frame = rng.poisson(500, (256, 256)) + rng.normal(0, 4, (256, 256))
     y, x = np.mgrid[:256, :256]
@@ -216,11 +216,11 @@ def test_the_frame_of_astroscrappys_own_tests(model):
     from astroscrappy.tests import fake_data
 
     np.random.seed(200)  # noqa: NPY002
-    frame, struck = fake_data.make_fake_data()
+    frame, affected = fake_data.make_fake_data()
     crmask, _ = detect_cosmics(frame, model=model)
-    assert struck.sum() == 100
-    assert (crmask & struck).sum() == 100
-    assert not (crmask & ~ndimage.binary_dilation(struck, THREE)).any()
+    assert affected.sum() == 100
+    assert (crmask & affected).sum() == 100
+    assert not (crmask & ~ndimage.binary_dilation(affected, THREE)).any()
 
 
 @every_model
@@ -237,7 +237,7 @@ def test_a_real_spectrum(model):
 
 
 @every_model
-def test_a_real_star_is_left_alone(model):
+def test_a_real_star_is_not_flagged(model):
     ccd, _, origin = example_frame()
     if "simulated" in origin:
         pytest.skip("ccdproc's frame is absent")
@@ -272,7 +272,7 @@ def test_fills_are_nearer_the_truth_than_medians(kind, gain):
 
 
 @pytest.fixture(scope="module")
-def struck_stars():
+def affected_stars():
     """A frame of sharp stars, with rays on the cores of some and on sky; its truth."""
     rng = np.random.default_rng(5)
     y, x = np.indices((400, 400))
@@ -283,33 +283,33 @@ def struck_stars():
         square = (y - place[0]) ** 2 + (x - place[1]) ** 2
         height = 10 ** rng.uniform(3, 4.5)
         truth += height * (1 + square / 1.1) ** -2.6
-    struck = np.zeros(y.shape, dtype=bool)
+    affected = np.zeros(y.shape, dtype=bool)
     charge = np.zeros(y.shape)
     cores = rng.choice(rows.size, 40, replace=False)
     for i, (row, column) in enumerate(zip(rows[cores], columns[cores], strict=True)):
         row, column = row + 11 * (i % 2), column + 11 * (i % 2)
         for step in range(-2, 3):
             place = row + step, column + (step if i % 3 else 0)
-            struck[place], charge[place] = True, rng.uniform(300, 3000)
+            affected[place], charge[place] = True, rng.uniform(300, 3000)
     frame = rng.poisson(truth + charge) + rng.normal(0, 5, y.shape)
-    return frame.astype(np.float32), truth, struck
+    return frame.astype(np.float32), truth, affected
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_cores_of_sharp_stars_come_back(struck_stars, told):
-    """Other stars tell how high they rise, and what is held limits it."""
-    frame, truth, struck = struck_stars
+@pytest.mark.parametrize("with_values", [False, True])
+def test_cores_of_sharp_stars_are_restored(affected_stars, with_values):
+    """Other stars tell how high they rise, and what is values limits it."""
+    frame, truth, affected = affected_stars
     network = load_model("universal-inpaint", device="cpu")
-    held = struck if told else None
-    target = truth[struck]
+    values = affected if with_values else None
+    target = truth[affected]
     errors = [
-        fill_frame(frame, struck, None, fill, cr_affected=held)[0] - target
+        fill_frame(frame, affected, None, fill, cr_affected=values)[0] - target
         for fill in (Fill("network", network), Fill("median"))
     ]
     core = target > 300
     assert core.sum() > 30
     share = np.sum(errors[0][core] ** 2) / np.sum(errors[1][core] ** 2)
-    assert share < (0.2 if told else 0.45)
+    assert share < (0.2 if with_values else 0.45)
     # On sky nothing is left of a ray.
     sky = target < 75
     assert sky.sum() > 50
@@ -317,7 +317,7 @@ def test_cores_of_sharp_stars_come_back(struck_stars, told):
     assert np.sqrt(np.mean(errors[0][sky] ** 2)) < 12
 
 
-def test_thorough_is_universal_in_four_ways():
+def test_thorough_is_the_mean_of_four_rotations():
     plain, thorough = (
         load_model(name, device="cpu", precision="float32") for name in SHIPPED[::2]
     )

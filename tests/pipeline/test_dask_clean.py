@@ -196,7 +196,7 @@ def test_on_a_cluster(frame, universal):
 
 def test_noise_of_many_bands_is_that_in_memory(rng, monkeypatch):
     """Bands are measured on threads, but for what keeps one band."""
-    monkeypatch.setattr(sky, "BAND", 20_000)
+    monkeypatch.setattr(sky, "SAMPLES_PER_BAND", 20_000)
     monkeypatch.setattr(chunks, "BAND_PIXELS", 100_000)
     frame = rng.normal(100, 5, (1000, 900)).astype(np.float32)
     frame += np.linspace(0, 300, 1000, dtype=np.float32)[:, None]

@@ -24,7 +24,7 @@ def test_slope_is_followed(rng):
 
 
 @pytest.mark.parametrize("turn", range(4))
-def test_sky_goes_down_where_it_is_dark(rng, turn):
+def test_background_is_lower_in_dark_regions(rng, turn):
     """Vignetting that steepens towards an edge, then a field stop."""
     row = np.arange(300.0)[:, None]
     lit = np.where(row < 270, 1000 - (row / 20) ** 2, 0)
@@ -40,7 +40,7 @@ def test_sky_goes_down_where_it_is_dark(rng, turn):
     np.testing.assert_allclose(sigma, 10, rtol=0.25)
 
 
-def test_dark_parts_are_good_ones(rng):
+def test_bad_pixels_are_not_dark_regions(rng):
     frame = rng.normal(1000, 10, (256, 256)).astype(np.float32)
     dead = np.zeros(frame.shape, dtype=bool)
     dead[100:150, 60:120] = True
@@ -49,7 +49,7 @@ def test_dark_parts_are_good_ones(rng):
     assert measure_background(frame, dead).dark_offset is None
 
 
-def test_noise_stars_and_columns_are_no_dips(rng):
+def test_noise_stars_and_columns_are_not_dark_regions(rng):
     stars = simulate((256, 256), n_stars=1500, n_tracks=0, seed=1).data
     columns = rng.normal(1000, 10, (256, 256))
     columns[:, ::37] = 0
@@ -83,7 +83,7 @@ def test_bad_pixels_are_left_out(rng):
     np.testing.assert_allclose(noise.rms, 3, rtol=0.2)
 
 
-def test_coarse_digits_have_noise(rng):
+def test_coarsely_quantized_frames_have_noise(rng):
     counts = rng.poisson(0.3, (300, 300)).astype(np.float32)
     noise = measure_background(counts)
     np.testing.assert_allclose(noise.rms, 0.3**0.5, rtol=0.3)
@@ -100,7 +100,7 @@ def test_frames_without_noise_have_a_scale(shape, value):
     assert (measure_background(np.full(shape, value, np.float32), bad).rms > 0).all()
 
 
-def test_tiles_see_what_the_frame_sees(rng):
+def test_tiles_equal_the_frame(rng):
     frame = rng.normal(100, 5, (150, 170)).astype(np.float32)
     noise = measure_background(frame)
     whole = noise.at()
@@ -109,18 +109,18 @@ def test_tiles_see_what_the_frame_sees(rng):
             np.testing.assert_allclose(part, read_tile(all_, tile), rtol=1e-5)
 
 
-def test_bands_of_cells_are_the_whole(rng, monkeypatch):
+def test_bands_of_cells_equal_the_whole(rng, monkeypatch):
     frame = rng.normal(100, 5, (400, 300)).astype(np.float32)
     bad = rng.random(frame.shape) < 0.1
     whole = measure_background(frame, bad)
-    monkeypatch.setattr("deepcr_ccd.preprocess.background.BAND", 1)
+    monkeypatch.setattr("deepcr_ccd.preprocess.background.SAMPLES_PER_BAND", 1)
     for one, other in zip(measure_background(frame, bad)[:2], whole[:2], strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("width", [48, 64, 128, 192])
 @pytest.mark.parametrize("place", [320, 301])
-def test_noise_goes_down_where_it_is_dark(width, place, rng):
+def test_noise_is_lower_in_dark_regions(width, place, rng):
     truth = np.full((640, 640), 2000.0)
     inside = slice(place - width // 2, place + width // 2)
     truth[inside, inside] = 20

@@ -39,23 +39,23 @@ def lines(axis=0, seed=1, tracks=12):
         rng.uniform(500, 20000, 25), rng.uniform(0, 400, 25), strict=True
     ):
         sky += height * np.exp(-0.5 * (y - place) ** 2)
-    struck = np.zeros(sky.shape, dtype=bool)
+    affected = np.zeros(sky.shape, dtype=bool)
     for _ in range(tracks):
         y, x = rng.integers(5, 390), rng.integers(5, 290)
-        struck[y, x : x + 5] = True
-    charge = struck * (8 * np.sqrt(sky + 9) + 100)
+        affected[y, x : x + 5] = True
+    charge = affected * (8 * np.sqrt(sky + 9) + 100)
     raw = rng.poisson(sky + charge) + rng.normal(0, READNOISE, sky.shape)
-    return tuple(np.swapaxes(a, 0, axis) for a in (raw, sky, struck))
+    return tuple(np.swapaxes(a, 0, axis) for a in (raw, sky, affected))
 
 
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("source", ["scene", "data"])
-def test_lines_that_were_subtracted(axis, source):
-    raw, sky, struck = lines(axis)
+def test_subtracted_sky_lines(axis, source):
+    raw, sky, affected = lines(axis)
     light = sky if source == "scene" else np.maximum(raw, 0)
     sigma = np.sqrt(light + READNOISE**2)
     ccd = CCDData((raw - sky).astype("f4"), unit="electron")
-    assert (cosmicray_deepcr(ccd, inpaint=None).mask & ~struck).sum() > 1000
+    assert (cosmicray_deepcr(ccd, inpaint=None).mask & ~affected).sum() > 1000
     masks = []
     for uncertainty in (
         StdDevUncertainty(sigma),
@@ -66,8 +66,8 @@ def test_lines_that_were_subtracted(axis, source):
     ):
         ccd.uncertainty = uncertainty
         crmask = cosmicray_deepcr(ccd, inpaint=None).mask
-        assert crmask[struck].mean() > 0.97
-        assert (crmask & ~struck).sum() < 30
+        assert crmask[affected].mean() > 0.97
+        assert (crmask & ~affected).sum() < 30
         masks.append(crmask)
     for crmask in masks:
         assert (crmask != masks[0]).sum() < 3
@@ -78,16 +78,16 @@ def test_lines_that_were_subtracted(axis, source):
 @pytest.mark.parametrize(
     "options", [{"readnoise": READNOISE}, {"gain": 1, "readnoise": 5.0}, {}]
 )
-def test_background_says_where_noise_is(options):
-    raw, sky, struck = lines()
+def test_noise_follows_a_known_background(options):
+    raw, sky, affected = lines()
     crmask, _ = detect_cosmics(raw, inbkg=sky, satlevel=np.inf, **options)
-    assert crmask[struck].mean() > 0.97
-    assert (crmask & ~struck).sum() < 40
-    assert detect_cosmics(raw / 2, inbkg=sky / 2)[0].sum() < 1.3 * struck.sum()
+    assert crmask[affected].mean() > 0.97
+    assert (crmask & ~affected).sum() < 40
+    assert detect_cosmics(raw / 2, inbkg=sky / 2)[0].sum() < 1.3 * affected.sum()
 
 
 def test_background_that_is_not_finite_somewhere():
-    raw, sky, struck = lines()
+    raw, sky, affected = lines()
     whole, _ = detect_cosmics(raw, inbkg=sky)
     sky[7, 9] = np.nan
     raw[7, 9] += 5000
@@ -116,7 +116,7 @@ def test_noise_that_cannot_be_true(rng, kind, value):
     np.testing.assert_array_equal(crmask, expected)
 
 
-def test_plain_frames_are_as_without():
+def test_uniform_uncertainties_change_nothing():
     """Uncertainties that hold the noise of stars and cosmic rays, and constant ones."""
     from deepcr_ccd.evaluation.frames import simulate_frames
 
@@ -144,7 +144,7 @@ def test_pixels_whose_noise_is_not_known(rng):
     assert crmask[50, 40:46].all()
 
 
-def test_frames_without_noise_say_nothing_of_it():
+def test_frames_without_noise_cannot_be_compared():
     frame = np.full((90, 80), 60000, np.float32)
     frame[40, 30:36] += 5000
     uncertainty = StdDevUncertainty(np.full(frame.shape, 30.0))
@@ -155,12 +155,12 @@ def test_frames_without_noise_say_nothing_of_it():
 
 @pytest.mark.parametrize("scale", [1e-26, 1.0, 1e20])
 def test_any_unit(scale):
-    raw, sky, struck = lines()
+    raw, sky, affected = lines()
     sigma = np.sqrt(sky + 9) * scale
     ccd = CCDData((raw - sky) * scale, unit="adu", uncertainty=StdDevUncertainty(sigma))
     crmask = cosmicray_deepcr(ccd, inpaint=None).mask
-    assert (crmask & ~struck).sum() < 30
-    assert crmask[struck].mean() > 0.97
+    assert (crmask & ~affected).sum() < 30
+    assert crmask[affected].mean() > 0.97
 
 
 def test_stacks_and_what_is_no_noise(rng):
@@ -183,7 +183,7 @@ def test_stacks_and_what_is_no_noise(rng):
     assert len(said) == 1
 
 
-def test_slope_is_that_of_the_light(rng):
+def test_photon_variance_per_signal(rng):
     scene = np.full((300, 300), 80.0)
     scene[::9, ::7] += 3000
     frame = rng.poisson(scene) + rng.normal(0, 4, scene.shape)
@@ -196,7 +196,7 @@ def test_slope_is_that_of_the_light(rng):
     assert measure_ratio(KnownNoise(scene + 16, 2), frame, None, noise).slope == 0
 
 
-def test_dask_knows_what_memory_knows():
+def test_dask_uses_known_noise_as_memory_does():
     da = pytest.importorskip("dask.array")
     raw, sky, _ = lines()
     for sigma in (np.sqrt(sky + 9), np.sqrt(np.maximum(raw, 0) + 9)):
@@ -215,12 +215,12 @@ def test_dask_knows_what_memory_knows():
 
 @pytest.mark.parametrize(("name", "power"), [("ERR", 1), ("VAR", 2), ("IVAR", -2)])
 def test_files(name, power, tmp_path):
-    raw, sky, struck = lines()
+    raw, sky, affected = lines()
     hdus = [fits.PrimaryHDU(), fits.ImageHDU((raw - sky).astype("f4"), name="SCI")]
     noise = np.sqrt(sky + 9).astype("f4") ** power
     fits.HDUList([*hdus, fits.ImageHDU(noise, name=name)]).writeto(tmp_path / "a.fits")
     clean_files([tmp_path / "a.fits"], tmp_path / "out", unit="electron")
     with fits.open(tmp_path / "out" / "a.fits") as cleaned:
         changed = cleaned["SCI"].data != hdus[1].data
-    assert changed[struck].mean() > 0.97
-    assert (changed & ~struck).sum() < 30
+    assert changed[affected].mean() > 0.97
+    assert (changed & ~affected).sum() < 30

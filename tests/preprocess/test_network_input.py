@@ -25,10 +25,10 @@ def test_tiles_of_any_type_are_those_of_the_whole(dtype, rng):
         np.testing.assert_array_equal(plane.read(tile), expected)
 
 
-@pytest.mark.parametrize("share", [0.005, 0.1])
-def test_bad_pixels_are_patched_in_every_tile(share, rng):
+@pytest.mark.parametrize("fraction", [0.005, 0.1])
+def test_bad_pixels_are_filled_in_every_tile(fraction, rng):
     data = rng.normal(50, 3, (60, 70)).astype(np.float32)
-    bad = rng.random(data.shape) < share
+    bad = rng.random(data.shape) < fraction
     data[bad] = np.nan
     data[30, 30], bad[30, 30] = 1e30, True
     data[31, 31], bad[31, 31] = -1e30, True
@@ -48,7 +48,7 @@ def test_bad_pixels_are_patched_in_every_tile(share, rng):
         np.testing.assert_array_equal(plane.read(tile), expected)
 
 
-def test_bad_pixels_out_of_sight_have_the_median(rng):
+def test_bad_pixels_beyond_the_radius_have_the_median(rng):
     data = rng.normal(50, 3, (100, 100)).astype(np.float32)
     bad = np.zeros(data.shape, bool)
     bad[:60] = True

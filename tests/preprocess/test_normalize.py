@@ -9,7 +9,7 @@ from deepcr_ccd.preprocess.transform_info import TRANSFORM_INFO
 from deepcr_ccd.tiling.tiles import plan_tiles, read_tile
 
 
-def test_what_a_card_can_name_there_is():
+def test_cards_name_existing_transforms():
     assert TRANSFORM_INFO.keys() == TRANSFORMS.keys() | CUTOUT_TRANSFORMS.keys()
 
 
@@ -58,7 +58,7 @@ def test_noise_units_do_not_depend_on_the_unit(factor, shift, rng):
     assert got[41, 50] > 5
 
 
-def test_noise_units_with_what_is_known(rng):
+def test_noise_units_with_known_noise(rng):
     frame = rng.normal(100, 6, (80, 90)).astype(np.float32)
     background = np.full(frame.shape, 90.0, np.float32)
     frame[30:50] += rng.normal(0, 17, (20, 90))

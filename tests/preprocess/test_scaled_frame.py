@@ -64,15 +64,15 @@ def test_powers_of_two_change_no_digit(scene, power, method, dtype):
 
 
 @pytest.mark.parametrize("scale", [1e-28, 1e25])
-def test_uncertainties_in_such_units(scene, scale):
+def test_uncertainties_of_scaled_frames(scene, scale):
     data, tracks = scene
     for kind, power in ((StdDevUncertainty, 1), (VarianceUncertainty, 2)):
         arrays = np.full(data.shape, (18.0 * scale) ** power)
         ccd = CCDData(data * scale, unit="Jy", uncertainty=kind(arrays))
         cleaned = cosmicray_deepcr(ccd, inpaint="mean")
-        struck = cleaned.mask & ~np.isnan(data) & tracks
-        sigma = cleaned.uncertainty.array[struck] ** (1 / power) / scale
-        expected = inpaint(data, cleaned.mask, method="mean")[1][struck]
+        affected = cleaned.mask & ~np.isnan(data) & tracks
+        sigma = cleaned.uncertainty.array[affected] ** (1 / power) / scale
+        expected = inpaint(data, cleaned.mask, method="mean")[1][affected]
         np.testing.assert_allclose(sigma, expected, rtol=1e-4)
 
 
@@ -123,7 +123,7 @@ def test_unsigned_data_and_background(dtype, background):
     assert ((cleanarr[crmask] > 98) & (cleanarr[crmask] < 108)).all()
 
 
-def test_ordinary_frames_are_worked_on_as_they_are(scene):
+def test_ordinary_frames_are_not_scaled(scene):
     data, _ = scene
     for scale in (1e-6, 1e-3, 1.0, 1e3, 1e6):
         assert find_scale_factor(data * scale) == 1

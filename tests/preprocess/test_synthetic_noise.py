@@ -13,33 +13,33 @@ from deepcr_ccd.tiling.tiles import plan_tiles, read_tile
 
 
 def tracks(rng, shape, number=60):
-    struck = np.zeros(shape, dtype=bool)
+    affected = np.zeros(shape, dtype=bool)
     for _ in range(number):
         y, x = rng.integers(0, shape[0]), rng.integers(5, shape[1] - 10)
-        struck[y, x : x + 6] = True
-    return struck
+        affected[y, x : x + 6] = True
+    return affected
 
 
 @pytest.mark.parametrize("sigma", [0.1, 0.2, 0.3, 0.4, 0.5])
 @pytest.mark.parametrize("level", [100.0, 100.25, 100.5])
-def test_coarse_digits(sigma, level, rng):
+def test_coarse_quantization(sigma, level, rng):
     """Cosmic rays of eight counts, where the noise is half of one or less."""
-    struck = tracks(rng, (400, 400))
-    data = np.rint(rng.normal(level, sigma, struck.shape) + 8 * struck)
+    affected = tracks(rng, (400, 400))
+    data = np.rint(rng.normal(level, sigma, affected.shape) + 8 * affected)
     for unit in (1, 1.7):
         crmask = cosmicray_deepcr((data * unit).astype("f4"), inpaint=None)[1]
-        assert crmask[struck].mean() > 0.9
-        assert (crmask & ~ndimage.binary_dilation(struck, iterations=2)).sum() < 20
+        assert crmask[affected].mean() > 0.9
+        assert (crmask & ~ndimage.binary_dilation(affected, iterations=2)).sum() < 20
 
 
 def test_few_photons(rng):
-    struck = tracks(rng, (400, 400))
-    data = rng.poisson(0.05, struck.shape) + 8 * struck
+    affected = tracks(rng, (400, 400))
+    data = rng.poisson(0.05, affected.shape) + 8 * affected
     crmask = cosmicray_deepcr(data.astype("i2"), inpaint=None)[1]
-    assert crmask[struck].mean() > 0.85
+    assert crmask[affected].mean() > 0.85
 
 
-def test_digits(rng):
+def test_quantization_steps(rng):
     fine = rng.normal(0, 1, (90, 80))
     assert find_quantization_step(fine, None) == 0
     assert find_quantization_step(np.rint(fine), None) == 0
@@ -53,7 +53,7 @@ def test_digits(rng):
     assert find_quantization_step(fine, None) == 0
 
 
-def test_dither_is_that_of_the_place():
+def test_dither_depends_on_the_place_only():
     shape = 90, 70
     whole = dither(None, shape)
     assert np.abs(whole).max() <= 0.5
@@ -72,19 +72,19 @@ def test_dither_is_that_of_the_place():
 @pytest.mark.parametrize("ny", [5, 7, 9, 11, 15])
 @pytest.mark.parametrize("turn", [False, True])
 def test_strips(ny, turn, rng):
-    struck = tracks(rng, (ny, 900), 25)
-    data = rng.normal(300, 17, struck.shape) + 300 * struck
+    affected = tracks(rng, (ny, 900), 25)
+    data = rng.normal(300, 17, affected.shape) + 300 * affected
     if turn:
-        data, struck = data.T, struck.T
+        data, affected = data.T, affected.T
     crmask = cosmicray_deepcr(data.astype("f4"), inpaint=None)[1]
-    assert crmask[struck].mean() > 0.93
-    assert (crmask & ~struck).sum() < 0.4 * struck.sum()
+    assert crmask[affected].mean() > 0.93
+    assert (crmask & ~affected).sum() < 0.4 * affected.sum()
     small = cosmicray_probability(data, tile_size=64, precision="float32")
     whole = cosmicray_probability(data, precision="float32")
     np.testing.assert_allclose(small, whole, atol=1e-4)
 
 
-def test_only_thin_frames_are_surrounded():
+def test_only_thin_frames_are_padded():
     for shape in ((16, 40), (15, 40), (300, 3)):
         tile = plan_tiles(shape, 512, halo=8, stride=8, reflect=False)[0]
         numbers = np.ones([stop - start for start, stop in tile.read], np.float32)

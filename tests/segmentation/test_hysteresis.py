@@ -62,11 +62,11 @@ def spiral():
 
 
 @pytest.mark.parametrize("shape", [(60, 71), (1, 40), (40, 1), (2, 2)])
-@pytest.mark.parametrize("share", [0.05, 0.3])
-def test_components_with_a_sure_seed_are_kept_whole(shape, share, rng):
+@pytest.mark.parametrize("fraction", [0.05, 0.3])
+def test_groups_with_a_certain_pixel_are_flagged_whole(shape, fraction, rng):
     # These are dense enough for nothing to be out of reach.
     for _ in range(20):
-        probability = np.where(rng.random(shape) < share, rng.random(shape), 0)
+        probability = np.where(rng.random(shape) < fraction, rng.random(shape), 0)
         expected = hysteresis(probability, 0.6, 0.1)
         found = apply_hysteresis(
             threshold_levels(probability, Thresholds(0.6, 0.1).cuts)
@@ -77,7 +77,7 @@ def test_components_with_a_sure_seed_are_kept_whole(shape, share, rng):
         np.testing.assert_array_equal(one, probability > 0.6)
 
 
-def test_a_track_is_followed_so_far_and_no_farther():
+def test_tracks_are_followed_for_a_limited_distance():
     probability = np.zeros((40, 3 * MAX_STEPS))
     probability[5, 10:] = 0.3
     probability[5, 10] = 0.9
@@ -92,7 +92,7 @@ def test_a_track_is_followed_so_far_and_no_farther():
     assert found.sum() == MAX_STEPS + 1
 
 
-def test_what_is_doubtful_is_not_followed():
+def test_uncertain_cosmic_rays_are_not_followed():
     probability = np.zeros((9, 30))
     probability[4, 3:12] = probability[4, 18:27] = 0.3
     probability[4, 5], probability[4, 20], probability[4, 22] = 0.7, 0.7, 0.88
@@ -105,14 +105,14 @@ def test_what_is_doubtful_is_not_followed():
     assert not found.any()
 
 
-def test_the_ends_of_rows_do_not_touch():
+def test_ends_of_rows_are_not_connected():
     probability = np.zeros((3, 10))
     probability[0, 9], probability[1, 0], probability[2, 9] = 0.3, 0.9, 0.3
     found = threshold_mask(probability, Thresholds(0.5, 0.2))
     np.testing.assert_array_equal(found, probability > 0.5)
 
 
-def test_pixels_that_are_not_examined_part_tracks():
+def test_excluded_pixels_break_tracks():
     probability = np.zeros((9, 20))
     probability[4, 3:17] = 0.3
     probability[4, 3] = 0.9
@@ -126,7 +126,7 @@ def test_pixels_that_are_not_examined_part_tracks():
     assert found.sum() == 6 + 6 + 6 + 1
 
 
-def test_tiles_stacks_and_chunks_give_what_the_whole_gives(spiral, model):
+def test_tiles_stacks_and_chunks_equal_the_whole(spiral, model):
     """A track that crosses dozens of chunks is one track."""
     da = pytest.importorskip("dask.array")
     probability = cosmicray_probability(spiral, model=model, tile_size=400)
@@ -172,7 +172,7 @@ def test_bad_pixels_in_memory_and_in_chunks(spiral, model):
     np.testing.assert_array_equal(chunked.mask.compute(), exact.mask)
 
 
-def test_what_is_chosen_by_whom():
+def test_which_thresholds_are_used():
     model = random_model(threshold=0.6, extend_threshold=0.2)
     plain = random_model(threshold=0.6)
     calibrated = random_model(
@@ -223,7 +223,7 @@ def test_cards():
     assert load_model("ACS-WFC", device="cpu").card.extend_threshold is None
 
 
-def test_the_header_and_the_command_say_it(tmp_path, ccd):
+def test_thresholds_in_the_header_and_the_command(tmp_path, ccd):
     cleaned = cosmicray_deepcr(ccd, **WIDE)
     assert cleaned.header["CRTHRESH"] == 0.9
     assert cleaned.header["CREXTEND"] == 0.02

@@ -73,7 +73,7 @@ def test_tiled_equals_whole(levels, shape, transform, rng):
         np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-6)
 
 
-def test_where_frames_end_there_is_sky(rng):
+def test_beyond_the_frame_there_is_background(rng):
     # In units of the noise, that is; others go on by reflection.
     model = random_model(transform="noise")
     frame = rng.normal(0, 3, (24, 40)).astype(np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Literal, TypeAlias, cast, get_args
+from typing import Literal, TypeAlias, get_args
 
 import torch
 
@@ -82,7 +82,7 @@ def resolve_precision(precision: str | None, device: torch.device) -> PrecisionN
             f"precision={precision!r} is unknown; allowed are "
             + ", ".join(map(repr, PRECISIONS))
         )
-    return cast(PrecisionName, precision)
+    return precision
 
 
 @functools.cache

@@ -273,7 +273,7 @@ def ranged(model, rng):
 
 @needs_openvino
 @pytest.mark.parametrize("arguments", ARGUMENTS.values(), ids=ARGUMENTS)
-def test_int8_is_near(arguments, rng):
+def test_int8_is_close_to_float32(arguments, rng):
     model, frame = ranged(pair(arguments)[0], rng)
     assert len(model.card.ranges) == len(model.network.inner_layers())
     assert all(low <= 0 < high for low, high in model.card.ranges)
