@@ -245,18 +245,28 @@ def detect_cosmics(
     warn_of_flagged(int(np.count_nonzero(crmask)), crmask.size - excluded)
 
     cleanarr = frame.copy_data()
-    flat = data if inbkg is None else data - inbkg
-    method = CLEANTYPES[cleantype]
-    if method is None:
-        values = median5(flat, crmask)
-    else:
-        values, _ = fill_frame(flat, crmask, bad, Fill(method))
-    cleanarr[crmask] = values if inbkg is None else values + inbkg[crmask]
+    cleanarr[crmask] = _fill(data, crmask, bad, inbkg, CLEANTYPES[cleantype])
     if verbose:
         pixels = np.count_nonzero(crmask)
         logger.info("%d cosmic pixels", pixels)
         sys.stdout.write(f"{pixels} cosmic pixels\n")
     return crmask, cleanarr
+
+
+def _fill(
+    data: np.ndarray,
+    crmask: np.ndarray,
+    bad: np.ndarray | None,
+    inbkg: np.ndarray | None,
+    method: str | None,
+) -> np.ndarray:
+    """Return what flagged pixels become, in the order of ``data[crmask]``."""
+    flat = data if inbkg is None else data - inbkg
+    if method is None:
+        values = median5(flat, crmask)
+    else:
+        values, _ = fill_frame(flat, crmask, bad, Fill(method))
+    return values if inbkg is None else values + inbkg[crmask]
 
 
 def _either(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
