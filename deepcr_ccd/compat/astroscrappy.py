@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
 from ..inpainting.local import median5
+from ..models.engines.build import EngineName
+from ..models.engines.devices import PrecisionName
 from ..models.model import Model
 from ..models.zoo import DEFAULT_MODEL
 from ..nddata.array_classes import take_apart
@@ -20,7 +22,7 @@ from ..nddata.frame import as_mask, read_frame
 from ..nddata.gain import resolve_gain, resolve_readnoise, saturation_level, unit_factor
 from ..nddata.typing import CCDLike, MaskLike, ParameterLike
 from ..notices import warn_unused
-from ..options import CleanOptions, EngineName, PrecisionName
+from ..options import CleanOptions
 from ..pipeline import detect as detection
 from ..pipeline.fill import Fill, fill_frame
 from ..pipeline.guard import warn_if_cr_dominated, warn_of_flagged
