@@ -21,9 +21,7 @@ from .tiling.run import check_tile_size
 __all__ = [
     "FILL_METHODS",
     "CleanOptions",
-    "EngineName",
     "FillMethod",
-    "PrecisionName",
     "check_fill_method",
 ]
 
@@ -33,8 +31,6 @@ FILL_METHODS = ("auto", *LOCAL_METHODS, "network")
 FillMethod: TypeAlias = Literal[
     "auto", "median", "mean", "idw", "interpolate", "network"
 ]
-PrecisionName: TypeAlias = Literal["auto", "float32", "bfloat16", "int8"]
-EngineName: TypeAlias = Literal["auto", "torch", "openvino"]
 
 
 @dataclasses.dataclass(frozen=True)

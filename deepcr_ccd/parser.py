@@ -55,8 +55,15 @@ def build_parser() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="show tracebacks",
     )
-    work = _work_parser(shared)
+    _add_clean(commands, _work_parser(shared))
+    _add_models(commands, shared)
+    _add_evaluate(commands, shared)
+    _add_demo(commands, shared)
+    return parser
 
+
+def _add_clean(commands: Any, work: argparse.ArgumentParser) -> None:
+    """Add the commands ``clean`` and ``mask``."""
     clean = commands.add_parser(
         "clean", parents=[work], help="write files with cosmic rays flagged and filled"
     )
@@ -75,6 +82,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     mask.set_defaults(masks_only=True, inpaint="none")
 
+
+def _add_models(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Add the commands ``models`` and ``train``."""
     models = commands.add_parser(
         "models", parents=[shared], help="list models, or describe one"
     )
@@ -88,7 +98,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--device", help="cpu, cuda, cuda:N or mps")
 
-    _add_evaluate(commands, shared)
+
+def _add_demo(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Add the command ``demo``."""
     example = commands.add_parser(
         "demo", parents=[shared], help="clean an example frame and draw it"
     )
@@ -105,7 +117,6 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="replace files that are no results of an earlier demo",
     )
-    return parser
 
 
 def _work_parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -132,28 +143,7 @@ def _work_parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
     )
     add("--quiet", action="store_true", help="show errors only")
     add("--json", action="store_true", help="print a line of JSON for each file")
-    add("--model", default=DEFAULT_MODEL, help="name or path of a model")
-    add(
-        "--threshold",
-        type=float,
-        metavar="P",
-        help="probability in [0, 1] above which pixels are flagged",
-    )
-    add(
-        "--extend-threshold",
-        type=float,
-        metavar="P",
-        help="lower one, down to which cosmic rays are followed; 1 follows none",
-    )
-    add(
-        "--target-fpr",
-        type=float,
-        metavar="RATE",
-        help="fraction of clean pixels that may be flagged, in place of a threshold",
-    )
-    add(
-        "--grow", type=float, default=0, metavar="PX", help="radius to grow the mask by"
-    )
+    _add_thresholds(work)
     _add_detector(work)
     add("--unit", help="unit of the images, whatever BUNIT says: electron, adu")
     add(
@@ -189,6 +179,32 @@ def _work_parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
         help="width of the tiles a frame is cut into",
     )
     return work
+
+
+def _add_thresholds(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model", default=DEFAULT_MODEL, help="name or path of a model")
+    add(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="probability in [0, 1] above which pixels are flagged",
+    )
+    add(
+        "--extend-threshold",
+        type=float,
+        metavar="P",
+        help="lower one, down to which cosmic rays are followed; 1 follows none",
+    )
+    add(
+        "--target-fpr",
+        type=float,
+        metavar="RATE",
+        help="fraction of clean pixels that may be flagged, in place of a threshold",
+    )
+    add(
+        "--grow", type=float, default=0, metavar="PX", help="radius to grow the mask by"
+    )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

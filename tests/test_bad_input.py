@@ -113,7 +113,7 @@ def test_every_door_takes(row):
 
 @pytest.mark.parametrize("row", BAD)
 @pytest.mark.parametrize(
-    ("door", "name"),
+    ("function", "name"),
     [
         (cosmicray_deepcr, "ccd"),
         (cosmicray_probability, "ccd"),
@@ -122,9 +122,9 @@ def test_every_door_takes(row):
         (lambda frame: deepCR("ACS-WFC").clean(frame), "img0"),
     ],
 )
-def test_every_door_refuses(row, door, name):
+def test_every_function_refuses(row, function, name):
     with pytest.raises((TypeError, ValueError)) as caught:
-        door(BAD[row])
+        function(BAD[row])
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -159,15 +159,15 @@ VALUES = st.floats(width=32, allow_nan=True, allow_infinity=True)
         shape=hnp.array_shapes(min_dims=2, max_dims=2, max_side=20),
         elements=VALUES,
     ),
-    share=st.floats(0, 1),
+    fraction=st.floats(0, 1),
     grow=st.sampled_from([0, 1, 2.5]),
     fill=st.sampled_from(["auto", "median", "mean", "idw", "interpolate", None]),
     threshold=st.floats(0, 1),
 )
 @pytest.mark.filterwarnings("ignore:overflow encountered")
 @pytest.mark.filterwarnings("ignore:.*of the examined pixels")
-def test_what_holds_of_any_frame(data, share, grow, fill, threshold):
-    bad = np.random.default_rng(0).random(data.shape) < share
+def test_what_holds_of_any_frame(data, fraction, grow, fill, threshold):
+    bad = np.random.default_rng(0).random(data.shape) < fraction
     before = data.copy(), bad.copy()
     ccd = CCDData(data, mask=bad, unit=u.adu)
     result = cosmicray_deepcr(ccd, grow=grow, inpaint=fill, threshold=threshold)

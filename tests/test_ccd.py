@@ -128,14 +128,14 @@ def test_everything_survives(ccd, kind, power):
 def test_uncertainty_in_another_unit(ccd):
     full = full_ccd(ccd)
     expected = cosmicray_deepcr(full)
-    struck = expected.mask & ~full.mask
+    filled = expected.mask & ~full.mask
     full.uncertainty = StdDevUncertainty(
         np.full(ccd.shape, 9.0), unit=1000 * u.electron
     )
     got = cosmicray_deepcr(full).uncertainty
     assert got.unit == 1000 * u.electron
     np.testing.assert_allclose(
-        got.array[struck] * 1000, expected.uncertainty.array[struck], rtol=1e-5
+        got.array[filled] * 1000, expected.uncertainty.array[filled], rtol=1e-5
     )
 
 
@@ -344,7 +344,7 @@ def test_arguments_without_effect_warn(ccd):
         cosmicray_deepcr(ccd, readnoise=5.0)
 
 
-# what is not examined
+# what is excluded
 
 
 def test_excluded_pixels(ccd, truth):
@@ -398,7 +398,7 @@ def test_bad_regions_are_filled_alike_in_every_tiling(rng):
 
 
 def test_saturation_level(ccd):
-    """In any unit, a star that reaches it is not examined."""
+    """In any unit, a star that reaches it is excluded."""
     y, x = np.mgrid[: ccd.shape[0], : ccd.shape[1]]
     star = 2e5 * np.exp(-((y - 41) ** 2 + (x - 51) ** 2) / 8)
     bright = ccd.copy()
@@ -694,7 +694,7 @@ def test_inpaint_bad_arguments(mask, options, error, match):
 def test_a_model_may_be_passed(ccd):
     model = random_model(threshold=0.0)
     cleaned = cosmicray_deepcr(full_ccd(ccd), model=model)
-    # Everything is struck: there is nothing to fill from, and nothing is lost.
+    # All pixels are CR-affected: there is nothing to fill from, and nothing is lost.
     assert cleaned.mask.all()
     np.testing.assert_array_equal(cleaned.data, ccd.data)
     np.testing.assert_array_equal(cleaned.uncertainty.array, 9)
@@ -742,7 +742,7 @@ def test_rims_of_saturated_stars_are_not_flagged(how):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2), (7, 5), (40, 30)])
 def test_objects_are_groups_that_touch(shape):
     rng = np.random.default_rng(5)
-    for share in (0, 0.03, 0.3, 1):
-        crmask = rng.random(shape) < share
+    for fraction in (0, 0.03, 0.3, 1):
+        crmask = rng.random(shape) < fraction
         labels, number = ndimage.label(crmask, np.ones((3, 3)))
         assert count_objects(crmask) == number == labels.max()

@@ -31,7 +31,7 @@ def sky(seed=1):
 
 
 def observe(scene, flat, rng):
-    """Return a raw frame in adu, and which pixels a cosmic ray struck."""
+    """Return a raw frame in adu, and which pixels are CR-affected."""
     deposits = [simulate_deposit(rng, pixel=15, thickness=20) for _ in range(40)]
     charge = add_deposits(scene, deposits, rng, 25)
     electrons = rng.poisson(scene * flat + charge) + rng.normal(0, READNOISE, SHAPE)
@@ -55,7 +55,7 @@ def test_in_a_reduction_of_ccdproc(night):
     ccdproc = pytest.importorskip("ccdproc")
     bias, flat, frames, scene, _ = night
     cleaned = []
-    for raw, struck in frames:
+    for raw, affected in frames:
         ccd = ccdproc.subtract_bias(raw, bias)
         ccd = ccdproc.create_deviation(
             ccd, gain=GAIN * u.electron / u.adu, readnoise=READNOISE * u.electron,
@@ -66,8 +66,8 @@ def test_in_a_reduction_of_ccdproc(night):
         result = cosmicray_deepcr(ccd)
         assert result.unit == u.electron
         assert result.header["EXPTIME"] == 60
-        assert result.mask[struck].mean() > 0.93
-        assert result.mask.mean() < 2 * struck.mean() + 0.01
+        assert result.mask[affected].mean() > 0.93
+        assert result.mask.mean() < 2 * affected.mean() + 0.01
         cleaned.append(result)
     stack = ccdproc.combine(cleaned, method="average", mem_limit=1e9)
     # Masked pixels do not count: what is left is noise.
@@ -78,7 +78,7 @@ def test_in_a_reduction_of_ccdproc(night):
 
 def test_with_ccd_process(night):
     ccdproc = pytest.importorskip("ccdproc")
-    bias, _, ((raw, struck), *_), _, _ = night
+    bias, _, ((raw, affected), *_), _, _ = night
     ccd = ccdproc.ccd_process(
         raw,
         master_bias=bias,
@@ -88,7 +88,7 @@ def test_with_ccd_process(night):
         gain_corrected=False,
     )
     result = cosmicray_deepcr(ccd)
-    assert result.mask[struck].mean() > 0.93
+    assert result.mask[affected].mean() > 0.93
     filled = result.mask & (result.data != ccd.data)
     assert filled.any()
     assert (result.uncertainty.array[filled] > 0).all()
@@ -126,7 +126,7 @@ def test_photometry_of_photutils(night):
 
 def test_reprojection(night):
     reproject = pytest.importorskip("reproject")
-    _, _, ((raw, struck), *_), _, _ = night
+    _, _, ((raw, affected), *_), _, _ = night
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
     wcs.wcs.crval = 150.0, 2.0
@@ -144,8 +144,8 @@ def test_reprojection(night):
     np.testing.assert_allclose(
         moved[3:-10, 10:-3], expected[3:-10, 10:-3], rtol=1e-3, atol=0.05
     )
-    # A ray of some thousand electrons would stand out.
-    assert np.nanmax(moved[np.roll(struck, (-3, 4), (0, 1))]) < raw.data.max() / 1.5
+    # A cosmic ray of some thousand electrons would stand out.
+    assert np.nanmax(moved[np.roll(affected, (-3, 4), (0, 1))]) < raw.data.max() / 1.5
 
 
 def test_collections_of_ccdproc_give_frames(night, tmp_path):

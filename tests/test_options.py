@@ -15,8 +15,7 @@ from deepcr_ccd import (
     load_model,
 )
 from deepcr_ccd.batch.options import FileOptions
-from deepcr_ccd.models import model as model_module
-from deepcr_ccd.models import zoo
+from deepcr_ccd.models import loaded_network, zoo
 from deepcr_ccd.options import FILL_METHODS, CleanOptions
 from deepcr_ccd.parser import build_parser
 from deepcr_ccd.segmentation.growth import grow_mask
@@ -113,13 +112,13 @@ def test_engine_and_precision_of_every_function(ccd, engine, monkeypatch):
     probability = cosmicray_probability(ccd, model=model)
     crmask, cleaned = detect_cosmics(ccd.data, model=model)
     ran = []
-    build = model_module.build_engine
+    build = loaded_network.build_engine
 
     def build_engine(name, *arguments, **options):
         ran.append((name, arguments[2], options.get("precision")))
         return build(name, *arguments, **options)
 
-    monkeypatch.setattr(model_module, "build_engine", build_engine)
+    monkeypatch.setattr(loaded_network, "build_engine", build_engine)
     zoo._load_file.cache_clear()
     result = cosmicray_deepcr(ccd, inpaint=None, **how)
     np.testing.assert_array_equal(result.mask, expected.mask)

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
 from ..inpainting.local import median5
+from ..models.engines.build import EngineName
+from ..models.engines.devices import PrecisionName
 from ..models.model import Model
 from ..models.zoo import DEFAULT_MODEL
 from ..nddata.array_classes import take_apart
@@ -20,7 +22,7 @@ from ..nddata.frame import as_mask, read_frame
 from ..nddata.gain import resolve_gain, resolve_readnoise, saturation_level, unit_factor
 from ..nddata.typing import CCDLike, MaskLike, ParameterLike
 from ..notices import warn_unused
-from ..options import CleanOptions, EngineName, PrecisionName
+from ..options import CleanOptions
 from ..pipeline import detect as detection
 from ..pipeline.fill import Fill, fill_frame
 from ..pipeline.guard import warn_if_cr_dominated, warn_of_flagged
@@ -245,18 +247,28 @@ def detect_cosmics(
     warn_of_flagged(int(np.count_nonzero(crmask)), crmask.size - excluded)
 
     cleanarr = frame.copy_data()
-    flat = data if inbkg is None else data - inbkg
-    method = CLEANTYPES[cleantype]
-    if method is None:
-        values = median5(flat, crmask)
-    else:
-        values, _ = fill_frame(flat, crmask, bad, Fill(method))
-    cleanarr[crmask] = values if inbkg is None else values + inbkg[crmask]
+    cleanarr[crmask] = _fill(data, crmask, bad, inbkg, CLEANTYPES[cleantype])
     if verbose:
         pixels = np.count_nonzero(crmask)
         logger.info("%d cosmic pixels", pixels)
         sys.stdout.write(f"{pixels} cosmic pixels\n")
     return crmask, cleanarr
+
+
+def _fill(
+    data: np.ndarray,
+    crmask: np.ndarray,
+    bad: np.ndarray | None,
+    inbkg: np.ndarray | None,
+    method: str | None,
+) -> np.ndarray:
+    """Return what flagged pixels become, in the order of ``data[crmask]``."""
+    flat = data if inbkg is None else data - inbkg
+    if method is None:
+        values = median5(flat, crmask)
+    else:
+        values, _ = fill_frame(flat, crmask, bad, Fill(method))
+    return values if inbkg is None else values + inbkg[crmask]
 
 
 def _either(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:

@@ -365,7 +365,7 @@ def test_probability(night, capsys):
     with fits.open("out/frame000.fits") as hdus:
         assert [hdu.name for hdu in hdus] == ["PRIMARY", "CRMASK"]
     assert capsys.readouterr().out.count("skipped") == 1
-    # Pixels that were not examined, in each plane of a stack.
+    # Excluded pixels, in each plane of a stack.
     data = np.stack([ccd.data, ccd.data[::-1]])
     data[1, 5:8, 9] = np.nan
     fits.PrimaryHDU(data).writeto("stack.fits")

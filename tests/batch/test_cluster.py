@@ -92,10 +92,10 @@ def test_workers_share_out_gpus(monkeypatch):
     def device(address, model=None, **options):
         worker = SimpleNamespace(address=address)
         monkeypatch.setattr(distributed, "get_worker", lambda: worker)
-        (told,) = cluster_module._run_on_worker(
+        (options,) = cluster_module._run_on_worker(
             [None], FileOptions(**options), model, ranks
         )
-        return told.device
+        return options.device
 
     assert device("tcp://a:2") == "cuda:0"
     assert device("tcp://a:3") == "cuda:1"

@@ -79,7 +79,7 @@ def test_inmask(frame):
 
 
 def test_satlevel_is_in_electron(frame):
-    """A star with a ray on it that reaches the level is left out; others are found."""
+    """A star at the level is excluded with a cosmic ray on it; others are flagged."""
     y, x = np.indices(frame.shape)
     frame += 70000 * np.exp(-((y - 60) ** 2 + (x - 50) ** 2) / 2 / 3**2)
     frame[60, 40:60] += 60000
@@ -114,7 +114,7 @@ def clean_with(crmask, frame, cleantype):
 
 @pytest.mark.parametrize("cleantype", ["medmask", "meanmask", "idw"])
 def test_cleantypes_fill_as_astroscrappy_does(frame, cleantype):
-    """Given the same mask the fills are the same, where 5x5 px hold enough."""
+    """The fills of the same mask are the same, where enough of 5x5 px are good."""
     crmask, expected = astroscrappy.detect_cosmics(
         frame, niter=1, cleantype=cleantype, sigclip=8, objlim=10
     )

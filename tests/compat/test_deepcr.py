@@ -26,8 +26,8 @@ def test_documented_examples(image, probability):
     mask, cleaned = mdl.clean(image, threshold=0.5, inpaint=True)
     np.testing.assert_array_equal(mask, expected)
     np.testing.assert_array_equal(cleaned[mask == 0], image[mask == 0])
-    struck = mask == 1
-    assert np.median(image[struck] - cleaned[struck]) > 100
+    flagged = mask == 1
+    assert np.median(image[flagged] - cleaned[flagged]) > 100
 
     only = mdl.clean(image, threshold=0.5)
     np.testing.assert_array_equal(only, expected)

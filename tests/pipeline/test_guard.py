@@ -11,11 +11,11 @@ from deepcr_ccd.pipeline.guard import is_cr_dominated
 SHAPE = (256, 256)
 
 
-def struck_frame(share, seed=0):
-    """A sky of which a share is struck by tracks; returns it and where."""
+def frame_of_tracks(fraction, seed=0):
+    """Return a frame of which a fraction is CR-affected, and which pixels are."""
     rng = np.random.default_rng(seed)
     tracks = np.zeros(SHAPE, dtype=bool)
-    while tracks.mean() < share:
+    while tracks.mean() < fraction:
         y, x = rng.integers(0, 250, 2)
         angle = rng.uniform(0, np.pi)
         for step in np.arange(0, rng.uniform(1, 12), 0.5):
@@ -27,13 +27,13 @@ def struck_frame(share, seed=0):
 
 
 def test_too_much_is_flagged():
-    frame, tracks = struck_frame(0.15)
+    frame, tracks = frame_of_tracks(0.15)
     with pytest.warns(AstropyUserWarning, match=r"1\d % of the examined pixels"):
         cleaned, crmask = cosmicray_deepcr(frame)
     assert crmask[tracks].mean() > 0.8
     with pytest.warns(AstropyUserWarning, match=r"1\d % of the examined pixels"):
         detect_cosmics(frame)
-    frame, _ = struck_frame(0.05)
+    frame, _ = frame_of_tracks(0.05)
     cosmicray_deepcr(frame)
     # One track on a cutout.
     small = np.random.default_rng(1).normal(300, 18, (12, 12))
@@ -41,9 +41,9 @@ def test_too_much_is_flagged():
     assert cosmicray_deepcr(small)[1].mean() > 0.1
 
 
-@pytest.mark.parametrize("share", [0.35, 0.5, 0.7])
-def test_most_is_missed(share, tmp_path):
-    frame, tracks = struck_frame(share)
+@pytest.mark.parametrize("fraction", [0.35, 0.5, 0.7])
+def test_most_is_missed(fraction, tmp_path):
+    frame, tracks = frame_of_tracks(fraction)
     frame[::16, ::16] = np.nan
     with pytest.warns(AstropyUserWarning, match="is not noise"):
         _, crmask = cosmicray_deepcr(frame)

@@ -41,34 +41,34 @@ def test_bad_columns(side, value, turn, rng):
 
 
 def test_cosmic_rays_that_cross_masked_pixels(rng):
-    """Hot ones, columns and such that hold no value; on both sides."""
+    """Hot pixels, bad columns and pixels without a value; on both sides."""
     data, mask = sky(rng, (300, 300)), np.zeros((300, 300), dtype=bool)
-    struck = np.zeros(data.shape, dtype=bool)
+    affected = np.zeros(data.shape, dtype=bool)
     for number, y in enumerate(range(10, 290, 20)):
         for x in range(20, 280, 20):
             length = 4 + number % 4
-            struck[y, x : x + length] = True
+            affected[y, x : x + length] = True
             mask[y, x + 1 + number % 3] = True
     mask[:, 143] = True
-    data[struck] += 400
+    data[affected] += 400
     for value in (5000, 0, np.nan):
         data[mask] = 700 + value
         crmask = detect_cosmics(data, inmask=mask)[0]
-        assert crmask[struck & ~mask].mean() > 0.97
+        assert crmask[affected & ~mask].mean() > 0.97
 
 
 def test_single_pixels_beside_masked_ones(rng):
-    """One that is struck beside a hot pixel or a bad column, which does not leak."""
+    """A CR-affected pixel beside a hot pixel or a bad column that does not leak."""
     data, mask = sky(rng, (300, 300)), np.zeros((300, 300), dtype=bool)
     mask[10:290:20, 10:290:20] = True
-    struck = np.roll(mask, 1, axis=1)
+    affected = np.roll(mask, 1, axis=1)
     mask[:, 151] = True
-    struck[5:290:20, 152] = True
-    data[struck] += 500
+    affected[5:290:20, 152] = True
+    data[affected] += 500
     for value in (300, 6000):
         data[mask] = 300 + value
         crmask = detect_cosmics(data, inmask=mask)[0]
-        assert crmask[struck & ~mask].mean() > 0.97
+        assert crmask[affected & ~mask].mean() > 0.97
 
 
 def test_nothing_is_dropped_elsewhere(rng):

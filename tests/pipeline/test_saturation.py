@@ -118,19 +118,19 @@ def test_values_that_wrap_around(dtype):
 def test_no_cosmic_ray_is_taken_for_saturation(shape, satlevel):
     """All its pixels may be at the converter's end: it has no wings."""
     frame = np.random.default_rng(8).normal(300, 18, (200, 200))
-    rays = np.zeros(frame.shape, dtype=bool)
+    tracks = np.zeros(frame.shape, dtype=bool)
     for k in range(20, 190, 24):
         if shape == "tracks":
-            rays[k, 30:40] = rays[k + 1, 40:52] = True
-            rays[np.arange(k, k + 8), np.arange(80, 88)] = True
+            tracks[k, 30:40] = tracks[k + 1, 40:52] = True
+            tracks[np.arange(k, k + 8), np.arange(80, 88)] = True
         elif shape == "column":
-            rays[k : k + 14, k] = True
+            tracks[k : k + 14, k] = True
         else:
-            rays[k : k + 3, 30:33] = rays[k : k + 2, 80:84] = True
-    frame[rays] = 65535
+            tracks[k : k + 3, 30:33] = tracks[k : k + 2, 80:84] = True
+    frame[tracks] = 65535
     assert not np.isnan(cosmicray_probability(frame, satlevel=satlevel)).any()
     crmask, _ = detect_cosmics(frame, satlevel=satlevel)
-    assert crmask[rays].mean() > 0.9
+    assert crmask[tracks].mean() > 0.9
 
 
 def test_a_cosmic_ray_that_crosses_a_saturated_star():
