@@ -115,7 +115,7 @@ def _keep_channels(channels: Channels, indices: torch.Tensor) -> None:
 
 
 def _channel_sets(network: UNet) -> list[Channels]:
-    """Return sets of channels of a U-Net; of two that a layer takes, the later first."""
+    """Return sets of channels; of two that a layer takes, the later one first."""
     downs, merges = (
         [list(block)[::2] for block in blocks]
         for blocks in cast("tuple[Any, Any]", (network.down, network.merge))

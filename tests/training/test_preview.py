@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from sample_datasets import simulated_frames
 
 from deepcr_ccd.training.preview import draw_items
+
+
+@pytest.fixture(scope="module")
+def data():
+    return simulated_frames()
 
 
 def test_picture_of_items(data, tmp_path):
