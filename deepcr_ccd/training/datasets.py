@@ -6,12 +6,12 @@ made: so training can be resumed, and does not depend on the number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
-from ..preprocess.normalize import TRANSFORMS, Transform
+from ..preprocess.normalize import TRANSFORMS, Normalization
 from ..simulation.camera import CameraSimulator, LabelThresholds, Observation
 
 __all__ = ["LabelledFrames", "MixedFrames", "SimulatedFrames"]
@@ -224,7 +224,10 @@ class MixedFrames(torch.utils.data.Dataset):
 
 
 def _as_item(
-    transform: Transform, frame: np.ndarray, truth: np.ndarray, ignore: np.ndarray
+    transform: Callable[..., Normalization],
+    frame: np.ndarray,
+    truth: np.ndarray,
+    ignore: np.ndarray,
 ) -> dict[str, torch.Tensor]:
     """Return a frame after the transform, and its labels, as an item of a dataset."""
     planes = transform(frame, None)(frame)
