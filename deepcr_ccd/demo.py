@@ -15,14 +15,16 @@ from astropy.nddata import CCDData
 from .core import cosmicray_deepcr
 from .io.atomic import atomic_path
 from .io.stream import open_regular
+from .models.model import Model
 from .models.zoo import DEFAULT_MODEL, load_model
 
 __all__ = ["example_frame", "run", "simulate"]
 
-#: By these a demo knows files of an earlier one, within so many bytes of a file.
-MARK = "CRDEMO"
+#: Keyword, and text in a picture, that mark files of the demo, which it may replace;
+#: and the bytes at the start of a file in which they are looked for.
+KEYWORD = "CRDEMO"
 SOFTWARE = "deepcr-ccd demo"
-HEADER = 1 << 16
+HEADER_SIZE = 1 << 16
 
 
 def simulate(
@@ -72,7 +74,7 @@ def simulate(
 
 
 def example_frame() -> tuple[CCDData, str, str]:
-    """Return an example frame, its name, and where it comes from.
+    """Return an example frame, its name, and its origin.
 
     Returns
     -------
@@ -80,7 +82,7 @@ def example_frame() -> tuple[CCDData, str, str]:
         A frame of the SAAO 1.0 m telescope that ccdproc ships, overscan subtracted
         and trimmed, in adu with the keyword GAIN; a simulated one without ccdproc.
     name, origin : str
-        For file names, and in words.
+        For file names, and as text.
     """
     found = importlib.util.find_spec("ccdproc")
     if found is not None and found.origin:
@@ -97,17 +99,19 @@ def example_frame() -> tuple[CCDData, str, str]:
     return simulate(), "simulated", "simulated: install ccdproc for a real frame"
 
 
-def run(folder: Path, *, model=DEFAULT_MODEL, overwrite: bool = False) -> Iterator[str]:
-    """Clean the example frame, and say line by line what happens.
+def run(
+    folder: Path, *, model: str | Model = DEFAULT_MODEL, overwrite: bool = False
+) -> Iterator[str]:
+    """Clean the example frame, and report line by line.
 
     Parameters
     ----------
     folder : path
-        Where the FITS file and the picture go.
+        For the FITS file and the picture.
     model : str or Model
         The model to use.
     overwrite : bool
-        Replace files that are there; those of an earlier demo are replaced anyway.
+        Replace existing files; those of an earlier demo are replaced anyway.
 
     Yields
     ------
@@ -117,16 +121,16 @@ def run(folder: Path, *, model=DEFAULT_MODEL, overwrite: bool = False) -> Iterat
     Raises
     ------
     FileExistsError
-        If a file is there and must not be replaced.
+        If a file exists and must not be replaced.
     ImportError
         If the model needs a package that is not installed.
     """
     ccd, name, origin = example_frame()
     fits_path, png_path = folder / f"{name}_clean.fits", folder / f"{name}.png"
     for path in (fits_path, png_path):
-        if os.path.lexists(path) and not overwrite and not _is_of_a_demo(path):
+        if os.path.lexists(path) and not overwrite and not _is_from_a_demo(path):
             raise FileExistsError(
-                f"{path} exists and is not of a demo; overwrite=True replaces it"
+                f"{path} exists and is not from a demo; overwrite=True replaces it"
             )
     ny, nx = ccd.shape
     yield f"frame: {name}, {ny} x {nx} px, {origin}"
@@ -143,7 +147,7 @@ def run(folder: Path, *, model=DEFAULT_MODEL, overwrite: bool = False) -> Iterat
         f"filled by {header['CRFILL']}, in {done - loaded:.2f} s"
     )
     folder.mkdir(parents=True, exist_ok=True)
-    header[MARK] = (True, "made by deepcr-ccd demo")
+    header[KEYWORD] = (True, "made by deepcr-ccd demo")
     with atomic_path(fits_path, overwrite=True) as partial:
         cleaned.write(partial, format="fits", overwrite=True)
     yield f"wrote: {fits_path}"
@@ -153,14 +157,16 @@ def run(folder: Path, *, model=DEFAULT_MODEL, overwrite: bool = False) -> Iterat
         yield 'no picture: it needs matplotlib, pip install "deepcr_ccd[plot]"'
 
 
-def _is_of_a_demo(path: Path) -> bool:
-    """Tell whether a file was written here, by a word in its header."""
+def _is_from_a_demo(path: Path) -> bool:
+    """Return whether a file is from a demo, by the mark in its header."""
     try:
         with open_regular(path) as file:
-            begin = file.read(HEADER)
+            begin = file.read(HEADER_SIZE)
     except OSError:
         return False
-    return f"{MARK:8}=".encode() in begin or f"Software\0{SOFTWARE}".encode() in begin
+    return (
+        f"{KEYWORD:8}=".encode() in begin or f"Software\0{SOFTWARE}".encode() in begin
+    )
 
 
 def _draw(ccd: CCDData, cleaned: CCDData, path: Path) -> str:

@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 from astropy.visualization import AsinhStretch, ImageNormalize
+
+from .nddata.typing import CCDLike, MaskLike
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["plot_before_after"]
 
 
-def plot_before_after(before, crmask, after, axes=None, *, unit: str = ""):
+def plot_before_after(
+    before: CCDLike,
+    crmask: MaskLike,
+    after: CCDLike,
+    axes: Sequence[Axes] | None = None,
+    *,
+    unit: str = "",
+) -> Figure:
     """Draw a frame, its cosmic rays, and the cleaned frame.
 
     Parameters
     ----------
     before, after : `~astropy.nddata.CCDData` or array-like
-        ``(ny, nx)``, drawn with one stretch, from 3 sigma under the sky.
+        ``(ny, nx)``, drawn with one stretch, from 3 sigma below the background.
     crmask : array-like
-        bool, ``(ny, nx)``, such as the mask of the cleaned frame. Pixels that
-        ``before`` masks are no cosmic rays: they are neither drawn nor counted.
+        bool, ``(ny, nx)``, such as the mask of the cleaned frame. Masked
+        pixels of ``before`` are neither drawn nor counted as cosmic rays.
     axes : sequence of 3 `~matplotlib.axes.Axes`, optional
-        Where to draw. By default in a new figure of pyplot's, which
-        ``matplotlib.pyplot.show()`` shows.
+        Where to draw. By default in a new figure of pyplot, for
+        ``matplotlib.pyplot.show()``.
     unit : str
         Unit of the frames, for the title.
 
     Returns
     -------
     `~matplotlib.figure.Figure`
-        The figure that was drawn in, such as for ``savefig``.
+        The figure with these axes, such as for ``savefig``.
 
     Raises
     ------
@@ -58,15 +74,17 @@ def plot_before_after(before, crmask, after, axes=None, *, unit: str = ""):
         )
     if known is not None:
         crmask = crmask.astype(bool) & ~np.asarray(known, dtype=bool)
-    axes = _new_axes() if axes is None else np.ravel(axes)
-    if axes.size != 3:
-        raise ValueError(f"axes must be 3 of them, not {axes.size}")
+    panels = _new_axes() if axes is None else np.ravel(np.asarray(axes, dtype=object))
+    if panels.size != 3:
+        raise ValueError(f"axes must be 3 of them, not {panels.size}")
     finite = before[np.isfinite(before)]
-    low, sky, high = np.percentile(finite, [16, 50, 99.8]) if finite.size else (0, 0, 1)
-    sigma = max(sky - low, 1e-6 * max(abs(sky), 1))
+    low, background, high = (
+        np.percentile(finite, [16, 50, 99.8]) if finite.size else (0, 0, 1)
+    )
+    sigma = max(background - low, 1e-6 * max(abs(background), 1))
     norm = ImageNormalize(
-        vmin=sky - 3 * sigma,
-        vmax=max(high, sky + 10 * sigma),
+        vmin=background - 3 * sigma,
+        vmax=max(high, background + 10 * sigma),
         stretch=AsinhStretch(0.05),
     )
     count = int(np.count_nonzero(crmask))
@@ -76,7 +94,7 @@ def plot_before_after(before, crmask, after, axes=None, *, unit: str = ""):
         "after",
     )
     images = (before, crmask, after)
-    for ax, image, title in zip(axes, images, titles, strict=True):
+    for ax, image, title in zip(panels, images, titles, strict=True):
         options = {"cmap": "gray_r"} if image is crmask else {"norm": norm}
         ax.imshow(
             image,
@@ -85,11 +103,11 @@ def plot_before_after(before, crmask, after, axes=None, *, unit: str = ""):
             **{"cmap": "gray", **options},
         )
         ax.set_title(title)
-    return axes[0].get_figure()
+    return panels[0].get_figure()
 
 
 def _new_axes() -> np.ndarray:
-    """Make a figure of pyplot's with three axes side by side."""
+    """Make a figure of pyplot with three axes in a row."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:

@@ -206,7 +206,7 @@ def test_demo(run, tmp_path):
     (out / "a8280271.png").write_bytes(b"\x89PNG of somebody else")
     status, _, err = run("demo", "-o", out)
     assert status == 1
-    assert "is not of a demo; --overwrite replaces it" in err
+    assert "is not from a demo; --overwrite replaces it" in err
     assert run("demo", "-o", out, "--overwrite")[0] == 0
 
 

@@ -31,7 +31,7 @@ def test_without_ccdproc_and_matplotlib(tmp_path, monkeypatch):
     assert len(list(demo.run(tmp_path / "new"))) == len(lines)
     result = tmp_path / "new" / "simulated_clean.fits"
     result.write_text("notes")
-    with pytest.raises(FileExistsError, match="is not of a demo; overwrite=True"):
+    with pytest.raises(FileExistsError, match="is not from a demo; overwrite=True"):
         list(demo.run(tmp_path / "new"))
     assert result.read_text() == "notes"
     list(demo.run(tmp_path / "new", overwrite=True))

@@ -73,7 +73,7 @@ class ObjectScores:
 
     @property
     def purity(self) -> float:
-        """Fraction of flagged objects with CR-affected pixels; NaN without any."""
+        """Fraction of flagged objects with a CR-affected pixel; NaN without objects."""
         return self._pure / self._flagged if self._flagged else np.nan
 
     @property

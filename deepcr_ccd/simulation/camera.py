@@ -179,7 +179,8 @@ class CameraSimulator:
     def _crop(self, rng: np.random.Generator) -> np.ndarray:
         scene = self.scenes[rng.integers(len(self.scenes))]
         y, x = (rng.integers(0, n - self.size + 1) for n in scene.shape)
-        scene = np.rot90(scene[y : y + self.size, x : x + self.size], rng.integers(4))
+        scene = scene[y : y + self.size, x : x + self.size]
+        scene = np.rot90(scene, int(rng.integers(4)))
         return scene[::-1] if rng.random() < 0.5 else scene
 
     def _draw_charge(self, rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:

@@ -3,38 +3,44 @@
 A deposit is a small float32 array in electron. Simulated ones follow the detector: a
 particle crosses silicon of some thickness and frees about 80 electrons a micrometre,
 with straggling; the charge diffuses on its way to the gates, the more the deeper it
-was freed (Groom 2004, Experimental Astronomy 14, 45, tells the species apart).
+was freed (species as in Groom 2004, Experimental Astronomy 14, 45).
 """
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from astropy.io import fits
 from scipy import ndimage
+
+from ..segmentation.labels import EIGHT_CONNECTED
 
 __all__ = ["add_deposits", "cut_deposits", "read_lsst_darks", "simulate_deposit"]
 
 #: Electrons freed by a minimum-ionising particle in a micrometre of silicon.
 PER_MICRON = 80.0
 #: Deposits wider than this, in px, are cut short.
-LARGEST = 200
-#: How often each kind of deposit is, in thin and in thick silicon. Slow electrons leave
-#: thin silicon before they have bent much, and are seldom seen whole in it.
-SHARES = {
+MAX_WIDTH = 200
+#: Fractions of each kind of deposit, in thin and in thick silicon. Slow electrons leave
+#: thin silicon before they bend much, and are seldom seen whole in it.
+FRACTIONS = {
     "thin": {"muon": 0.66, "electron": 0.07, "spot": 0.16, "faint": 0.11},
     "thick": {"muon": 0.46, "electron": 0.20, "spot": 0.16, "faint": 0.18},
 }
 #: Silicon thicker than this, in micrometre, is thick.
-THICK = 60
+THICK = 60.0
 
 
-def _path(rng: np.random.Generator, kind: str, thickness: float, pixel: float):
-    """Return points along a particle's way, in micrometres, and the charge of each."""
+def _path(
+    rng: np.random.Generator, kind: str, thickness: float, pixel: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return x, y and depth of points of a track, in micrometre, and their charge."""
     step = 0.15 * pixel
     if kind == "muon":
         # Isotropic flux through a plane: cos(theta) is the square root of a uniform.
         slant = np.sqrt(rng.uniform(0.002, 1))
-        length = min(thickness / slant, LARGEST * pixel)
+        length = min(thickness / slant, MAX_WIDTH * pixel)
         along = np.arange(0.5 * step, max(length, step), step)
         angle = rng.uniform(0, 2 * np.pi)
         depth = thickness * along / along[-1]
@@ -42,17 +48,17 @@ def _path(rng: np.random.Generator, kind: str, thickness: float, pixel: float):
         x, y = flat * np.cos(angle), flat * np.sin(angle)
         charge = PER_MICRON * step * np.ones(along.size)
     elif kind == "electron":
-        # Multiple scattering bends the way of a slow electron more and more.
+        # Multiple scattering bends the track of a slow electron more and more.
         length = rng.lognormal(np.log(8 * pixel), 0.8)
         along = np.arange(0, min(length, 60 * pixel), step)
         left = np.linspace(1, 0.1, along.size)
-        turns = rng.normal(0, 0.25, along.size) / left
-        angle = rng.uniform(0, 2 * np.pi) + np.cumsum(turns)
-        x, y = np.cumsum(step * np.cos(angle)), np.cumsum(step * np.sin(angle))
+        bends = rng.normal(0, 0.25, along.size) / left
+        angles = rng.uniform(0, 2 * np.pi) + np.cumsum(bends)
+        x, y = np.cumsum(step * np.cos(angles)), np.cumsum(step * np.sin(angles))
         depth = np.full(along.size, rng.uniform(0, thickness))
         charge = PER_MICRON * step * rng.uniform(1, 2) / np.sqrt(left)
     else:
-        # An X-ray, or the end of a short way: all charge in one place.
+        # An X-ray, or the end of a short track: all charge at one point.
         x = y = np.zeros(1)
         depth = np.array([rng.uniform(0, thickness)])
         middle, spread = (700, 1.1) if kind == "spot" else (110, 0.6)
@@ -87,13 +93,14 @@ def simulate_deposit(
         thickness = rng.uniform(10, 40) if thin else rng.uniform(80, 250)
     thick = thickness > THICK
     diffusion = rng.uniform(3, 8) if thick else rng.uniform(2, 6)
-    shares = SHARES["thick" if thick else "thin"]
-    kind = rng.choice(list(shares), p=list(shares.values()))
+    fractions = FRACTIONS["thick" if thick else "thin"]
+    kind = str(rng.choice(list(fractions), p=list(fractions.values())))
     x, y, depth, charge = _path(rng, kind, thickness, pixel)
-    # Straggling: a Gamma with a long tail, near enough to a Landau curve.
+    # Straggling: a Gamma distribution with a long tail, close to a Landau curve.
     charge = charge * rng.gamma(2.0, 0.5, charge.size) * rng.lognormal(0, 0.25)
     if kind == "muon" and rng.random() < 0.15:
         charge[rng.integers(charge.size)] += rng.exponential(3000)
+    # The charge of each point diffuses in some parts, each of them one random step.
     clouds = 8
     sigma = diffusion * np.sqrt(np.maximum(depth, 0.05 * thickness) / thickness)
     x = np.repeat(x, clouds) + rng.normal(0, 1, x.size * clouds) * sigma.repeat(clouds)
@@ -102,7 +109,7 @@ def simulate_deposit(
     row = np.floor(y / pixel + rng.random()).astype(int)
     column -= column.min()
     row -= row.min()
-    kept = (column < LARGEST) & (row < LARGEST)
+    kept = (column < MAX_WIDTH) & (row < MAX_WIDTH)
     deposit = np.zeros((row[kept].max() + 1, column[kept].max() + 1), np.float32)
     np.add.at(
         deposit, (row[kept], column[kept]), (charge / clouds).repeat(clouds)[kept]
@@ -113,12 +120,12 @@ def simulate_deposit(
 def cut_deposits(
     excess: np.ndarray, sigma: np.ndarray | float, *, core: float = 6, grow: float = 1.5
 ) -> list[np.ndarray]:
-    """Cut deposits from a frame that holds nothing else, such as a difference.
+    """Cut deposits from a frame of cosmic rays alone, such as a difference.
 
     Parameters
     ----------
     excess : `~numpy.ndarray`
-        ``(ny, nx)``, what the rays added, in electron.
+        ``(ny, nx)``, the charge of cosmic rays, in electron.
     sigma : `~numpy.ndarray` or float
         Its one-sigma noise.
     core, grow : float
@@ -130,8 +137,7 @@ def cut_deposits(
     list of `~numpy.ndarray`
         float32 deposits; those that touch an edge are left out.
     """
-    eight = np.ones((3, 3), dtype=bool)
-    labels, _ = ndimage.label(excess > grow * sigma, eight)
+    labels, _ = ndimage.label(excess > grow * sigma, EIGHT_CONNECTED)
     cores = np.unique(labels[excess > core * sigma])
     deposits = []
     for label, place in enumerate(ndimage.find_objects(labels), start=1):
@@ -143,18 +149,19 @@ def cut_deposits(
         ):
             continue
         inside = labels[place] == label
-        if max(inside.shape) <= LARGEST:
+        if max(inside.shape) <= MAX_WIDTH:
             deposits.append(np.where(inside, excess[place], 0).astype(np.float32))
     return deposits
 
 
-def read_lsst_darks(path) -> list[np.ndarray]:
-    """Read the cosmic rays of a library of spans, as LSST's imSim keeps them.
+def read_lsst_darks(path: str | os.PathLike) -> list[np.ndarray]:
+    """Read a library of cosmic rays in the format of LSST's imSim.
 
     Parameters
     ----------
     path : str or path-like
-        FITS table of spans: ``fp_id``, ``x0``, ``y0``, ``pixel_values`` (electron).
+        FITS table of rows of pixels: ``fp_id``, ``x0``, ``y0``, ``pixel_values`` (in
+        electron).
 
     Returns
     -------
@@ -172,7 +179,7 @@ def read_lsst_darks(path) -> list[np.ndarray]:
         left, low = x0[rows].min(), y0[rows].min()
         width = max(x0[r] + values[r].size for r in rows) - left
         height = y0[rows].max() - low + 1
-        if max(width, height) > LARGEST:
+        if max(width, height) > MAX_WIDTH:
             continue
         deposit = np.zeros((height, width), np.float32)
         for r in rows:
@@ -188,14 +195,14 @@ def add_deposits(
     rng: np.random.Generator,
     number: int,
 ) -> np.ndarray:
-    """Return the charge of deposits that are chosen and placed at random.
+    """Return the charge of deposits chosen and placed at random.
 
     Parameters
     ----------
     frame : `~numpy.ndarray`
         Gives the shape.
     deposits : list of `~numpy.ndarray`
-        To choose from; each is turned and mirrored at random.
+        To choose from; each is rotated and mirrored at random.
     rng : `~numpy.random.Generator`
         Source of random numbers.
     number : int
@@ -209,7 +216,7 @@ def add_deposits(
     ny, nx = frame.shape
     charge = np.zeros((ny, nx), dtype=np.float32)
     for index in rng.integers(0, len(deposits), number):
-        deposit = np.rot90(deposits[index], rng.integers(4))
+        deposit = np.rot90(deposits[index], int(rng.integers(4)))
         if rng.random() < 0.5:
             deposit = deposit[::-1]
         height, width = deposit.shape

@@ -1,4 +1,4 @@
-"""What detectors do to frames that is no cosmic ray, though it may look like one."""
+"""Defects of detectors, some of which look like cosmic rays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["add_banding", "add_columns", "add_hot_pixels", "bleed", "shade"]
 
 
 def add_hot_pixels(
-    rng: np.random.Generator, sigma: np.ndarray, share: float
+    rng: np.random.Generator, sigma: np.ndarray, fraction: float
 ) -> np.ndarray:
     """Return the charge of hot pixels, single ones without any spread.
 
@@ -19,8 +19,8 @@ def add_hot_pixels(
         Source of random numbers.
     sigma : `~numpy.ndarray`
         ``(ny, nx)``, one-sigma noise, in electron.
-    share : float
-        Share of pixels that are hot.
+    fraction : float
+        Of pixels that are hot.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def add_hot_pixels(
         float32, ``(ny, nx)``, in electron, 0 where not hot. Dark currents fall off
         with a long tail: a few pixels are a thousand times as hot as most.
     """
-    hot = rng.random(sigma.shape) < share
+    hot = rng.random(sigma.shape) < fraction
     scale = np.exp(rng.uniform(np.log(2), np.log(12)))
     size = rng.exponential(1, hot.sum()) * rng.lognormal(0, 0.9, hot.sum())
     charge = np.zeros(sigma.shape, dtype=np.float32)
@@ -37,7 +37,7 @@ def add_hot_pixels(
 
 
 def add_columns(rng: np.random.Generator, sigma: np.ndarray) -> np.ndarray:
-    """Return the charge of a few bad columns or rows, whole or from some place on.
+    """Return the charge of a few bad columns or rows, whole or from some row on.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def add_columns(rng: np.random.Generator, sigma: np.ndarray) -> np.ndarray:
 def add_banding(
     rng: np.random.Generator, shape: tuple[int, int], readnoise: float
 ) -> np.ndarray:
-    """Return offsets that rows have in common, as read-out electronics make them.
+    """Return offsets that rows or columns have in common, from read-out electronics.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def add_banding(
 
 
 def shade(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Return the share of light that gets past some edge: a field stop, an overscan.
+    """Return the fraction of light that passes an edge, as of a field stop or overscan.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def shade(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     y0, x0 = (rng.uniform(0.1, 0.9) * n for n in shape)
     across = (x - x0) * np.cos(angle) + (y - y0) * np.sin(angle)
     if rng.random() < 0.5:
-        # Round, and through that place too.
+        # Round, through the same point.
         radius = max(shape) * 10 ** rng.uniform(-0.5, 1)
         along = -(x - x0) * np.sin(angle) + (y - y0) * np.cos(angle)
         across = radius - np.hypot(across - radius, along)
@@ -119,14 +119,14 @@ def shade(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 
 def bleed(frame: np.ndarray, well: float) -> np.ndarray:
-    """Let what a full pixel cannot hold run along its column, half each way.
+    """Let the charge above the full well bleed along its column, half each way.
 
     Parameters
     ----------
     frame : `~numpy.ndarray`
         ``(ny, nx)``, in electron.
     well : float
-        What a pixel holds, in electron.
+        Full well of a pixel, in electron.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Scenes that are no fields of stars, on the fine grid: spectra, slits, disks."""
+"""Scenes of extended sources on the fine grid: spectra, slits, disks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from scipy import ndimage
 
 __all__ = ["OVERSAMPLING", "make_disks", "make_slits", "make_spectrum"]
 
-#: Fine pixels a pixel, along each axis.
+#: Fine pixels per pixel, along each axis.
 OVERSAMPLING = 4
 
 
@@ -24,7 +24,7 @@ def make_spectrum(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarra
     Returns
     -------
     `~numpy.ndarray`
-        Of that shape, in electron a fine pixel, as sharp as it will be seen.
+        Of that shape, in electron per fine pixel, already at its final resolution.
     """
     ny, nx = shape
     y, x = np.mgrid[:ny, :nx].astype(np.float32)
@@ -60,8 +60,10 @@ def make_spectrum(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarra
     return scene / over**2
 
 
-def _lines(rng, width, density):
-    """Return places, strengths and widths of lines along a spectrum."""
+def _lines(
+    rng: np.random.Generator, width: int, density: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return positions and fluxes of lines along a spectrum, and their width."""
     number = rng.poisson(width / OVERSAMPLING * density)
     strength = 10 ** rng.uniform(1, rng.uniform(2, 4.5), number)
     slit = rng.choice([0.3, rng.uniform(0.3, 3)]) * OVERSAMPLING
@@ -81,7 +83,7 @@ def make_slits(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     Returns
     -------
     `~numpy.ndarray`
-        Of that shape, in electron a fine pixel; not yet seen through a point spread
+        Of that shape, in electron per fine pixel; not yet convolved with a point spread
         function.
 
     Notes
@@ -126,7 +128,7 @@ def make_slits(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
         if fibres:
             seen = seen + continuum
         else:
-            # An object somewhere on the slit, and the sky's own continuum.
+            # An object somewhere on the slit, and the continuum of the sky.
             trace = rng.uniform(-0.4, 0.4) * height
             spread = rng.uniform(0.5, 3) * over
             object_ = np.exp(-0.5 * ((off - trace) / spread) ** 2)
@@ -148,7 +150,7 @@ def make_disks(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     Returns
     -------
     `~numpy.ndarray`
-        Of that shape, in electron a fine pixel; not yet seen through a point spread
+        Of that shape, in electron per fine pixel; not yet convolved with a point spread
         function.
     """
     ny, nx = shape

@@ -1,4 +1,4 @@
-"""Training from a configuration file, for a user's own repeated exposures."""
+"""Training from a configuration file, on repeated exposures of a user's camera."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from ..io.fits_file import FitsFile, matching_images
 from ..models.model import Model, ModelCard
@@ -21,7 +24,7 @@ __all__ = ["read_config", "train_from_config"]
 
 
 def _whole(least: int) -> tuple:
-    """Return what a whole number must be."""
+    """Return the check of a whole number."""
     return (int,), f"a whole number, {least} or more", lambda value: value >= least
 
 
@@ -44,8 +47,8 @@ POSITIVE = NUMBER, "a number above 0", lambda value: 0 < value < math.inf
 NAME = (str,), "a name", _text
 ANY_TEXT = (str,), "a text", lambda value: isinstance(value, str)
 KEYWORD = "a number above 0 or the name of a header keyword"
-#: Sections of the file, the entries that each may have, and of these the types, what is
-#: allowed in words, and whether a value is.
+#: Sections of the file and their entries; of each its types, what is allowed as text,
+#: and a function that returns whether a value is.
 ENTRIES = {
     "data": {
         "sets": ((list,), "a list of lists of FITS files or patterns", _sets),
@@ -79,7 +82,7 @@ ENTRIES = {
         "instrument": ANY_TEXT,
         "description": ANY_TEXT,
     },
-    # Of the recipe, all but what is for a teacher, which there is none of.
+    # All fields of the recipe but the weight of a teacher: there is none.
     "training": {
         "folder": NAME,
         "steps": _whole(1),
@@ -95,7 +98,7 @@ ENTRIES = {
         "checkpoint_every": _whole(1),
     },
 }
-#: Fine-tuning takes a lower rate than training from nothing.
+#: Fine-tuning takes a lower rate than training a new network.
 TUNING = {"steps": 1000, "rate": 1e-4, "warmup": 100}
 
 
@@ -119,8 +122,8 @@ def read_config(path: str | os.PathLike) -> dict[str, dict]:
     Raises
     ------
     ValueError
-        If the file is no TOML, an entry is unknown, of another type or beyond its
-        range, or one that is needed is missing.
+        If the file is not TOML, an entry is unknown, of a wrong type or out of range,
+        or a required one is missing.
     """
     try:
         with open(path, "rb") as file:
@@ -151,10 +154,10 @@ def read_config(path: str | os.PathLike) -> dict[str, dict]:
     return config
 
 
-def _check_value(shown: str, value, allowed: tuple) -> None:
+def _check_value(shown: str, value: Any, allowed: tuple) -> None:
     """Raise an error if a value is of another type or beyond the range."""
     types, words, holds = allowed
-    # Truth values are integers to Python.
+    # In Python, bool is a kind of integer.
     right = isinstance(value, types) and not isinstance(value, bool)
     if not right or not holds(value):
         raise ValueError(f"{shown} must be {words}")
@@ -175,18 +178,21 @@ def _label_set(patterns: list[str], base: Path, data: dict) -> list[LabelledFram
 
 
 def train_from_config(
-    path: str | os.PathLike, *, report: Callable[[str], None], device=None
+    path: str | os.PathLike,
+    *,
+    report: Callable[[str], None],
+    device: str | torch.device | None = None,
 ) -> Model:
-    """Train a model for one's own camera, as a configuration file says.
+    """Train a model for a camera from a configuration file.
 
     Parameters
     ----------
     path : str or path-like
         See `read_config`. Paths in it are relative to the file.
     report : callable
-        Takes a line of text now and then.
+        Takes lines of text.
     device : str or torch.device, optional
-        Where to train.
+        Device to train on.
 
     Returns
     -------
@@ -196,7 +202,7 @@ def train_from_config(
     Raises
     ------
     ValueError
-        If the configuration does not hold together.
+        If the configuration is wrong, or a set does not match two files.
     """
     config = read_config(path)
     base = Path(path).parent
@@ -206,8 +212,8 @@ def train_from_config(
         for patterns in data["sets"]
         for labelled in _label_set(patterns, base, data)
     ]
-    struck = sum(int(item.truth.sum()) for item in frames)
-    report(f"{len(frames)} frames labelled, {struck} struck pixels")
+    affected = sum(int(item.truth.sum()) for item in frames)
+    report(f"{len(frames)} frames labelled, {affected} CR-affected pixels")
     start_name = model.get("start", DEFAULT_MODEL)
     start = load_model(start_name, device="cpu", task="mask") if start_name else None
     folder = base / training["folder"]
@@ -223,7 +229,7 @@ def train_from_config(
         size=data.get("size", 128),
         seed=recipe.seed,
     )
-    described = {
+    described: dict[str, Any] = {
         key: model[key]
         for key in ("name", "threshold", "instrument", "description")
         if key in model

@@ -6,12 +6,12 @@ made: so training can be resumed, and does not depend on the number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
-from ..preprocess.normalize import TRANSFORMS
+from ..preprocess.normalize import TRANSFORMS, Normalization
 from ..simulation.camera import CameraSimulator, LabelThresholds, Observation
 
 __all__ = ["LabelledFrames", "MixedFrames", "SimulatedFrames"]
@@ -152,7 +152,7 @@ class LabelledFrames(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([self.seed, index])
-        number = rng.integers(len(self.frames))
+        number = int(rng.integers(len(self.frames)))
         shape = self.frames[number][0].shape
         corner = np.array([rng.integers(0, n - self.size + 1) for n in shape])
         positions = self.cr_positions[number]
@@ -161,7 +161,7 @@ class LabelledFrames(torch.utils.data.Dataset):
             corner = inside - rng.integers(0, self.size, 2)
             corner = np.clip(corner, 0, np.array(shape) - self.size)
         crop = tuple(slice(c, c + self.size) for c in corner)
-        rotations, mirrored = rng.integers(4), rng.random() < 0.5
+        rotations, mirrored = int(rng.integers(4)), rng.random() < 0.5
         arrays = []
         for array in self.frames[number]:
             array = np.rot90(array[crop], rotations)
@@ -224,7 +224,10 @@ class MixedFrames(torch.utils.data.Dataset):
 
 
 def _as_item(
-    transform, frame: np.ndarray, truth: np.ndarray, ignore: np.ndarray
+    transform: Callable[..., Normalization],
+    frame: np.ndarray,
+    truth: np.ndarray,
+    ignore: np.ndarray,
 ) -> dict[str, torch.Tensor]:
     """Return a frame after the transform, and its labels, as an item of a dataset."""
     planes = transform(frame, None)(frame)

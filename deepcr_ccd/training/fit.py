@@ -20,7 +20,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from ..io.atomic import atomic_path
 from ..models.engines.devices import resolve_device
 from ..models.model import Model, ModelCard
-from ..models.networks.build import build_network
+from ..models.networks.build import Network, build_network
 from ..models.networks.unet import UNet
 from ..tiling.torch_settings import training_state
 from .batch_norm import add_norm, fold_norm
@@ -209,7 +209,7 @@ def train_model(
     return run.model()
 
 
-def _initial_network(card: ModelCard, start: Model | None) -> nn.Module:
+def _initial_network(card: ModelCard, start: Model | None) -> Network:
     """Return the network to train: a new one, with BatchNorm if a U-Net, or a copy."""
     if start is None:
         norm = {"norm": True} if card.architecture == "unet" else {}
@@ -238,7 +238,7 @@ class _Run:
         Settings.
     """
 
-    def __init__(self, card: ModelCard, network: nn.Module, recipe: Recipe):
+    def __init__(self, card: ModelCard, network: Network, recipe: Recipe):
         self.card = card
         self.recipe = recipe
         self.network = network
@@ -284,10 +284,13 @@ class _Run:
 
     def model(self) -> Model:
         """Return the averaged network as a model, with BatchNorm folded away."""
-        if any(isinstance(layer, nn.BatchNorm2d) for layer in self.averaged.modules()):
-            folded = fold_norm(cast(UNet, self.averaged), self.card.arguments)
-            return Model(self.card, folded, device="cpu")
-        return Model(self.card, copy.deepcopy(self.averaged), device="cpu")
+        network = self.averaged
+        layers = network.modules()
+        if any(isinstance(layer, nn.BatchNorm2d) for layer in layers):
+            network = fold_norm(cast(UNet, network), self.card.arguments)
+        else:
+            network = copy.deepcopy(network)
+        return Model(self.card, network, device="cpu")
 
 
 def _rate_factor(step: int, recipe: Recipe) -> float:

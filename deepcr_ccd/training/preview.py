@@ -1,8 +1,9 @@
-"""Pictures of what a network in training makes of what it is given."""
+"""Pictures of items, and of the output of a network in training."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from ..io.atomic import atomic_path
 __all__ = ["draw_items"]
 
 #: Items in a picture.
-ITEMS = 4
+MAX_ITEMS = 4
 
 
 def draw_items(
@@ -20,21 +21,21 @@ def draw_items(
 ) -> bool:
     """Draw the first items of a batch: frame, truth, and probability.
 
-    What is ignored is grey in the truth.
+    Ignored pixels are grey in the truth.
 
     Parameters
     ----------
     batch : dict
         ``frame`` ``(n, 1, ny, nx)``, ``truth`` and ``ignore`` ``(n, ny, nx)``.
     output : torch.Tensor
-        ``(n, ny, nx)``, of the network, before the sigmoid.
+        ``(n, ny, nx)``, output of the network, before the sigmoid.
     path : path-like
-        A PNG file; it is replaced if it is there.
+        A PNG file; it is replaced if it exists.
 
     Returns
     -------
     bool
-        Whether it was drawn: not where matplotlib is not installed.
+        Whether it was drawn: False if matplotlib is not installed.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -42,9 +43,9 @@ def draw_items(
     except ImportError:
         return False
     frames, truth, ignore = (
-        batch[key][:ITEMS].numpy(force=True) for key in ("frame", "truth", "ignore")
+        batch[key][:MAX_ITEMS].numpy(force=True) for key in ("frame", "truth", "ignore")
     )
-    found = torch.sigmoid(output[:ITEMS].detach().float()).numpy(force=True)
+    probability = torch.sigmoid(output[:MAX_ITEMS].detach().float()).numpy(force=True)
     figure = Figure(figsize=(2.6 * len(frames), 7.8), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(3, len(frames), squeeze=False)
@@ -52,13 +53,13 @@ def draw_items(
         low, high = np.percentile(frame, [1, 99.5])
         column[0].imshow(frame, cmap="gray", vmin=low, vmax=max(high, low + 1e-3))
     labels = np.where(ignore, 0.5, truth.astype(np.float32))
-    for row, planes in zip(axes[1:], (labels, found), strict=True):
+    for row, planes in zip(axes[1:], (labels, probability), strict=True):
         for ax, plane in zip(row, planes, strict=True):
             ax.imshow(plane, cmap="gray", vmin=0, vmax=1)
     for ax in axes.ravel():
         ax.set(xticks=[], yticks=[])
-    for ax, title in zip(axes[:, 0], ("frame", "truth", "found"), strict=True):
+    for ax, title in zip(axes[:, 0], ("frame", "truth", "probability"), strict=True):
         ax.set_ylabel(title)
-    with atomic_path(path, overwrite=True) as partial:
+    with atomic_path(Path(path), overwrite=True) as partial:
         figure.savefig(partial, dpi=80, format="png")
     return True

@@ -1,19 +1,20 @@
-"""What goes into the layers of a network: what int8 must span."""
+"""Activation ranges of a network, which int8 must span."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..models.networks.unet import UNet
 from ..tiling.torch_settings import neutral_torch_state
 
 __all__ = ["measure_activation_ranges"]
 
-#: The share of a frame's numbers beyond each limit.
-LEFT_OUT = 1e-4
+#: Fraction of the activations of a frame beyond each limit.
+OUTSIDE = 1e-4
 
 
 @neutral_torch_state()
@@ -21,9 +22,9 @@ LEFT_OUT = 1e-4
 def measure_activation_ranges(
     network: UNet, frames: Iterable[torch.Tensor]
 ) -> list[tuple[float, float]]:
-    """Measure between what limits the numbers are that go into each inner layer.
+    """Measure the range of the activations that each inner layer takes.
 
-    Within them are, in any of the frames, all but the extreme `LEFT_OUT`.
+    In every frame a fraction `OUTSIDE` of them is below the range, and one above it.
 
     Parameters
     ----------
@@ -32,26 +33,26 @@ def measure_activation_ranges(
     frames : iterable of `torch.Tensor`
         Input of the network, ``(in_channels, ny, nx)`` each, such as the ``"frame"`` of
         items of `~deepcr_ccd.training.datasets.SimulatedFrames`; some dozens, of all
-        kinds.
+        kinds of scenes.
 
     Returns
     -------
     list of (float, float)
-        One a layer of ``network.inner_layers()``, as cards have them: ``ranges``.
+        One for each layer of ``network.inner_layers()``: ``ranges`` of the card.
     """
     layers = network.inner_layers()
     limits = [(0.0, 0.0)] * len(layers)
 
-    def watch(number: int):
-        def hook(_layer, given: tuple, _made) -> None:
-            numbers = np.quantile(given[0].numpy(), (LEFT_OUT, 1 - LEFT_OUT))
+    def record(number: int) -> Callable[[nn.Module, tuple, torch.Tensor], None]:
+        def hook(_layer: nn.Module, inputs: tuple, _output: torch.Tensor) -> None:
+            ends = np.quantile(inputs[0].numpy(), (OUTSIDE, 1 - OUTSIDE))
             low, high = limits[number]
-            limits[number] = min(low, float(numbers[0])), max(high, float(numbers[1]))
+            limits[number] = min(low, float(ends[0])), max(high, float(ends[1]))
 
         return hook
 
     hooks = [
-        layer.register_forward_hook(watch(number))
+        layer.register_forward_hook(record(number))
         for number, layer in enumerate(layers)
     ]
     try:

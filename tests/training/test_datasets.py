@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from sample_datasets import simulated_frames
 
 from deepcr_ccd.training.datasets import LabelledFrames, MixedFrames, SimulatedFrames
+
+
+@pytest.fixture(scope="module")
+def data():
+    return simulated_frames()
 
 
 def test_items_depend_on_seed_and_number_alone(data):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.table import Table
+from sample_datasets import simulated_frames
 from scipy import ndimage
 
 from deepcr_ccd import cosmicray_probability, load_model
@@ -21,6 +22,11 @@ from deepcr_ccd.training.inpaint_datasets import InpaintCutouts, InpaintFrames
 from deepcr_ccd.training.pruning import prune_channels
 
 ARGUMENTS = {"in_channels": 1, "width": [8, 8], "levels": 2, "stem": 2}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return simulated_frames()
 
 
 def test_stem_and_levels_of_one_width():

@@ -1,8 +1,7 @@
 """Sources that move or change from one exposure to the next, known by their shape.
 
-An asteroid, a star that flares, and what a change of seeing leaves of a star are seen
-through the same optics as the stars of the frame: as wide, or trailed. Cosmic rays are
-sharper, or of no regular shape.
+An asteroid, a flaring star, and the residual of a star after a change of seeing are as
+wide as the stars of the frame, or trailed. Cosmic rays are sharper, or irregular.
 """
 
 from __future__ import annotations
@@ -30,29 +29,30 @@ from .star_shapes import (
 
 __all__ = ["changed_sources"]
 
-#: Of a single pixel the shape of a star leaves some of the squares of a cutout
-#: unexplained. What is a star leaves this share of that, and so much at most. If it is
-#: less than the last of a single pixel, nothing can be told of single exposures.
-SHARE = 0.25
-LARGEST = 0.15
+#: The best fit of a star to a single pixel leaves a fraction of the power of its cutout
+#: unexplained. A group is like a star if it leaves this fraction of that, and no more
+#: than the second number. Where a single pixel leaves less than the third, stars are
+#: undersampled, and their shape does not distinguish them.
+UNEXPLAINED_FRACTION = 0.25
+MAX_UNEXPLAINED = 0.15
 UNDERSAMPLED = 0.12
-#: Where its shape alone does not tell a source from a cosmic ray: how far it moves
-#: between exposures in px, and by how much its flux differs at most.
-FAR = 10.0
-AS_BRIGHT = 0.2
-#: The correlation of its cutouts is this or more.
-ALIKE = 0.75
-#: A source that is seen to move a little covers so many pixels: single ones meet by
-#: chance.
-SMALLEST = 3
+#: Limits for a source whose shape alone does not distinguish it from a cosmic ray: its
+#: motion between exposures in px, the relative change of its flux, and the correlation
+#: of its cutouts.
+MAX_MOTION = 10.0
+MAX_FLUX_CHANGE = 0.2
+MIN_CORRELATION = 0.75
+#: A source that moves by less than its width covers this number of pixels or more:
+#: single pixels coincide by chance.
+MIN_PIXELS = 3
 
 
 class _Groups(NamedTuple):
     """Groups of pixels that differ in an exposure, ``n``.
 
     ``places`` are their peaks, ``(n, 2)``; ``flux`` is the excess in a cutout around
-    these; ``shape`` that as a vector; ``unlike`` the share of its squares that no star
-    explains, of the typical peak of a group. ``stars`` is bool, ``(ny, nx)``: True
+    these; ``shape`` that as a vector; ``unlike`` the fraction of its power that no
+    star explains, at the typical peak of a group. ``stars`` is bool, ``(ny, nx)``: True
     around single peaks that are like stars.
     """
 
@@ -80,15 +80,15 @@ def _measure_groups(
         height = np.sqrt(np.maximum(known[peaks], 0))
         cutouts = cutouts_around(known, places, REACH)
         error = cutouts_around(noise, places, REACH).sum(axis=(1, 2))
-        share = unlike_stars(cutouts, error, stars)
-        unlike.append(_typical(share, height, groups[peaks], number))
-        like[tuple(places[share < limit].T)] = True
+        unexplained = unlike_stars(cutouts, error, stars)
+        unlike.append(_typical(unexplained, height, groups[peaks], number))
+        like[tuple(places[unexplained < limit].T)] = True
     order = np.argsort(height)
     highest = np.zeros(number, dtype=int)
     highest[groups[peaks][order] - 1] = order
     cutouts = cutouts[highest]
     flux = cutouts.sum(axis=(1, 2))
-    # What stands in the shade of another group has no peak of its own.
+    # A group in the wing of a brighter one has no peak of its own.
     flux[np.bincount(groups[peaks], minlength=number + 1)[1:] == 0] = np.nan
     like = ndimage.binary_dilation(like, EIGHT_CONNECTED, iterations=REACH) & inside
     shape = normalised(cutouts)
@@ -152,28 +152,29 @@ def changed_sources(
     ]
     # Two stars, in each exposure.
     stars = star_shapes(np.concatenate(cutouts), 2 * len(comparisons))
-    # What stars leave unexplained of single pixels.
+    # The fraction that stars leave unexplained of a single pixel.
     sharpest = 1 - np.max(stars @ SHARP[0], initial=0) ** 2
-    # Whether the shape alone tells.
-    told = len(stars) > 0 and sharpest > UNDERSAMPLED
-    limit = np.clip(SHARE * sharpest, SHARE * UNDERSAMPLED, LARGEST)
+    # Whether the shape alone distinguishes stars.
+    distinct = len(stars) > 0 and sharpest > UNDERSAMPLED
+    limit = UNEXPLAINED_FRACTION * max(sharpest, UNDERSAMPLED)
+    limit = min(limit, MAX_UNEXPLAINED)
     numbered = [ndimage.label(truth, EIGHT_CONNECTED) for truth in truths]
     measured = [
-        _measure_groups(*groups, one, stars, limit)
-        for groups, one in zip(numbered, comparisons, strict=True)
+        _measure_groups(groups, count, one, stars, limit)
+        for (groups, count), one in zip(numbered, comparisons, strict=True)
     ]
     changed = []
     for number, one in enumerate(measured):
         again = _comes_again(number, measured, shifts)
         near = _stays_near(number, numbered, comparisons, shifts, core)
-        if told:
+        if distinct:
             here = (one.unlike < limit) | ((near | again) & (one.unlike < 2 * limit))
         else:
             here = again & (one.unlike < limit if len(stars) else True)
             here |= near
         whole = np.concatenate([[False], here])[numbered[number][0]]
-        # And what a cosmic ray touches.
-        if told:
+        # And stars that a cosmic ray touches.
+        if distinct:
             whole |= one.stars
         changed.append(ndimage.label(whole, EIGHT_CONNECTED)[0])
     return changed
@@ -187,13 +188,13 @@ def _comes_again(number: int, groups: list, shifts: Sequence) -> np.ndarray:
         there = groups[other]
         places = there.places + np.subtract(shifts[number], shifts[other])
         pairs = cKDTree(one.places).sparse_distance_matrix(
-            cKDTree(places), FAR, output_type="ndarray"
+            cKDTree(places), MAX_MOTION, output_type="ndarray"
         )
         here, match = pairs["i"], pairs["j"]
         flux = one.flux[here]
         differ = np.abs(there.flux[match] - flux) / np.maximum(np.abs(flux), 1e-30)
-        alike = (one.shape[here] * there.shape[match]).sum(axis=1) > ALIKE
-        found = here[(differ < AS_BRIGHT) & alike]
+        alike = (one.shape[here] * there.shape[match]).sum(axis=1) > MIN_CORRELATION
+        found = here[(differ < MAX_FLUX_CHANGE) & alike]
         again &= np.isin(np.arange(len(again)), found)
     return again
 
@@ -219,7 +220,7 @@ def _stays_near(
         np.bincount(groups[where], minlength=count + 1)[1:]
         for where in (near, groups > 0)
     )
-    return (hits > 0) & (sizes >= SMALLEST) & (len(numbered) > 2)
+    return (hits > 0) & (sizes >= MIN_PIXELS) & (len(numbered) > 2)
 
 
 def _neighbours(number: int, series: Sequence) -> list[int]:

@@ -13,9 +13,9 @@ from .star_shapes import cutouts_around, star_places
 
 __all__ = ["Comparison", "compare_exposure"]
 
-#: Stars that tell of the seeing, at least: where cosmic rays are dense, some of two
-#: exposures meet.
-FEWEST = 10
+#: Fewest stars for a measurement of the seeing: where cosmic rays are dense, some of
+#: two exposures coincide.
+MIN_STARS = 10
 
 
 class Comparison(NamedTuple):
@@ -25,7 +25,8 @@ class Comparison(NamedTuple):
     have there, both over the background; ``excess`` is their difference, ``variance``
     that of its noise, and ``strength`` the excess in sigma, with allowance for slopes
     and changes of seeing. ``unknown`` is bool, True where nothing can be compared.
-    ``seeing`` is what share of the range in 5x5 px of a star a change of seeing leaves.
+    ``seeing`` is the residual of a star after a change of seeing, as a fraction of its
+    range in 5x5 px.
     """
 
     light: np.ndarray
@@ -64,7 +65,7 @@ def compare_exposure(number: int, frames: list, bads: list, shifts: list) -> Com
     stack = np.stack(others)
     known = ~np.stack(hidden)
     # The median; of an even number, the mean of the middle two if they agree, and the
-    # lower if not, as the higher may be struck.
+    # lower if not, as the higher may have a cosmic ray.
     values = np.where(known, stack, np.inf)
     values.sort(axis=0)
     count = known.sum(axis=0)
@@ -83,41 +84,41 @@ def compare_exposure(number: int, frames: list, bads: list, shifts: list) -> Com
     slope = ndimage.maximum_filter(reference, 3) - ndimage.minimum_filter(reference, 3)
     drift = max(np.abs(np.subtract(shifts, shifts[number])).max() % 1, 0.05)
     noise = (sigma**2 + light) * (1 + 1 / np.maximum(count, 1))
-    share = 0.15 + 0.3 * min(drift, 0.5)
-    variance = noise + (share * np.where(slope > 6 * sigma, slope, 0)) ** 2
+    fraction = 0.15 + 0.3 * min(drift, 0.5)
+    variance = noise + (fraction * np.where(slope > 6 * sigma, slope, 0)) ** 2
     excess = frame - sky - reference
     # What is left of a sky that changed from one exposure to the next.
     excess -= measure_background(excess, unknown).at()[0]
     light = reference + excess
-    seeing = _seeing_share(light, reference, noise, variance, unknown)
+    seeing = _seeing_residual(light, reference, noise, variance, unknown)
     if seeing:
-        variance += (seeing * _relief(reference)) ** 2
+        variance += (seeing * _local_range(reference)) ** 2
     strength = excess / np.sqrt(variance)
     return Comparison(light, reference, excess, noise, strength, unknown, seeing)
 
 
-def _seeing_share(
+def _seeing_residual(
     light: np.ndarray,
     reference: np.ndarray,
     noise: np.ndarray,
     variance: np.ndarray,
     unknown: np.ndarray,
 ) -> float:
-    """Measure what share of the relief of a star a change of seeing leaves of it.
+    """Measure the residual of stars after a change of seeing, relative to their range.
 
     One sigma; 0 if noise and slopes, which are in the variance, explain all, or there
-    are too few stars to say.
+    are too few stars.
     """
     places = star_places(light, reference, noise, unknown)
-    if len(places) < FEWEST:
+    if len(places) < MIN_STARS:
         return 0.0
     beyond = np.abs(light - reference) - 2.5 * np.sqrt(variance)
-    steep = np.maximum(_relief(reference), np.sqrt(variance))
-    shares = cutouts_around(beyond / steep, places, 2)
+    steep = np.maximum(_local_range(reference), np.sqrt(variance))
+    fractions = cutouts_around(beyond / steep, places, 2)
     # In most stars, as cosmic rays are in few.
-    return max(float(np.quantile(shares, 0.75, axis=0).max()), 0.0) / 2.5
+    return max(float(np.quantile(fractions, 0.75, axis=0).max()), 0.0) / 2.5
 
 
-def _relief(image: np.ndarray) -> np.ndarray:
+def _local_range(image: np.ndarray) -> np.ndarray:
     """Return the range of an image in 5x5 px."""
     return ndimage.maximum_filter(image, 5) - ndimage.minimum_filter(image, 5)

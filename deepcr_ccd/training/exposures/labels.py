@@ -1,4 +1,4 @@
-"""Truth from repeated exposures: what is in one of them only, and did not move."""
+"""CR masks from repeated exposures: excesses in one of them that did not move."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
@@ -16,35 +16,36 @@ from scipy import ndimage
 
 from ...nddata.frame import read_frame
 from ...nddata.gain import COUNTS, electron_factor, resolve_gain, resolve_satlevel
+from ...nddata.typing import CCDLike, ParameterLike
 from ...pipeline.detect import excluded_pixels
 from ...preprocess.network_input import Plane
 from ...segmentation.labels import EIGHT_CONNECTED, group_peaks
 from .changed_sources import changed_sources
 from .comparison import Comparison, compare_exposure
-from .registration import FEWEST, measure_shift, moved_image
+from .registration import MIN_SOURCES, measure_shift, moved_image
 
 __all__ = ["LabelledFrame", "label_exposures"]
 
 #: Pixels of a track are linked where they are above this many sigma.
-LINK = 2.5
+LINK_SIGMA = 2.5
 #: How far from the saturated pixels of a star nothing is labelled, in px: its charge
 #: spills over, now one pixel further and now one less.
 SPILL = 2
 #: No track is as long as this, in px: one that passes through a quarter of a millimetre
 #: of silicon at ten degrees leaves 95 px of 15 micrometres. What scatters about a line
 #: by more than so many px is no line.
-LONGEST = 100
-STRAIGHT = 8.0
-#: A change of seeing that is worth a word, as a share of the relief of a star.
+MAX_TRACK_LENGTH = 100
+MAX_SCATTER = 8.0
+#: A change of seeing with a warning: residual of a star, as a fraction of its range.
 NOTABLE = 0.05
-#: The share of cosmic rays that look like stars by chance.
+#: The fraction of cosmic rays that look like stars by chance.
 CHANCE = 0.03
 
 logger = logging.getLogger(__name__)
 
 
 class LabelledFrame(NamedTuple):
-    """A frame, which of its pixels are struck, and which nobody can say of.
+    """A frame, its CR mask, and pixels that cannot be labelled.
 
     ``frame`` is float32, ``(ny, nx)``, in electron (in the exposure's own unit if that
     is neither electron nor counts); ``truth`` and ``ignore`` are bool, and no pixel is
@@ -57,10 +58,10 @@ class LabelledFrame(NamedTuple):
 
 
 def label_exposures(
-    exposures: Sequence,
+    exposures: Sequence[CCDLike],
     *,
-    gain=None,
-    satlevel=None,
+    gain: ParameterLike | None = None,
+    satlevel: ParameterLike | None = None,
     core: float = 5.0,
     grow: float = 2.0,
     register: bool = True,
@@ -87,11 +88,11 @@ def label_exposures(
     Returns
     -------
     list of LabelledFrame
-        One an exposure. Ignored are pixels that are bad on input, that another
-        exposure does not cover or has struck, whose excess is faint, or for the slopes
-        and the seeing of stars to explain; those of sources that saturate; of what has
-        the shape of a star, as objects that moved and variable stars do; and those on
-        lines longer than a track, which satellites leave.
+        One for each exposure. Ignored are pixels that are bad on input, that another
+        exposure does not cover or has a cosmic ray on, and whose excess is faint or
+        explained by the slopes and the seeing of stars; those of saturated sources;
+        those with the shape of a star, as of moving objects and variable stars; and
+        those on lines longer than a track, as of satellites.
 
     Raises
     ------
@@ -110,9 +111,9 @@ def label_exposures(
     Notes
     -----
     Each exposure is compared with the median of the others (the one other of a pair,
-    the lower of two), shifted to it. The noise is that of both, and a share of the
-    local slope, for what shifts leave of stars; where the seeing changed, also a share
-    of the range in 5x5 px, as large as the stars ask for.
+    the lower of two), shifted to it. The noise is that of both, and a fraction of the
+    local slope, for the residuals of shifted stars; where the seeing changed, also a
+    fraction of the range in 5x5 px, measured on the stars.
 
     What moved or faded is known by its shape, that of the stars of these exposures,
     trailed or not, which a cosmic ray rarely has. In undersampled exposures single
@@ -120,7 +121,10 @@ def label_exposures(
     must come again in the exposures before and after, nearby and as bright.
     """
     _check(exposures, core, grow)
-    frames, bads, full, units = [], [], [], {}
+    frames: list[np.ndarray] = []
+    bads: list[np.ndarray] = []
+    full: list[np.ndarray] = []
+    units: dict[u.UnitBase, str] = {}
     for number, exposure in enumerate(exposures):
         name = f"exposures[{number}]"
         plane, bad, saturated, unit = _read(exposure, name, gain, satlevel)
@@ -164,7 +168,7 @@ def label_exposures(
     return labelled
 
 
-def _check(exposures, core, grow) -> None:
+def _check(exposures: Any, core: Any, grow: Any) -> None:
     """Raise an error if these are no exposures, or limits are no positive numbers."""
     if isinstance(exposures, NDData) or not isinstance(
         exposures, Sequence | np.ndarray
@@ -183,53 +187,60 @@ def _check(exposures, core, grow) -> None:
     for name, value in (("core", core), ("grow", grow)):
         if isinstance(value, bool | str) or not isinstance(value, Real | np.number):
             raise TypeError(f"{name}={value!r} must be a number, in sigma")
-        if not 0 < value < np.inf:
+        if not 0 < float(value) < np.inf:
             raise ValueError(f"{name}={value!r} must be positive and finite, in sigma")
 
 
 def _report_changed(changed: list, truths: list, seeing: list) -> None:
-    """Say what was not labelled, as it need not be a cosmic ray."""
+    """Warn of what was not labelled, as it may not be a cosmic ray, or log it."""
     counts = [int(sources.max()) for sources in changed]
     total = sum(ndimage.label(truth, EIGHT_CONNECTED)[1] for truth in truths)
-    said = []
+    messages = []
     if any(counts):
         each = ", ".join(f"{n} in exposures[{i}]" for i, n in enumerate(counts) if n)
-        said.append(
+        messages.append(
             f"of {total} groups of pixels that differ between exposures, {sum(counts)} "
             "have the shape of stars, trailed or not, and are ignored, as objects that "
             f"moved or changed in brightness ({each})"
         )
-        # Of cosmic rays as well a few look like stars.
+        # A few cosmic rays look like stars too.
         usual = CHANCE * total
         if sum(counts) <= usual + 3 * np.sqrt(usual):
-            logger.info("label_exposures: %s", said.pop())
-    other = [f"exposures[{i}]" for i, share in enumerate(seeing) if share > NOTABLE]
+            logger.info("label_exposures: %s", messages.pop())
+    other = [
+        f"exposures[{i}]" for i, residual in enumerate(seeing) if residual > NOTABLE
+    ]
     if other:
-        said.append(
+        messages.append(
             f"the seeing of {', '.join(other)} is not that of the others: at stars "
             "only bright cosmic rays are labelled, and what is fainter is ignored"
         )
-    if said:
-        message = f"label_exposures: {'; '.join(said)}"
+    if messages:
+        message = f"label_exposures: {'; '.join(messages)}"
         warnings.warn(message, AstropyUserWarning, stacklevel=3)
 
 
-def _read(exposure, name: str, gain, satlevel) -> tuple[np.ndarray, ...]:
-    """Return an exposure in electron where it can be, with bad pixels filled.
+def _read(
+    exposure: CCDLike,
+    name: str,
+    gain: ParameterLike | None,
+    satlevel: ParameterLike | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, u.UnitBase | None]:
+    """Return an exposure with bad pixels filled, in electron where possible.
 
-    And which these are, which are saturated, and the unit; None if the user gave none.
+    And masks of its bad and its saturated pixels, and the unit; None if it has none.
     """
     frame = read_frame(exposure, name)
     if frame.data.ndim != 2:
         raise ValueError(f"{name} has shape {frame.data.shape}; allowed is (ny, nx)")
-    gain = resolve_gain(gain, frame.header)
-    level = resolve_satlevel(satlevel, frame.unit, frame.header, gain)
+    factor = resolve_gain(gain, frame.header)
+    level = resolve_satlevel(satlevel, frame.unit, frame.header, factor)
     bad = excluded_pixels(frame.data, frame.mask)
-    factor = electron_factor(frame.unit, gain)
-    plane = frame.data.astype(np.float32) * np.float32(factor)
+    scale = electron_factor(frame.unit, factor)
+    plane = frame.data.astype(np.float32) * np.float32(scale)
     unit = frame.unit
     if unit is not None and any(unit.is_equivalent(c) for c in COUNTS):
-        unit = u.adu if gain is None else u.electron
+        unit = u.adu if factor is None else u.electron
     elif unit is not None and unit.is_equivalent(u.electron):
         unit = u.electron
     saturated = np.zeros(plane.shape, dtype=bool)
@@ -250,9 +261,10 @@ def _shifts(frames: list) -> list[tuple[float, float]]:
         found = measure_shift(frame, frames[0])
         if found.doubtful:
             warnings.warn(
-                f"exposures[{number}] has fewer than {FEWEST} sources in common with "
-                "the first, and is taken to be of the very same pointing; if it is "
-                "not, sources are labelled: align such frames, and say register=False",
+                f"exposures[{number}] has fewer than {MIN_SOURCES} sources in "
+                "common with the first, and is taken to be of the very same pointing; "
+                "if it is not, sources are labelled: align such frames, and give "
+                "register=False",
                 AstropyUserWarning,
                 stacklevel=3,
             )
@@ -276,18 +288,18 @@ def _spilt(number: int, full: list, shifts: list) -> np.ndarray:
 
 
 def _label(one: Comparison, core: float, grow: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return struck and undecided pixels."""
+    """Return CR-affected and undecided pixels."""
     strength, unknown = one.strength, one.unknown
     # Connected at a level that noise rarely reaches, then one pixel further: lower
     # down, chains of noise would lead away from the track.
-    linked = (strength > max(LINK, grow)) & ~unknown
+    linked = (strength > max(LINK_SIGMA, grow)) & ~unknown
     track = group_peaks(strength, linked) > core
     beside = ndimage.binary_dilation(track, EIGHT_CONNECTED)
     truth = track | (beside & (strength > grow) & ~unknown)
     # Excesses that are too faint to decide, and what is beside a track. Where another
-    # exposure is struck there is nothing to compare with.
-    struck_elsewhere = ndimage.binary_dilation(strength < -core, EIGHT_CONNECTED)
-    undecided = (strength > LINK) | beside | struck_elsewhere
+    # exposure has a cosmic ray there is nothing to compare with.
+    elsewhere = ndimage.binary_dilation(strength < -core, EIGHT_CONNECTED)
+    undecided = (strength > LINK_SIGMA) | beside | elsewhere
     # And what slopes and seeing could explain, and noise could not.
     undecided |= one.excess > core * np.sqrt(one.variance)
     return truth, undecided & ~truth
@@ -298,17 +310,18 @@ def _streaks(strength: np.ndarray, unknown: np.ndarray) -> np.ndarray:
 
     They are followed to the edges, as a satellite fades and flickers on its way.
     """
-    near = np.zeros(strength.shape, dtype=bool)
-    groups, _ = ndimage.label((strength > LINK) & ~unknown, EIGHT_CONNECTED)
+    ny, nx = strength.shape
+    near = np.zeros((ny, nx), dtype=bool)
+    groups, _ = ndimage.label((strength > LINK_SIGMA) & ~unknown, EIGHT_CONNECTED)
     for number, box in enumerate(ndimage.find_objects(groups), start=1):
-        if np.hypot(*(side.stop - side.start for side in box)) < LONGEST:
+        if np.hypot(*(side.stop - side.start for side in box)) < MAX_TRACK_LENGTH:
             continue
         places = np.argwhere(groups == number)
         centre = places.mean(axis=0)
         across = np.linalg.svd(places - centre, full_matrices=False)[2][1]
         width = ((places - centre) @ across).std()
-        if width < STRAIGHT:
-            y, x = np.ogrid[: near.shape[0], : near.shape[1]]
+        if width < MAX_SCATTER:
+            y, x = np.ogrid[:ny, :nx]
             off = (y - centre[0]) * across[0] + (x - centre[1]) * across[1]
             near |= np.abs(off) < 3 * width + SPILL
     return near

@@ -9,14 +9,14 @@ from scipy import fft, ndimage
 
 from ...preprocess.background import measure_background
 
-__all__ = ["FEWEST", "Shift", "find_shift", "measure_shift", "moved_image"]
+__all__ = ["MIN_SOURCES", "Shift", "find_shift", "measure_shift", "moved_image"]
 
 #: Drifts of repeated exposures, in px, are of this order or less.
 DRIFT = 20.0
-#: Peaks of the correlation that are looked at, and how many sources two frames must
-#: have in common to say anything of their shift.
+#: Peaks of the correlation that are tried, and fewest sources that two frames must have
+#: in common for a measurement of their shift.
 CANDIDATES = 10
-FEWEST = 3
+MIN_SOURCES = 3
 #: Sources that count, and how far two may differ, in smoothed inverse hyperbolic sines
 #: of their brightness in sigma.
 VISIBLE = 0.7
@@ -54,7 +54,7 @@ class Shift(NamedTuple):
 
 
 def measure_shift(frame: np.ndarray, reference: np.ndarray) -> Shift:
-    """Do what `find_shift` does, and tell whether it is to be trusted.
+    """Measure a shift as `find_shift` does, and whether it is reliable.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def measure_shift(frame: np.ndarray, reference: np.ndarray) -> Shift:
         # A median takes most cosmic rays out, and leaves stars.
         clean = ndimage.median_filter((image - sky) / sigma, 3)
         smooth.append(ndimage.gaussian_filter(np.arcsinh(np.maximum(clean - 3, 0)), 1))
-    # Points decide of the first guess, not what is wider.
+    # The first guess comes from point sources, not from wider ones.
     sharp = [image - ndimage.gaussian_filter(image, 4) for image in smooth]
     shape = [fft.next_fast_len(2 * size) for size in frame.shape]
     spectra = [fft.rfft2(image, shape) for image in sharp]
@@ -82,10 +82,10 @@ def measure_shift(frame: np.ndarray, reference: np.ndarray) -> Shift:
     # Small drifts are likelier than large ones, should cosmic rays make a second peak.
     lags = [np.minimum(np.arange(n), n - np.arange(n)) for n in shape]
     correlation *= np.exp(-0.5 * (lags[0][:, None] ** 2 + lags[1] ** 2) / DRIFT**2)
-    shift, common = _best_shift(*smooth, correlation)
-    if common < FEWEST:
+    shift, common = _best_shift(smooth[0], smooth[1], correlation)
+    if common < MIN_SOURCES:
         there = min(_in_common(image, image, (0, 0)) for image in smooth)
-        return Shift((0.0, 0.0), doubtful=there >= FEWEST)
+        return Shift((0.0, 0.0), doubtful=there >= MIN_SOURCES)
     for _ in range(8):
         step = _step(smooth[0], ndimage.shift(smooth[1], shift, order=1))
         shift += step
@@ -104,14 +104,15 @@ def _best_shift(
     brightness, or are few.
     """
     best, most = np.zeros(2), _in_common(frame, reference, (0, 0))
-    # No shift is what is likeliest: more must speak for another than chance does.
-    least = max(FEWEST, most + 2)
+    # No shift is the most likely: another needs more sources than chance gives.
+    least = max(MIN_SOURCES, most + 2)
     for _ in range(CANDIDATES):
         peak = np.unravel_index(np.argmax(correlation), correlation.shape)
-        lag = tuple(
+        dy, dx = (
             int(p - n if p > n // 2 else p)
             for p, n in zip(peak, correlation.shape, strict=True)
         )
+        lag = (dy, dx)
         number = _in_common(frame, reference, lag)
         if number >= least and number > most:
             best, most = np.array(lag, dtype=float), number
@@ -147,7 +148,7 @@ def _step(frame: np.ndarray, moved: np.ndarray) -> np.ndarray:
     if steep.sum() < 10:
         return np.zeros(2)
     spread = np.median(np.abs(difference[steep]))
-    # What differs most is what only one of them has.
+    # The largest differences are of sources in one image only.
     kept = steep & (np.abs(difference) <= 3 * spread)
     matrix = np.stack([slope[kept] for slope in slopes], axis=1)
     step, *_ = np.linalg.lstsq(-matrix, difference[kept], rcond=None)

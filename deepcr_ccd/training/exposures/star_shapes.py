@@ -25,11 +25,11 @@ __all__ = [
 #: trailed stars are made.
 REACH = 3
 WIDE = 6
-#: Stars that are used at most, and how far they rise above the noise.
-MOST = 64
+#: Most stars that are used, and their least significance in sigma.
+MAX_STARS = 64
 SIGNIFICANT = 20.0
-#: The pixels beside the peak of a star hold this share of it or more: those beside hot
-#: pixels do not.
+#: The mean of the pixels beside the peak of a star is this fraction of it or more; that
+#: of a hot pixel is less.
 BESIDE = 0.08
 #: Cutouts of two stars have this correlation, or a higher one.
 SAME = 0.9
@@ -39,7 +39,7 @@ BETTER = 10.0
 TRAILS = (2.0, 4.0, 7.0, 12.0)
 ANGLES = np.arange(0, 180, 22.5)
 #: Cutouts that are compared with stars at a time.
-BATCH = 4096
+CUTOUTS_PER_BATCH = 4096
 
 
 def star_places(
@@ -73,7 +73,7 @@ def star_places(
     places = np.argwhere(peaks)
     # From the brightest to the faintest.
     places = places[np.argsort(-steady[peaks], kind="stable")]
-    number = min(len(places), MOST)
+    number = min(len(places), MAX_STARS)
     return places[np.linspace(0, len(places) - 1, number).astype(int)]
 
 
@@ -126,13 +126,13 @@ def star_shapes(wide: np.ndarray, least: int) -> np.ndarray:
     shapes = normalised(_inner(wide))
     if not len(wide):
         return shapes
-    # Stars look like each other; what is blended, hit, or no star, like nothing else.
+    # Stars look like each other; blends, cosmic rays and galaxies do not.
     centred = _centred(wide)
     alike = centred @ centred.T > SAME
     usual = alike[alike.sum(axis=1).argmax()]
     if usual.sum() < least:
         return shapes[:0]
-    step = -(-int(usual.sum()) // MOST)
+    step = -(-int(usual.sum()) // MAX_STARS)
     return np.concatenate([shapes[usual][::step], _trailed(wide[usual])])
 
 
@@ -197,14 +197,14 @@ def _sharp_shapes() -> np.ndarray:
     return normalised(np.stack(shapes))
 
 
-#: What cosmic rays are at their sharpest.
+#: Shapes of the sharpest cosmic rays.
 SHARP = _sharp_shapes()
 
 
 def unlike_stars(
     cutouts: np.ndarray, noise: np.ndarray, stars: np.ndarray
 ) -> np.ndarray:
-    """Return which share of the squares of cutouts no star explains, beyond noise.
+    """Return the fraction of the power of cutouts that no star explains, beyond noise.
 
     Parameters
     ----------
@@ -225,8 +225,8 @@ def unlike_stars(
     squares = np.maximum(cutouts.var(axis=(1, 2)) * stars.shape[1], 1e-30)
     noise = noise / squares
     unlike = np.empty(len(cutouts))
-    for start in range(0, len(cutouts), BATCH):
-        part = slice(start, start + BATCH)
+    for start in range(0, len(cutouts), CUTOUTS_PER_BATCH):
+        part = slice(start, start + CUTOUTS_PER_BATCH)
         shapes = normalised(cutouts[part])
         star, sharp = (
             np.maximum((shapes @ one.T).max(axis=1), 0) ** 2 for one in (stars, SHARP)
