@@ -408,9 +408,9 @@ def test_stack(tmp_path, ccd):
 
 @pytest.mark.parametrize("read_whole", [0, 1 << 30])
 def test_a_large_image_takes_few_bytes_a_pixel(tmp_path, monkeypatch, read_whole):
-    """No probability is kept in memory, nothing is copied; the largest are mapped."""
-    monkeypatch.setattr(cutouts, "PIXELS", 640_000)
-    monkeypatch.setattr(cutouts, "ELEMENTS", 200_000)
+    """No probability is kept and nothing is copied; the largest images are mapped."""
+    monkeypatch.setattr(cutouts, "MAX_FRAME_PIXELS", 640_000)
+    monkeypatch.setattr(cutouts, "MAX_CUTOUT_ELEMENTS", 200_000)
     data = np.random.default_rng(0).normal(100, 5, (3000, 3200)).astype(np.float32)
     data[500:508, 60] += 900
     path = tmp_path / "a.fits"
