@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -76,10 +77,10 @@ class ModelCard:
     """
 
     name: str
-    task: str
+    task: Literal["mask", "inpaint"]
     architecture: str
     arguments: dict = dataclasses.field(default_factory=dict)
-    unit: str | None = "electron"
+    unit: Literal["electron", "adu"] | None = "electron"
     transform: str = "scaled"
     transform_arguments: dict = dataclasses.field(default_factory=dict)
     turns: int = 1

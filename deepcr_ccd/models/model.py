@@ -10,6 +10,7 @@ import numpy as np
 from ..inpainting.features import CUTOUT_TRANSFORMS
 from ..inpainting.network import fill_cutouts
 from ..inpainting.pixel_flags import flag_pixels
+from ..preprocess.cells import FrameLike
 from ..preprocess.network_input import Plane
 from ..preprocess.normalize import TRANSFORMS, Normalization
 from ..preprocess.synthetic_noise import pad_thin_frame
@@ -180,8 +181,8 @@ class Model(LoadedNetwork):
     @neutral_torch_state()
     def prepare(
         self,
-        frame: np.ndarray | Plane,
-        bad: np.ndarray | None = None,
+        frame: FrameLike,
+        bad: FrameLike | None = None,
         **facts: Any,
     ) -> Normalization:
         """Measure a frame, and return what takes its pixels to the network's input.
