@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -79,7 +80,7 @@ class ModelCard:
     task: str
     architecture: str
     arguments: dict = dataclasses.field(default_factory=dict)
-    unit: str | None = "electron"
+    unit: Literal["electron", "adu"] | None = "electron"
     transform: str = "scaled"
     transform_arguments: dict = dataclasses.field(default_factory=dict)
     turns: int = 1
