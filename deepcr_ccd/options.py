@@ -11,6 +11,8 @@ import torch
 from astropy import units as u
 
 from .inpainting.local import LOCAL_METHODS
+from .models.engines.build import EngineName
+from .models.engines.devices import PrecisionName
 from .models.model import Model
 from .models.zoo import DEFAULT_MODEL, load_model
 from .nddata.gain import number_from, resolve_gain, resolve_readnoise
@@ -55,8 +57,8 @@ class CleanOptions:
     inpaint: str | Literal[False] | None = "auto"
     satlevel: ParameterLike | None = None
     device: str | torch.device | None = None
-    precision: str | None = None
-    engine: str | None = None
+    precision: PrecisionName | None = None
+    engine: EngineName | None = None
     tile_size: int | None = None
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 import deepcr_ccd
 from deepcr_ccd import DeepCRWarning, clean_files, cosmicray_deepcr
-from deepcr_ccd.compat.astroscrappy import IGNORED
+from deepcr_ccd.compat.lacosmic_arguments import IGNORED
 from deepcr_ccd.notices import INSTEAD_OF_LACOSMIC
 
 

@@ -9,7 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..io.compression import open_packed
 from ..io.fits_layout import open_fits, read_layout
@@ -125,6 +125,7 @@ def _unpack(file: BinaryIO) -> BinaryIO:
     packed = open_packed(file)
     if packed is None:
         return file
+    stream: Any
     stream, damage = packed
     content = io.BytesIO()
     with contextlib.suppress(*damage):

@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.special import expit, logit
 
 from ..inpainting.local import median5
 from ..models.engines.build import EngineName
 from ..models.engines.devices import PrecisionName
 from ..models.model import Model
 from ..models.zoo import DEFAULT_MODEL
-from ..nddata.array_classes import take_apart
 from ..nddata.frame import as_mask, read_frame
 from ..nddata.gain import resolve_gain, resolve_readnoise, saturation_level, unit_factor
 from ..nddata.typing import CCDLike, MaskLike, ParameterLike
@@ -27,38 +25,19 @@ from ..pipeline import detect as detection
 from ..pipeline.fill import Fill, fill_frame
 from ..pipeline.guard import warn_if_cr_dominated, warn_of_flagged
 from ..preprocess.known_noise import KnownNoise
-from ..segmentation.hysteresis import Thresholds
+from .lacosmic_arguments import (
+    CLEANTYPES,
+    READNOISE,
+    check_arguments,
+    heed_sigfrac,
+    ignored_arguments,
+    read_background,
+    read_plane,
+)
 
 __all__ = ["detect_cosmics"]
 
 logger = logging.getLogger(__name__)
-
-#: The default of astroscrappy, which is not that of the frame: the noise is measured.
-READNOISE = 6.5
-#: Fill methods of astroscrappy, and those of this package that do the same.
-CLEANTYPES = {"median": None, "medmask": "median", "meanmask": "mean", "idw": "idw"}
-
-#: Parameters of L.A.Cosmic that a network does not have, and their defaults.
-IGNORED: dict[str, Any] = {
-    "sigclip": 4.5,
-    "sigfrac": 0.3,
-    "objlim": 5.0,
-    "niter": 4,
-    "sepmed": True,
-    "fsmode": "median",
-    "psfmodel": "gauss",
-    "psffwhm": 2.5,
-    "psfsize": 7,
-    "psfk": None,
-    "psfbeta": 4.765,
-}
-#: Parameters that are one of some words, and parameters that are numbers.
-CHOICES = {
-    "cleantype": tuple(CLEANTYPES),
-    "fsmode": ("median", "convolve"),
-    "psfmodel": ("gauss", "gaussx", "gaussy", "moffat"),
-}
-NUMBERS = ("sigclip", "sigfrac", "objlim", "niter", "psffwhm", "psfsize", "psfbeta")
 
 
 def detect_cosmics(
@@ -196,7 +175,7 @@ def detect_cosmics(
     data = frame.data
     if data.ndim != 2:
         raise ValueError(f"indat has shape {data.shape}; allowed is (ny, nx)")
-    _check_arguments(given)
+    check_arguments(given)
     options = CleanOptions(
         model=model,
         threshold=threshold,
@@ -212,18 +191,21 @@ def detect_cosmics(
     thresholds = options.thresholds(network)
     followed = extend_threshold is None and thresholds.reach > 0
     if followed:
-        thresholds = _heed_sigfrac(thresholds, sigfrac)
+        thresholds = heed_sigfrac(thresholds, sigfrac)
     # True is 1, as in C.
     per_adu = resolve_gain(1.0 if gain is None or gain is True else gain) or 1.0
     mask = frame.mask
     if inmask is not None:
         mask = _either(mask, as_mask(inmask, data.shape, "inmask"))
-    inbkg, no_background = _read_background(inbkg, data.shape)
+    inbkg, no_background = read_background(inbkg, data.shape)
     mask = _either(mask, no_background)
-    invar = _read_plane(invar, data.shape, "invar")
+    invar = read_plane(invar, data.shape, "invar")
     if invar is not None and "variance" not in network.card.uses:
         warn_unused("invar", f"model {network.card.name!r} does not use it")
-    _log_ignored(given, network, followed)
+    ignored = ignored_arguments(given, followed=followed)
+    if ignored:
+        name = network.card.name
+        logger.info("no effect with model %r: %s", name, ", ".join(ignored))
     if niter < 1:
         return np.zeros(data.shape, dtype=bool), frame.copy_data()
 
@@ -278,15 +260,6 @@ def _either(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | No
     return one | other
 
 
-def _log_ignored(given: dict, model: Model, followed: bool) -> None:
-    """Name in the log the parameters that were given and have no effect."""
-    ignored = [k for k, default in IGNORED.items() if not _same(given[k], default)]
-    if followed and "sigfrac" in ignored:
-        ignored.remove("sigfrac")
-    if ignored:
-        logger.info("no effect with model %r: %s", model.card.name, ", ".join(ignored))
-
-
 def _known_noise(
     model: Model,
     factor: float,
@@ -308,68 +281,3 @@ def _known_noise(
         noise = np.maximum(inbkg, 0) / gain + ((readnoise or 0) / gain) ** 2
         facts["variance"] = KnownNoise(noise, 2, factor, objects=False)
     return facts
-
-
-def _heed_sigfrac(thresholds: Thresholds, sigfrac: float) -> Thresholds:
-    """Return thresholds that are as far apart as sigfrac asks for.
-
-    astroscrappy's default stands for the thresholds as they are, and 1 for one
-    threshold; other values are in proportion to these, in the logit of probability.
-    """
-    default = IGNORED["sigfrac"]
-    if sigfrac < 0:
-        raise ValueError(f"sigfrac={sigfrac!r} must not be negative")
-    if sigfrac == default:
-        return thresholds
-    seed, extend = logit(np.clip(thresholds, 1e-9, 1 - 1e-9))
-    fraction = max(1 - sigfrac, 0) / (1 - default)
-    lower = float(expit(seed - fraction * (seed - extend)))
-    return thresholds._replace(extend=min(lower, thresholds.seed))
-
-
-def _read_plane(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray | None:
-    if value is None:
-        return None
-    value, hidden, _ = take_apart(value)
-    plane = np.asarray(value)
-    if plane.dtype.kind not in "fiu":
-        raise TypeError(f"{name} must hold real numbers, not {plane.dtype}")
-    if plane.shape not in (shape, ()):
-        raise ValueError(f"{name} has shape {plane.shape}; indat has {shape}")
-    # Differences of integers without a sign are none.
-    plane = plane.astype(np.result_type(plane.dtype, np.float32), copy=False)
-    if hidden is not None:
-        plane = np.where(hidden, np.nan, plane)
-    return np.broadcast_to(plane, shape)
-
-
-def _check_arguments(given: dict) -> None:
-    """Raise an error if L.A.Cosmic would not take one of its arguments."""
-    for name, allowed in CHOICES.items():
-        if not isinstance(given[name], str) or given[name] not in allowed:
-            raise ValueError(
-                f"{name}={given[name]!r} is unknown; allowed are {', '.join(allowed)}"
-            )
-    for name in NUMBERS:
-        value = given[name]
-        if isinstance(value, str) or value is None or np.ndim(value) != 0:
-            raise TypeError(f"{name}={value!r} must be a number")
-        if np.isnan(value):
-            raise ValueError(f"{name}={value!r} must be a number")
-
-
-def _read_background(
-    value: Any, shape: tuple[int, ...]
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return a background that is finite, and where it was not: None if nowhere."""
-    plane = _read_plane(value, shape, "inbkg")
-    if plane is None or plane.dtype.kind != "f" or np.isfinite(plane).all():
-        return plane, None
-    unknown = ~np.isfinite(plane)
-    if unknown.all():
-        raise ValueError("inbkg has no finite values")
-    return np.where(unknown, np.median(plane[~unknown]), plane), unknown
-
-
-def _same(value: Any, default: Any) -> bool:
-    return value is default or (np.isscalar(value) and value == default)

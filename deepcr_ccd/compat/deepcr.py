@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -97,18 +98,16 @@ class deepCR:  # noqa: N801
         if device == "GPU" and not torch.cuda.is_available():
             raise ValueError("device='GPU' is absent: no CUDA device was found")
         # As the original does: for its numbers, not for speed.
-        name, precision = devices[device], "float32"
-        self.mask_model = load_model(
-            mask, task="mask", device=name, precision=precision
+        load = functools.partial(
+            load_model, device=devices[device], precision="float32"
         )
+        self.mask_model = load(mask, task="mask")
         width = self.mask_model.card.arguments.get("width", hidden)
         if hidden not in (HIDDEN, width):
             raise ValueError(f"hidden={hidden!r} does not fit {mask!r}: it has {width}")
         self.inpaint_model = None
         if inpaint is not None:
-            self.inpaint_model = load_model(
-                inpaint, task="inpaint", device=name, precision=precision
-            )
+            self.inpaint_model = load(inpaint, task="inpaint")
         # Attributes of the original that scripts read; nothing here depends on them.
         card = self.mask_model.card
         self.maskNet = _Probability(self.mask_model.network).eval()

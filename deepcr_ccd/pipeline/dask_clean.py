@@ -101,7 +101,7 @@ def _examine(plane: Any, mask: Any, plan: Plan) -> tuple[Any, Any]:
         return da.full(**shape, fill_value=np.nan, dtype=np.float32), bad
     own = scale_factor_of(known.sample)
     factor, facts = detection.in_own_units(model, own, factor, dict(plan.input.facts))
-    rows = Rows(plane, lambda values: to_float32(values, factor, finite=True))
+    rows: Any = Rows(plane, lambda values: to_float32(values, factor, finite=True))
     arrays = [plane, bad]
     if "variance" in facts:
         noise = facts["variance"]
@@ -109,8 +109,8 @@ def _examine(plane: Any, mask: Any, plan: Plan) -> tuple[Any, Any]:
         facts["variance"] = dataclasses.replace(
             noise, array=Rows(arrays[-1], np.asarray)
         )
-    hidden = Rows(bad, np.asarray) if known.any else None
-    prepared = model.prepare(rows, hidden, **facts)
+    hidden: Any = Rows(bad, np.asarray) if known.any else None
+    prepared: Any = model.prepare(rows, hidden, **facts)
     if "variance" in facts:
         # Its pixels come with the chunks.
         prepared = prepared.with_known(array=None)

@@ -12,7 +12,7 @@ from scipy import ndimage
 import deepcr_ccd
 from deepcr_ccd import DeepCRWarning, cosmicray_probability
 from deepcr_ccd.compat import astroscrappy as scrappy
-from deepcr_ccd.compat.astroscrappy import IGNORED
+from deepcr_ccd.compat.lacosmic_arguments import IGNORED
 from deepcr_ccd.pipeline import detect as detection
 
 # A published model, unless a test says otherwise.
