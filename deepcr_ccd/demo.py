@@ -12,7 +12,7 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import CCDData
 
-from .core import cosmicray_deepcr
+from .core.cosmicray import cosmicray_deepcr
 from .io.atomic import atomic_path
 from .io.stream import open_regular
 from .models.model import Model

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "development.rst"
-#: Such as ``io/fits_file.py`` and ``core.py::cosmicray_deepcr``.
+#: Such as ``io/fits_file.py`` and ``core/cosmicray.py::cosmicray_deepcr``.
 PLACES = re.findall(
     r"``([\w/.]+\.(?:py|rst|toml|ecsv))(?:::([\w.]+))?``", PAGE.read_text()
 )

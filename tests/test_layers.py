@@ -16,7 +16,7 @@ ROWS = [
     {"cli"},
     {"parser", "console", "evaluation"},
     {"batch", "demo"},
-    {"core", "core_inpaint", "compat", "plot"},
+    {"core", "compat", "plot"},
     {"training"},
     {"pipeline"},
     {"options"},
@@ -29,7 +29,7 @@ ROWS = [
 ]
 HEIGHT = {room: -row for row, rooms in enumerate(ROWS) for room in rooms}
 #: No more modules in a folder, and no more lines in a module.
-MODULES, LINES = 12, 460
+MODULES, LINES = 12, 350
 OPTIONAL = {
     "dask",
     "distributed",

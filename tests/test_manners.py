@@ -67,7 +67,7 @@ def test_keywords_are_checked_before_the_work(data, monkeypatch):
     def fail(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr("deepcr_ccd.core.clean_frame", fail)
+    monkeypatch.setattr("deepcr_ccd.core.cosmicray.clean_frame", fail)
     ccd = CCDData(data, unit="adu", meta=fits.Header())
     with pytest.raises(TypeError, match="add_keyword=3.5 must be True, False, a str"):
         cosmicray_deepcr(ccd, add_keyword=3.5)

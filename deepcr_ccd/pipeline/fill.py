@@ -6,11 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..inpainting.local import (
-    fill_pixels,
-    limit_to_neighbours,
-    limit_to_pixel_value,
-)
+from ..inpainting.local import fill_pixels, limit_to_neighbours, limit_to_pixel_value
 from ..inpainting.pixel_flags import good_pixels
 from ..models.model import Model
 from ..models.zoo import load_model

@@ -17,7 +17,7 @@ from sample_files import hst_like, sci
 import deepcr_ccd
 from deepcr_ccd.batch.job import Job, run_job
 from deepcr_ccd.batch.options import FileOptions
-from deepcr_ccd.core import KEYWORDS
+from deepcr_ccd.core.cosmicray import KEYWORDS
 from deepcr_ccd.inpainting import cutouts
 from deepcr_ccd.io import fits_file as files
 from deepcr_ccd.io import stream as spool

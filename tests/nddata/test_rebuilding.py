@@ -128,7 +128,7 @@ def test_data_that_cannot_be_set_are_refused_before_the_work(data, monkeypatch):
     def fail(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr("deepcr_ccd.core.clean_frame", fail)
+    monkeypatch.setattr("deepcr_ccd.core.cosmicray.clean_frame", fail)
     with pytest.raises(TypeError, match="Scaled.data cannot be set"):
         cosmicray_deepcr(Scaled(data, unit="adu"))
 

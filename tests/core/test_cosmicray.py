@@ -22,7 +22,7 @@ from scipy import ndimage
 
 import deepcr_ccd
 from deepcr_ccd import inpaint
-from deepcr_ccd.core import KEYWORDS
+from deepcr_ccd.core.cosmicray import KEYWORDS
 from deepcr_ccd.inpainting.local import fill_pixels
 from deepcr_ccd.pipeline.detect import count_objects
 

@@ -1,0 +1,1 @@
+"""CCDData in, CCDData out: the functions that users call on a frame."""
