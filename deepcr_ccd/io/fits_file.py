@@ -23,7 +23,7 @@ from ..nddata.header import header_value
 from ..nddata.units import choose_unit, parse_unit
 from .atomic import atomic_path
 from .extensions.find_images import find_images, fits_into, read_choice
-from .extensions.flag_planes import FlagPlane, read_flag_plane
+from .extensions.flag_planes import FLAG_KINDS, FlagPlane, read_flag_plane
 from .extensions.hdu_info import HduInfo, read_hdu_info
 from .extensions.mask_extensions import mask_header, mask_names
 from .extensions.noise_planes import noise_planes, spare_noise
@@ -37,8 +37,6 @@ from .stream import Source
 
 __all__ = ["FitsFile", "matching_images"]
 
-#: Kinds of planes of flags; the first that an image has gets its cosmic rays.
-FLAG_KINDS = ("DQ", "MASK", "BPM")
 #: Images of more bytes are copied, and mapped into memory; others are read.
 LARGEST_READ = 1 << 30
 

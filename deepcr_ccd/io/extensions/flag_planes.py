@@ -15,6 +15,8 @@ __all__ = ["DQ_BIT", "HST_BAD_BITS", "FlagPlane", "read_flag_plane"]
 #: Pixels flagged as CRs before (4096, 8192), and warm or trap pixels, are not excluded.
 HST_BAD_BITS = 1 | 2 | 4 | 8 | 16 | 256 | 512 | 2048
 DQ_BIT = 4096
+#: Kinds of planes of flags; the first that an image has gets its cosmic rays.
+FLAG_KINDS = ("DQ", "MASK", "BPM")
 #: The cosmic-ray bit, where neither user nor header names one: HST's in DQ, that of
 #: LCO's BANZAI in BPM, and in MASK, which is 1 where a pixel is bad.
 CR_BITS = {"DQ": DQ_BIT, "BPM": 8, "MASK": 1}
