@@ -1,4 +1,4 @@
-"""Draw simulated cosmic rays beside real ones: sizes, charges, elongations.
+"""Compare simulated with real cosmic rays in a figure: sizes, charges, elongations.
 
     python benchmarks/check_tracks.py FIGURE.png [--data ../shared/data]
 
@@ -79,7 +79,7 @@ def main():
                 low, middle, high = np.percentile(values, [10, 50, 90])
                 print(f"{camera}, {label}, {names[number]}: {middle:.4g} "
                       f"({low:.4g} to {high:.4g})")  # fmt: skip
-            ax.set(xscale="log", xlabel=names[number], ylabel="share", title=camera)
+            ax.set(xscale="log", xlabel=names[number], ylabel="fraction", title=camera)
         row[0].legend(fontsize="small")
     figure.savefig(options.figure, dpi=100)
 

@@ -1,7 +1,7 @@
 """Compare ``universal`` with the published models and with L.A.Cosmic.
 
     python benchmarks/compare_models.py FOLDER [--model FILE] [--data ../shared/data]
-        [--psfs DRIZZLEPAC/pars/psfs] [--frames NUMBER] [--limits STRUCK PEAK]
+        [--psfs DRIZZLEPAC/pars/psfs] [--frames NUMBER] [--limits PIXEL PEAK]
         [--border PX]
 
 FOLDER is where train_universal.py put its held-out scenes. Frames are simulated scenes
@@ -10,9 +10,9 @@ spread functions of HST, of filters that were held out), the held-out CR-SPLIT p
 HST/STIS, and the held-out half of the Lowell Hall series. With --frames there are so
 many simulated ones of each kind, each of a scene of its own. Prints true positive
 rates, in percent, at false positive rates of 0.01, 0.05, 0.1 and 0.5 %. With --limits
-those of pixels above STRUCK sigma, of rays with one above PEAK sigma, on simulated
-frames alone; fainter pixels of rays count nowhere. With --border those of pixels that
-are not more than PX from an edge of a simulated frame.
+those of pixels above PIXEL sigma, of cosmic rays with one above PEAK sigma, on
+simulated frames alone; fainter pixels of them count nowhere. With --border those of
+pixels that are not more than PX from an edge of a simulated frame.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from deepcr_ccd.simulation.camera import LabelThresholds
 
 
 def trials(model):
-    """Print what a model finds where the answer is known."""
+    """Print true and false positives where the answer is known."""
     rng = np.random.default_rng(3)
     found = 0
     for _ in range(5):
@@ -42,11 +42,12 @@ def trials(model):
     from astroscrappy.tests import fake_data
 
     np.random.seed(200)  # noqa: NPY002
-    data, struck = fake_data.make_fake_data()
+    data, affected = fake_data.make_fake_data()
     crmask, _ = detect_cosmics(data, model=model)
-    near = ndimage.binary_dilation(struck, np.ones((3, 3)))
+    near = ndimage.binary_dilation(affected, np.ones((3, 3)))
     print(
-        f"astroscrappy's fake data: {(crmask & struck).sum()} of {struck.sum()} found, "
+        f"astroscrappy's fake data: {(crmask & affected).sum()} of "
+        f"{affected.sum()} found, "
         f"{(crmask & ~near).sum()} px elsewhere"
     )
 
@@ -54,16 +55,16 @@ def trials(model):
 def compare_precisions(models, frames):
     """Print how many pixels of its mask a model changes with fewer bits."""
     exact = models[0].to(precision="float32")
-    changed, struck = np.zeros(len(models)), 0
+    changed, affected = np.zeros(len(models)), 0
     for items in frames.values():
         for item in items:
             mask = exact.probability(item.frame) > exact.card.threshold
-            struck += np.count_nonzero(mask)
+            affected += np.count_nonzero(mask)
             for number, model in enumerate(models):
                 other = model.probability(item.frame) > exact.card.threshold
                 changed[number] += np.count_nonzero(other != mask)
     for model, number in zip(models, changed, strict=True):
-        print(f"{model.precision} changes {100 * number / struck:.2f} % of the mask")
+        print(f"{model.precision} changes {100 * number / affected:.2f} % of the mask")
 
 
 def main():
@@ -74,7 +75,7 @@ def main():
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--psfs", type=Path)
     parser.add_argument("--frames", type=int, help="simulated frames of each kind")
-    parser.add_argument("--limits", type=float, nargs=2, metavar=("STRUCK", "PEAK"))
+    parser.add_argument("--limits", type=float, nargs=2, metavar=("PIXEL", "PEAK"))
     parser.add_argument("--border", type=int, metavar="PX")
     parser.add_argument("--output", type=Path, help="folder for table and figure")
     options = parser.parse_args()
@@ -91,7 +92,7 @@ def main():
     libraries = deposit_libraries(options.data, 4242, "held out")
     limits, known = SCORED, {}
     if options.limits:
-        known = dict(zip(("struck", "peak"), options.limits, strict=True))
+        known = dict(zip(("pixel", "peak"), options.limits, strict=True))
         limits = LabelThresholds(**known)
     frames = held_out_frames(
         options.folder, libraries, options.frames, psfs=options.psfs, limits=limits

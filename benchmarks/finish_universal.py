@@ -10,11 +10,10 @@
 FOLDER is where train_universal.py wrote weights and held-out scenes; the seed and
 --psfs are what it was given, and --frames how many frames of each kind there are to be,
 each of a scene of its own. Calibration and scores are measured here, on held-out
-frames; the curve that makes probabilities what they say, and the threshold down to
-which cosmic rays are followed, on others (two_thresholds.py). --threshold is in what
-the network says. With --again these alone are renewed, of a model that finds and is
-installed; ``universal-thorough`` is made of ``universal`` in this way. FOLDER may then
-be any.
+frames; the recalibration of probabilities, and the threshold down to which cosmic
+rays are followed, on others (two_thresholds.py). --threshold is before recalibration.
+With --again these alone are renewed, of an installed detection model;
+``universal-thorough`` is made of ``universal`` in this way. FOLDER may then be any.
 """
 
 import argparse
@@ -52,14 +51,14 @@ DESCRIPTIONS = {
         "unit: it works in units of the noise, which it measures itself."
     ),
     "fast": (
-        "As universal, which taught it, with half of the channels of its first level: "
+        "Distilled from universal, with half of the channels of its first level: "
         "faster, and less exact, most of all in crowded fields."
     ),
     "thorough": (
-        "universal, asked of a frame and of its three quarter turns: its errors "
+        "universal with test-time rotations by quarters of a turn: its errors "
         "differ, and the mean has fewer. It takes four times as long."
     ),
-    "inpaint": "Fills struck pixels in frames of any camera, in any unit.",
+    "inpaint": "Fills CR-affected pixels in frames of any camera, in any unit.",
 }
 #: Frames of a kind to choose the lower threshold on, and to recalibrate.
 VALIDATION = 24
@@ -89,12 +88,12 @@ def provenance(folder, options):
 
 
 def finish_mask(model, frames, options):
-    """Return what the card is to say; for int8 it looks at what the model learnt."""
+    """Return the measured fields of the card; for int8, on frames of the training."""
     bank = make_scenes(options.folder / "scenes.npy", 0, 0)
     data = options.data
-    learnt = mixture(data, bank, deposit_libraries(data, 7, "train"), 100, 7)
+    dataset = mixture(data, bank, deposit_libraries(data, 7, "train"), 100, 7)
     ranges = measure_activation_ranges(
-        model.network.cpu(), (learnt[i]["frame"] for i in range(len(learnt)))
+        model.network.cpu(), (dataset[i]["frame"] for i in range(len(dataset)))
     )
     return {
         **judge(model, frames, options),
@@ -106,7 +105,7 @@ def finish_mask(model, frames, options):
 def judge(model, frames, options):
     """Return what is measured of a model that finds.
 
-    Its threshold is given in what the network says; in the card it is a probability.
+    The threshold is given before recalibration; in the card it is a probability.
     """
     plain = dataclasses.replace(
         model.card,
@@ -138,7 +137,7 @@ def judge(model, frames, options):
 
 
 def finish_fill(model, frames, options):  # noqa: ARG001
-    """Return what the card of a model that fills is to say."""
+    """Return the measured fields of the card of an inpainting model."""
     scores = {}
     for kind, items in frames.items():
         errors = fill_errors(model, items)
@@ -146,7 +145,7 @@ def finish_fill(model, frames, options):  # noqa: ARG001
         drawn = np.random.default_rng(0).integers(len(errors), size=(2000, len(errors)))
         low, high = np.quantile(error_ratio(errors[drawn]), (0.05, 0.95))
         scores[kind] = f"{error_ratio(errors):.2f} ({low:.2f}-{high:.2f})"
-    what = "mean squared error over that of medians, struck pixels"
+    what = "mean squared error over that of medians, CR-affected pixels"
     return {"scores": {f"{what} (90 % of bootstrapped sets of frames)": scores}}
 
 
@@ -161,11 +160,11 @@ def main():
     parser.add_argument("--threshold", type=float, default=0.55)
     parser.add_argument("--again", action="store_true", help="measure, and no more")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--note", default="", help="what else there is to say of it")
+    parser.add_argument("--note", default="", help="added to the provenance")
     parser.add_argument("--output", type=Path, default=DATA)
     options = parser.parse_args()
     if options.again and options.task == "inpaint":
-        parser.error("--again is for models that find")
+        parser.error("--again is for detection models")
     options.output.mkdir(parents=True, exist_ok=True)
     libraries = deposit_libraries(options.data, 4242, "held out")
     frames = held_out_frames(
@@ -177,16 +176,16 @@ def main():
         if options.task == "thorough":
             card = dataclasses.replace(model.card, name="universal-thorough", turns=4)
             model = Model(card, model.network, device="cpu", precision="float32")
-        told = judge(model, frames, options)
+        fields = judge(model, frames, options)
     else:
         folder = options.folder / SUBFOLDERS[options.task]
         name = TASKS[options.task][0].name
         model = Model.load(folder / f"{name}.safetensors", precision="float32")
         finish = finish_fill if options.task == "inpaint" else finish_mask
-        told = finish(model, frames, options)
-        told |= {"training_data": provenance(folder, options), **CREDITS}
+        fields = finish(model, frames, options)
+        fields |= {"training_data": provenance(folder, options), **CREDITS}
     description = DESCRIPTIONS[options.task]
-    card = dataclasses.replace(model.card, description=description, **told)
+    card = dataclasses.replace(model.card, description=description, **fields)
     model = Model(card, model.network, device="cpu")
     model.save(options.output / f"{model.card.name}.safetensors")
     print(model.card.to_json())

@@ -1,4 +1,4 @@
-"""Clean one giant frame, and say what memory it took.
+"""Clean one giant frame, and measure time and memory.
 
     python benchmarks/giant.py FOLDER [--size 20000] [--chunk 2000]
     python benchmarks/giant.py FOLDER --fits [--size 20000]
@@ -35,7 +35,7 @@ def anonymous():
 
 
 class Watch(threading.Thread):
-    """Notes the highest memory until it is told to stop."""
+    """Notes the highest memory until it is stopped."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -72,13 +72,13 @@ def write_frame(path, size, width=1000):
 
 
 def read_chunk(path, block_info=None):
-    """Read a chunk of the frame; Dask says which."""
+    """Read the chunk of the frame that Dask asks for."""
     rows, columns = block_info[None]["array-location"]
     return np.load(path, mmap_mode="r")[slice(*rows), slice(*columns)]
 
 
 def clean_chunks(source, chunk):
-    """Clean a frame that Dask holds; return struck pixels, and what to say of it."""
+    """Clean a Dask array; return the number of flagged pixels, and a description."""
     # Not by da.from_array, which copies what is mapped into memory.
     shape = np.load(source, mmap_mode="r").shape
     chunks = da.core.normalize_chunks(chunk, shape)
@@ -92,12 +92,12 @@ def clean_chunks(source, chunk):
     measured = time.perf_counter() - start
     with dask.config.set(scheduler="threads"):
         da.store([cleaned.data, cleaned.mask], outputs)
-    told = f"chunks of {chunk} px, {measured:.0f} s to measure the frame"
-    return np.count_nonzero(outputs[1]), told
+    description = f"chunks of {chunk} px, {measured:.0f} s to measure the frame"
+    return np.count_nonzero(outputs[1]), description
 
 
 def clean_fits(source):
-    """Clean a FITS file; return struck pixels, and what to say of it."""
+    """Clean a FITS file; return the number of flagged pixels, and a description."""
     (row,) = clean_files([source], source.parent / "cleaned", overwrite=True)
     if row["status"] != "done":
         raise SystemExit(row["message"])
@@ -126,14 +126,14 @@ def main():
     watch = Watch()
     watch.start()
     start = time.perf_counter()
-    struck, told = (
+    flagged, description = (
         clean_fits(source) if options.fits else clean_chunks(source, options.chunk)
     )
     seconds = time.perf_counter() - start
     watch.done.set()
     print(
-        f"{size} x {size} px, {told}: {seconds:.0f} s, "
-        f"{size**2 / seconds / 1e6:.1f} Mpix/s, {struck} px struck\n"
+        f"{size} x {size} px, {description}: {seconds:.0f} s, "
+        f"{size**2 / seconds / 1e6:.1f} Mpix/s, {flagged} px flagged\n"
         f"memory: {before:.0f} MB before, {watch.peak:.0f} MB at its peak"
     )
 

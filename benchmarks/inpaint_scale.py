@@ -1,6 +1,6 @@
 """Measure which input scale suits deepCR's inpainting networks, 100 or 1.
 
-Struck pixels are simulated on frames whose values under them are known, filled by
+CR-affected pixels are simulated on frames whose values under them are known, filled by
 each method, and compared. Prints the root mean square error in electron, and the
 median absolute error, for a simulated star field and for the real frames that are
 there (see DEEPCR_CCD_DATA).
@@ -75,10 +75,10 @@ def main():
                 fills[f"{network} at /{scale}"] = Fill("network", model)
         universal = load_model("universal-inpaint")
         fills["universal-inpaint"] = Fill("network", universal)
-        struck = data.copy()
-        struck[targets] += 2000
+        affected = data.copy()
+        affected[targets] += 2000
         for method, fill in fills.items():
-            value, _ = fill_frame(struck, targets, bad, fill)
+            value, _ = fill_frame(affected, targets, bad, fill)
             error = value - data[targets]
             print(
                 f"  {method:28} rms {np.sqrt(np.mean(error**2)):8.2f}  "

@@ -1,13 +1,13 @@
-"""Score methods ray by ray and star by star, at the thresholds they come with.
+"""Score methods by cosmic rays and by stars, at their default thresholds.
 
     python benchmarks/objects_and_stars.py [--output FOLDER] [--number 24]
 
-Rays: on simulated frames of every kind (not those of any training), what share of
-cosmic rays is found, how much of each is covered, and what share of what is flagged is
+Cosmic rays: on simulated frames of every kind (not used in training), completeness,
+the covered fraction of each, and purity, the fraction of flagged objects that are
 real. Stars: on star fields with known positions and three widths of the point spread
-function, what share of stars that no ray struck loses its core, and how their flux
-changes when what is flagged is filled. Calibration: what share of the pixels that
-``universal`` gives some probability is struck.
+function, the fraction of stars without a cosmic ray whose core is flagged, and the
+change of their flux when flagged pixels are filled. Calibration: the fraction of
+CR-affected pixels by the probability that ``universal`` gives.
 """
 
 import argparse
@@ -69,19 +69,19 @@ def star_field(fwhm, rng, size=512, number=400):
     return scene, places, fluxes
 
 
-def judge_rays(number, ways):
+def score_cosmic_rays(number, scored):
     """Return purity of each method, and completeness by size, over all kinds."""
     rows, sizes = [], []
     calibration = Reliability()
     model = load_model("universal", device="cpu")
     for kind in KINDS:
-        scores = {name: ObjectScores(sizes=SIZES) for name in ways}
+        scores = {name: ObjectScores(sizes=SIZES) for name in scored}
         for item in simulate_frames(kind, number, seed=77):
             excess = np.maximum(item.frame - item.noiseless, 0)
             p = model.probability(item.frame)
             calibration.add(p, item.truth, item.ignore)
-            for name, way in ways.items():
-                _, mask = way(item.frame, item.readnoise)
+            for name, method in scored.items():
+                _, mask = method(item.frame, item.readnoise)
                 scores[name].add(mask, item.truth, excess, item.ignore)
         for name, score in scores.items():
             table = score.completeness()
@@ -97,11 +97,11 @@ def judge_rays(number, ways):
     return Table(rows), vstack(sizes), calibration.table()
 
 
-def judge_stars(number, ways):
+def score_stars(number, scored):
     """Return what each method does to stars, by the width of their images."""
     tables = []
     for fwhm in FWHMS:
-        for name, way in ways.items():
+        for name, method in scored.items():
             rng = np.random.default_rng([5, int(10 * fwhm)])
             deposits = [simulate_deposit(rng) for _ in range(500)]
             parts = []
@@ -112,7 +112,7 @@ def judge_stars(number, ways):
                     0, READNOISE, scene.shape
                 )
                 frame = frame.astype(np.float32)
-                cleaned, mask = way(frame, READNOISE)
+                cleaned, mask = method(frame, READNOISE)
                 parts.append(
                     star_harm(frame, cleaned, mask, places, fluxes, truth=charge > 1)
                 )
@@ -136,13 +136,13 @@ def main():
     parser.add_argument("--output", type=Path)
     parser.add_argument("--number", type=int, default=24, help="frames of a kind")
     options = parser.parse_args()
-    ways = methods()
-    completeness, sizes, calibration = judge_rays(options.number, ways)
+    scored = methods()
+    completeness, sizes, calibration = score_cosmic_rays(options.number, scored)
     tables = {
         "completeness": completeness,
         "sizes": sizes,
         "calibration": calibration,
-        "stars": judge_stars(options.number, ways),
+        "stars": score_stars(options.number, scored),
     }
     for name, table in tables.items():
         for column in table.itercols():

@@ -1,11 +1,11 @@
-"""Count false pixels on frames with structure that looks like cosmic rays.
+"""Count false positives on frames with structure that looks like cosmic rays.
 
     python benchmarks/odd_frames.py [MODEL ...] [--data ../shared/data] [--picture PNG]
 
 Fibres, lamps, planets, steps between amplifiers, fringes and the like, made by other
 code than the scenes that models are trained on. Prints, for each model at its own
-threshold, false pixels a megapixel and the share of struck pixels found. On a smooth
-frame most false pixels are ends of tracks, fainter than one sigma.
+threshold, false positives per megapixel and the true positive rate. On a smooth
+frame most false positives are ends of tracks, fainter than one sigma.
 """
 
 import argparse
@@ -40,10 +40,10 @@ def amplifiers(step, ratio):
     return frame
 
 
-def fringes(level, share):
+def fringes(level, contrast):
     """Make the interference of sky lines in a thin detector."""
     phase = 2 * np.pi * (X / 9 + 8 * np.sin(Y / 60))
-    return level * (1 + share * np.sin(phase) * np.cos(Y / 33))
+    return level * (1 + contrast * np.sin(phase) * np.cos(Y / 33))
 
 
 def flat(rng, level):
@@ -52,7 +52,7 @@ def flat(rng, level):
 
 
 def fibres(rng, pitch, fwhm, level):
-    """Make spectra with emission lines, side by side."""
+    """Make spectra with emission lines, one above the other."""
     scene = np.full((SIZE, SIZE), 5.0)
     column = np.arange(SIZE)
     rows = (np.arange(SIZE * FINE) + 0.5)[:, None] / FINE
@@ -119,7 +119,7 @@ def filaments(rng, level):
 
 
 def dust(rng):
-    """Make shadows of dust on the window."""
+    """Make shadows of dust on the dewar window."""
     frame = np.full((SIZE, SIZE), 2000.0)
     for _ in range(12):
         radius = np.hypot(Y - rng.uniform(0, SIZE), X - rng.uniform(0, SIZE))
@@ -176,11 +176,11 @@ def main():
     options = parser.parse_args()
     models = {name: load_model(name, device="cpu") for name in options.models}
     libraries = deposit_libraries(options.data, 4242, "held out")
-    rays = [deposit for library in libraries for deposit in library][::7]
+    deposits = [deposit for library in libraries for deposit in library][::7]
     rows, pictures = [], []
     for kind, clean in frames(np.random.default_rng(0)).items():
         rng = np.random.default_rng(5)
-        charge = add_deposits(clean.astype(np.float32), rays, rng, 150)
+        charge = add_deposits(clean.astype(np.float32), deposits, rng, 150)
         noise = np.sqrt(clean + READNOISE**2)
         truth, ignore = label_charge(charge, noise, LabelThresholds(pixel=1.0))
         frame = rng.poisson(clean + charge) + rng.normal(0, READNOISE, clean.shape)

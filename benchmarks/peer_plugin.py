@@ -1,4 +1,4 @@
-"""Plugin for pytest: a peer's tests call this package's function in place of their own.
+"""Plugin for pytest: tests of another package call this package's function.
 
 ``peer_suites.py`` runs pytest with it. The environment tells which suite it is
 (``PEER_SUITE``) and where the outcomes go (``PEER_OUTCOMES``, a JSON file).
@@ -108,7 +108,7 @@ REPLACED = {
 
 
 def pytest_configure():
-    """Replace the peer's function before its tests are imported."""
+    """Replace the other package's function before its tests are imported."""
     for modules, name, ours in REPLACED[os.environ["PEER_SUITE"]]:
         ours = ours if isinstance(ours, type) else counted(ours)
         for module in modules:
@@ -147,7 +147,7 @@ def pytest_collectreport(report):
 
 
 def pytest_sessionfinish():
-    """Write the outcomes, with the version of the peer."""
+    """Write the outcomes, with the version of the other package."""
     suite = os.environ["PEER_SUITE"]
     version = importlib.metadata.version(suite)
     text = json.dumps({"version": version, "tests": OUTCOMES}, indent=1)

@@ -27,7 +27,7 @@ from pathlib import Path
 from astropy.table import Table
 
 HERE = Path(__file__).resolve().parent
-#: By suite: where its tests are, as pytest is told it. Files of tests that are about
+#: By suite: where its tests are, as arguments of pytest. Files of tests that are about
 #: other functions (training, medians) are left out.
 INSTALLED = {
     "deepCR": ["deepCR.test.test_model", "deepCR.test.test_evaluate"],

@@ -29,25 +29,26 @@ def read_stis(path):
     return [frame - np.median(frame) + 10 for frame in pair]
 
 
-def stis_pair(path, struck=3.0, peak=6.0):
+def stis_pair(path, pixel=3.0, peak=6.0):
     """Return both exposures of a CR-SPLIT pair, with their difference as truth.
 
-    Struck are pixels above that many sigma, of rays that have one above the peak.
+    CR-affected are pixels above ``pixel`` sigma, of cosmic rays that have one above
+    ``peak`` sigma.
     """
     pair = read_stis(path)
     items = []
     for one, other in (pair, pair[::-1]):
         excess = one - other
         sky, sigma = measure_background(excess).at()
-        # Noise that the two share less of where there is light.
+        # Of two exposures the photon noise is not in common.
         light = ndimage.median_filter(np.minimum(one, other), 3) - 10
         sigma = np.sqrt(sigma**2 + 2 * np.maximum(light, 0))
         strength = (excess - sky) / sigma
-        groups, number = ndimage.label(strength > struck, np.ones((3, 3)))
+        groups, number = ndimage.label(strength > pixel, np.ones((3, 3)))
         peaks = ndimage.maximum(strength, groups, np.arange(number + 1))
         truth = (groups > 0) & (peaks > peak)[groups]
         near = ndimage.binary_dilation(truth, iterations=2)
-        # Undecided are fainter excesses, and what struck the other exposure there too.
+        # Ignored are fainter excesses, and cosmic rays of the other exposure.
         ignore = (np.abs(strength) > 1.5) & ~truth
         ignore |= near & ~truth & (strength > 1)
         ignore |= ndimage.binary_dilation(strength < -4, iterations=1) & ~truth
@@ -83,7 +84,7 @@ def read_lowell(folder):
     return frames, dark
 
 
-def lowell_frames(folder, part, struck=2.0, peak=5.0):
+def lowell_frames(folder, part, pixel=2.0, peak=5.0):
     """Return labelled frames of the Lowell Hall series, of one half of the detector."""
     if not (folder / "lowell_hall").is_dir():
         return []
@@ -93,7 +94,7 @@ def lowell_frames(folder, part, struck=2.0, peak=5.0):
     labelled = []
     for start in range(0, len(frames), 5):
         labelled += label_exposures(
-            frames[start : start + 5], satlevel=satlevel, core=peak, grow=struck
+            frames[start : start + 5], satlevel=satlevel, core=peak, grow=pixel
         )
     return [
         Observation(frame, truth & ~dark, ignore | dark, LOWELL_READNOISE, frame)

@@ -1,10 +1,10 @@
-"""Find cosmic rays before and after frames are resampled, and say what that costs.
+"""Find cosmic rays before and after frames are resampled, and compare.
 
     python benchmarks/resampled.py [MODEL]
 
-Simulated frames are shifted, turned or enlarged, as they are when they are rectified or
-drizzled. Printed are the share of cosmic rays of which a pixel is found, and the false
-pixels a megapixel that are not next to one.
+Simulated frames are shifted, rotated or enlarged, as when they are rectified or
+drizzled. Printed are the fraction of cosmic rays with a flagged pixel, and the
+false positives per megapixel that are not next to one.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from scipy import ndimage
 from deepcr_ccd import cosmicray_deepcr, load_model
 from deepcr_ccd.evaluation.frames import simulate_frames
 
-THREE = np.ones((3, 3))
+NEIGHBOURHOOD = np.ones((3, 3))
 RESAMPLED = {
     "as read": lambda plane: plane,
     "shifted, linear": lambda plane: ndimage.shift(plane, (0.5, 0.4), order=1),
@@ -27,15 +27,15 @@ RESAMPLED = {
 
 
 def count(model, item, change):
-    """Return rays, rays found, false pixels, and pixels of a frame."""
+    """Return numbers of cosmic rays, of those found, of false positives, of pixels."""
     frame, truth, ignore = (
         change(plane.astype(np.float32))
         for plane in (item.frame, item.truth, item.ignore)
     )
     _, crmask = cosmicray_deepcr(frame, model=model, inpaint=None)
-    # Where a cosmic ray is in part, or nobody knows, nothing is false.
-    doubtful = ndimage.binary_dilation((truth > 0.1) | (ignore > 0.1), THREE)
-    groups, number = ndimage.label(truth > 0.4, THREE)
+    # Partly affected and ignored pixels are no false positives.
+    doubtful = ndimage.binary_dilation((truth > 0.1) | (ignore > 0.1), NEIGHBOURHOOD)
+    groups, number = ndimage.label(truth > 0.4, NEIGHBOURHOOD)
     found = ndimage.maximum(crmask, groups, np.arange(1, number + 1)) if number else 0
     return number, np.count_nonzero(found), (crmask & ~doubtful).sum(), frame.size
 
@@ -49,11 +49,11 @@ def main():
     for kind in ("extragalactic", "sparse"):
         items = simulate_frames(kind, 8, seed=4)
         for name, change in RESAMPLED.items():
-            rays, found, false, pixels = np.sum(
+            number, found, false, pixels = np.sum(
                 [count(model, item, change) for item in items], axis=0
             )
-            row = {"frames": kind, "resampled": name, "rays": rays}
-            row["found %"] = round(100 * found / rays, 1)
+            row = {"frames": kind, "resampled": name, "cosmic rays": number}
+            row["found %"] = round(100 * found / number, 1)
             row["false px/Mpix"] = round(1e6 * false / pixels)
             rows.append(row)
     Table(rows).pprint_all()

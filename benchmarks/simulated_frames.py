@@ -50,7 +50,7 @@ def one_scene(arguments):
     return make_scene(np.random.default_rng(seed), SIZE, kind, psf)
 
 
-def make_scenes(path, number, seed, kind=None, psfs=(), share=THROUGH_PSFS):
+def make_scenes(path, number, seed, kind=None, psfs=(), fraction=THROUGH_PSFS):
     """Make scenes, or read those that were made before."""
     if path.exists():
         return np.load(path, mmap_mode="r")
@@ -60,7 +60,7 @@ def make_scenes(path, number, seed, kind=None, psfs=(), share=THROUGH_PSFS):
         (
             (seed, i),
             kind,
-            psfs[rng.integers(len(psfs))] if psfs and rng.random() < share else None,
+            psfs[rng.integers(len(psfs))] if psfs and rng.random() < fraction else None,
         )
         for i in range(number)
     ]
@@ -76,7 +76,7 @@ def held_out_frames(folder, libraries, number=None, psfs=None, limits=SCORED):
 
     By default there are 12 of each kind, of 10 scenes; otherwise one a scene. Those
     through held-out point spread functions come with a folder of them; limits say which
-    pixels count as struck.
+    pixels are labelled as CR-affected.
     """
     frames = {}
     through = read_psfs(psfs, "held out")
@@ -91,7 +91,7 @@ def held_out_frames(folder, libraries, number=None, psfs=None, limits=SCORED):
             90_000 + place,
             scene,
             seen,
-            share=1,
+            fraction=1,
         )
         every = [slice(i, i + 1) for i in range(number)] if number else [slice(10)] * 12
         frames[kind] = [

@@ -1,7 +1,7 @@
-"""Time deepcr_ccd beside its peers, each job in a process of its own.
+"""Time deepcr_ccd and the baselines, each job in a process of its own.
 
 Prints a table: seconds (median and range of the runs, of the second frame of its size
-that a process sees; and the median of the first), ratio to astroscrappy, Mpix/s, and
+of a process; and the median of the first), ratio to astroscrappy, Mpix/s, and
 the peak of memory above that of the process before its first frame. The jobs take
 turns, so that all see the same machine.
 
@@ -9,7 +9,7 @@ turns, so that all see the same machine.
                                [--runs 3] [--threads 2] [--jobs NAME ...]
                                [--ecsv FILE]
 
-The share of the machine's peak is that of the convolutions of the models in bfloat16,
+The fraction of the machine's peak is that of the models' convolutions in bfloat16,
 against a large matrix product in it, measured in the same run.
 """
 
@@ -51,7 +51,7 @@ def job_mask(name="ACS-WFC", **how):
 
 
 def job_detect():
-    """Return the door with astroscrappy's signature."""
+    """Return the function with astroscrappy's signature."""
     from deepcr_ccd import detect_cosmics
 
     return lambda x: detect_cosmics(x, device="cpu")
@@ -115,7 +115,7 @@ def job_astroscrappy():
 
 
 def job_ccdproc():
-    """Return ccdproc's front door to it."""
+    """Return ccdproc's function for it."""
     from ccdproc import cosmicray_lacosmic
 
     return cosmicray_lacosmic
@@ -303,8 +303,8 @@ def main():
     for row in rows:
         name, _, what = row["job"].partition(", ")
         if what == "mask":
-            share = row["Mpix/s"] * 1e-3 * flops(name) / best["bfloat16"]
-            print(f"{row['job']}, {row['frame']}: {100 * share:.0f} % of the peak")
+            fraction = row["Mpix/s"] * 1e-3 * flops(name) / best["bfloat16"]
+            print(f"{row['job']}, {row['frame']}: {100 * fraction:.0f} % of the peak")
     table.pprint_all()
     if options.ecsv:
         table.write(options.ecsv, format="ascii.ecsv", overwrite=True)

@@ -7,7 +7,7 @@
 
 The second trains ``universal-inpaint``, which fills, on the same data; the third
 ``universal-fast``: the channels of ``universal``, as it is installed, that matter most,
-taught by it.
+distilled from it.
 
 Scenes and tracks are simulated. To these come real cosmic rays, cut from frames that
 are named in REAL (absent ones are left out): differences of CR-SPLIT pairs of HST/STIS,
@@ -39,8 +39,8 @@ from deepcr_ccd.training.inpaint_datasets import InpaintCutouts
 from deepcr_ccd.training.pruning import prune_channels
 
 BATCH = 8
-#: Shares of items: simulated, labelled STIS exposures, labelled Lowell Hall exposures.
-SHARES = {"simulated": 0.84, "stis": 0.06, "lowell": 0.10}
+#: Fractions of items: simulated frames, labelled exposures of STIS and Lowell Hall.
+FRACTIONS = {"simulated": 0.84, "stis": 0.06, "lowell": 0.10}
 FPRS = (0.0005, 0.005)
 UNIVERSAL = ModelCard(
     name="universal",
@@ -97,8 +97,8 @@ def mixture(data, bank, libraries, length, seed):
         if items:
             frames = [(item.frame, item.truth, item.ignore) for item in items]
             sets[name] = LabelledFrames(frames, **known)
-    shares = [SHARES[name] for name in sets]
-    return MixedFrames(list(sets.values()), shares, length=length, seed=seed)
+    fractions = [FRACTIONS[name] for name in sets]
+    return MixedFrames(list(sets.values()), fractions, length=length, seed=seed)
 
 
 def validation(folder, libraries, data, psfs):

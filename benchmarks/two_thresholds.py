@@ -4,16 +4,16 @@
         [--data ../shared/data] [--psfs DRIZZLEPAC/pars/psfs] [--output FILE.ecsv]
     python benchmarks/two_thresholds.py FOLDER --choose [--frames 24] [--write]
 
-The first scores masks on the frames of compare_models.py, which are held out: the share
-of struck pixels that are flagged, of cosmic rays that are covered to 95 % of their
-pixels, false objects per frame, and false positives per megapixel. FOLDER keeps scenes.
+The first scores masks on the frames of compare_models.py, which are held out: the true
+positive rate, the fraction of cosmic rays with 95 % of their pixels flagged, false
+objects per frame, and false positives per megapixel. FOLDER keeps scenes.
 
-With --choose what cards say of probabilities is measured on validation frames:
+With --choose the recalibration of probabilities is measured on validation frames:
 simulated ones, which are neither trained on nor scored, and, for the second threshold,
-the real ones that were trained on. First the curve that makes probabilities
-what they say; thresholds and the calibration go with it, so that they cut where they
-did. Then the threshold down to which cosmic rays are followed: the highest one at which
-the mean over all kinds of the F2 score, in which completeness counts twice as much as
+the real ones that were trained on. First the curve of the recalibration is measured;
+thresholds and calibration are converted with it, so that they flag the same pixels.
+Then the threshold down to which cosmic rays are followed: the highest one at which the
+mean over all kinds of the F2 score, in which completeness counts twice as much as
 purity, is within 0.001 of the best. With --write this goes into the models' cards;
 weights stay as they are, to the byte.
 """
@@ -70,7 +70,7 @@ def validation_frames(data, number):
 
 
 def recalibrated(model, frames):
-    """Return a model whose probabilities are what they say, with the cuts it had."""
+    """Return a recalibrated model, with thresholds that flag the same pixels."""
     card = dataclasses.replace(model.card, recalibration=(), extend_threshold=None)
     how = {"device": model.device, "precision": model.precision}
     plain = Model(card, model.network, **how)
@@ -103,11 +103,11 @@ def choose(model, frames):
         counts = np.zeros((len(grid), 3))
         for item in items:
             probability = model.probability(item.frame)
-            struck, clean = item.truth & ~item.ignore, ~item.truth & ~item.ignore
+            affected, clean = item.truth & ~item.ignore, ~item.truth & ~item.ignore
             for count, low in zip(counts, grid, strict=True):
                 mask = threshold_mask(probability, Thresholds(seed, low))
-                found = (mask & struck).sum()
-                count += found, struck.sum() - found, (mask & clean).sum()
+                found = (mask & affected).sum()
+                count += found, affected.sum() - found, (mask & clean).sum()
         found, missed, false = counts.T
         weighed = (1 + BETA**2) * found
         row[:] = weighed / (weighed + BETA**2 * missed + false)
@@ -125,20 +125,20 @@ def judge(model, frames):
         probabilities = [model.probability(item.frame) for item in items]
         for thresholds in ((card.threshold, card.threshold), (card.threshold, extend)):
             objects = ObjectScores(sizes=(1, np.inf))
-            struck = found = clean = false = 0
+            affected = found = clean = false = 0
             for item, probability in zip(items, probabilities, strict=True):
                 mask = threshold_mask(probability, Thresholds(*thresholds))
                 charge = item.frame - item.noiseless
                 objects.add(mask, item.truth, charge, item.ignore)
                 counted = ~item.ignore
-                struck += (item.truth & counted).sum()
+                affected += (item.truth & counted).sum()
                 found += (mask & item.truth & counted).sum()
                 clean += (~item.truth & counted).sum()
                 false += (mask & ~item.truth & counted).sum()
             rows.append({
                 "frames": kind, "model": card.name,
                 "thresholds": " and ".join(f"{t:g}" for t in dict.fromkeys(thresholds)),
-                "true positive rate (%)": 100 * found / struck,
+                "true positive rate (%)": 100 * found / affected,
                 "covered to 95 % (%)": 100 * objects.completeness()["whole"][0],
                 "false objects per frame": objects.false / len(items),
                 "false positives per megapixel": 1e6 * false / clean,
