@@ -1,4 +1,4 @@
-"""The reasons for failing tests of other packages are held against what happens."""
+"""The reasons for failing tests of other packages are compared with the outcomes."""
 
 import importlib.util
 import tomllib

@@ -27,9 +27,11 @@ def test_columns_have_one_level_and_are_few(rng):
     for _ in range(20):
         offset = add_columns(rng, np.full((50, 60), 4.0))
         assert offset.shape == (50, 60)
-        struck = offset != 0
-        assert struck.any()
-        assert min(struck.any(axis=0).sum(), struck.any(axis=1).sum()) <= 12
+        offset_pixels = offset != 0
+        assert offset_pixels.any()
+        assert (
+            min(offset_pixels.any(axis=0).sum(), offset_pixels.any(axis=1).sum()) <= 12
+        )
 
 
 def test_banding_is_constant_along_a_line(rng):
@@ -55,8 +57,8 @@ def test_shade_has_one_edge(rng):
 def test_bleeding_keeps_charge_within_the_column():
     frame = np.zeros((41, 5))
     frame[20, 2] = 1000.0
-    held = bleed(frame, 100.0)
-    assert held.max() <= 100
-    np.testing.assert_allclose(held.sum(axis=0), frame.sum(axis=0))
-    assert (held[:, 2] > 0).sum() == 11  # 5 each way, and one for the halves
-    assert held[:, [0, 1, 3, 4]].max() == 0
+    bled = bleed(frame, 100.0)
+    assert bled.max() <= 100
+    np.testing.assert_allclose(bled.sum(axis=0), frame.sum(axis=0))
+    assert (bled[:, 2] > 0).sum() == 11  # 5 each way, and one for the halves
+    assert bled[:, [0, 1, 3, 4]].max() == 0

@@ -27,7 +27,7 @@ def test_psf_of_a_file_is_what_pixels_see(tmp_path):
     psf = read_psf(tmp_path / "psf.fits", size=21)
     assert psf.shape == (81, 81)
     np.testing.assert_allclose(psf[::4, ::4], star[20:41, 20:41], atol=1e-4)
-    # However a star lies in its pixel, all of its light is seen.
+    # However a star lies in its pixel, all of its light is collected.
     for phase in range(4):
         assert psf[phase::4, phase::4].sum() == pytest.approx(1, rel=2e-3)
 
@@ -49,8 +49,8 @@ def test_psf_of_a_file_binned(tmp_path):
 def psf_width(psf):
     """Return the second moment of a star along x, in fine pixels."""
     x = np.arange(psf.shape[1])
-    share = psf.sum(axis=0) / psf.sum()
-    return np.sqrt(share @ (x - share @ x) ** 2)
+    fraction = psf.sum(axis=0) / psf.sum()
+    return np.sqrt(fraction @ (x - fraction @ x) ** 2)
 
 
 @pytest.mark.parametrize("image", [np.zeros((5, 5)), np.ones(5)])
@@ -64,13 +64,13 @@ def test_no_psf(image, tmp_path):
 def test_scenes_through_a_given_psf(kind, tmp_path):
     write_psf(tmp_path / "psf.fits", 0.6)
     psf = read_psf(tmp_path / "psf.fits")
-    shares = []
+    ratios = []
     for seed in range(5):
         made = make_scene(np.random.default_rng(seed), 96, kind)
         scene = make_scene(np.random.default_rng(seed), 96, kind, psf)
         assert scene.shape == (96, 96)
         assert (scene >= 0).all()
         assert np.array_equal(scene, made) == (kind == "spectrum")
-        shares.append(scene.sum() / made.sum())
+        ratios.append(scene.sum() / made.sum())
     # The same sources, in other pixels: as much light, but for stars at an edge.
-    assert np.median(shares) == pytest.approx(1, abs=0.05)
+    assert np.median(ratios) == pytest.approx(1, abs=0.05)

@@ -40,7 +40,7 @@ def exposures(
     flares=0,
     fwhm=3.0,
     seeing=(1, 1, 1, 1, 1),
-    rays=30,
+    n_cosmic_rays=30,
 ):
     """Frames; what moved or flared in each; and what cosmic rays left."""
     rng = np.random.default_rng(seed)
@@ -65,7 +65,7 @@ def exposures(
                 other += star(*place, 3e4 / (int(2 * trail) + 1), width)
         if k == 1:
             other += sum(0.5 * star(*one, width) for one in flaring)
-        charge = add_deposits(np.zeros((SIZE, SIZE)), deposits, rng, rays)
+        charge = add_deposits(np.zeros((SIZE, SIZE)), deposits, rng, n_cosmic_rays)
         frames.append(
             rng.poisson(200 + steady + other + charge) + rng.normal(0, 5, Y.shape)
         )
@@ -136,7 +136,7 @@ def test_changes_of_seeing_are_not_labelled(seeing):
 
 @pytest.mark.parametrize(("number", "fwhm"), [(2, 1.3), (2, 2.0), (2, 3.0), (3, 3.0)])
 def test_cosmic_rays_stay_labelled(number, fwhm):
-    frames, _, charges = exposures(number, fwhm=fwhm, seed=4, rays=60)
+    frames, _, charges = exposures(number, fwhm=fwhm, seed=4, n_cosmic_rays=60)
     strong = np.stack(charges) > 150
     truth = np.stack([item.truth for item in quietly(frames)])
     assert strong.sum() > 500
@@ -144,16 +144,16 @@ def test_cosmic_rays_stay_labelled(number, fwhm):
 
 
 def test_what_is_ignored_is_said():
-    frames, _, _ = exposures(3, movers=6, rays=10)
+    frames, _, _ = exposures(3, movers=6, n_cosmic_rays=10)
     with pytest.warns(
         AstropyUserWarning, match="label_exposures: of .* 1[5-9]|2[0-9] "
     ):
         label_exposures(frames)
-    frames, _, _ = exposures(2, seeing=(1, 1.3), rays=0)
+    frames, _, _ = exposures(2, seeing=(1, 1.3), n_cosmic_rays=0)
     with pytest.warns(AstropyUserWarning, match=r"the seeing of exposures\[0\], "):
         label_exposures(frames)
     # Nothing of the kind in plain exposures.
-    frames, _, _ = exposures(2, rays=20)
+    frames, _, _ = exposures(2, n_cosmic_rays=20)
     label_exposures(frames)
 
 
