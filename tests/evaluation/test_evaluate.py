@@ -11,7 +11,7 @@ from deepcr_ccd.evaluation.report import evaluate, load_methods
 
 @pytest.fixture
 def exposures(tmp_path):
-    """Three exposures of one pointing, as files, and the charge of their cosmic rays."""
+    """Three exposures of one pointing, as files, and the charge of cosmic rays."""
     frames, charges = series(3, seed=4)
     paths = []
     for number, frame in enumerate(frames):
