@@ -15,7 +15,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from scipy import ndimage
 
 from ...nddata.frame import read_frame
-from ...nddata.gain import COUNTS, electron_factor, resolve_gain, resolve_satlevel
+from ...nddata.gain import COUNTS, convert_satlevel, electron_factor, resolve_gain
 from ...nddata.typing import CCDLike, ParameterLike
 from ...pipeline.detect import excluded_pixels
 from ...preprocess.network_input import Plane
@@ -234,7 +234,7 @@ def _read(
     if frame.data.ndim != 2:
         raise ValueError(f"{name} has shape {frame.data.shape}; allowed is (ny, nx)")
     factor = resolve_gain(gain, frame.header)
-    level = resolve_satlevel(satlevel, frame.unit, frame.header, factor)
+    level = convert_satlevel(satlevel, frame.unit, frame.header, factor)
     bad = excluded_pixels(frame.data, frame.mask)
     scale = electron_factor(frame.unit, factor)
     plane = frame.data.astype(np.float32) * np.float32(scale)
@@ -244,7 +244,7 @@ def _read(
     elif unit is not None and unit.is_equivalent(u.electron):
         unit = u.electron
     saturated = np.zeros(plane.shape, dtype=bool)
-    if level is not None:
+    if level is not None and level < np.inf:
         saturated = frame.data >= level
         bad = saturated.copy() if bad is None else bad | saturated
     if bad is None or not bad.any():
