@@ -23,7 +23,7 @@ from ..notices import warn_unused
 from ..options import CleanOptions
 from ..pipeline import detect as detection
 from ..pipeline.fill import Fill, fill_frame
-from ..pipeline.guard import warn_if_cr_dominated, warn_of_flagged
+from ..pipeline.frame_warnings import warn_if_cr_dominated, warn_of_flagged
 from ..preprocess.known_noise import KnownNoise
 from .lacosmic_arguments import (
     CLEANTYPES,

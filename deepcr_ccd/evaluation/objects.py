@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Table
 from scipy import ndimage
 
-from ..segmentation.labels import EIGHT_CONNECTED
+from ..segmentation.connected import EIGHT_CONNECTED
 
 __all__ = ["ObjectScores", "Reliability", "star_harm"]
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..models.model import Model
 from ..preprocess.network_input import Plane
 from ..preprocess.scaled_frame import find_scale_factor
+from ..segmentation.connected import label_pixels
 from ..segmentation.growth import grow_mask
 from ..segmentation.hysteresis import (
     SEED,
@@ -20,9 +21,8 @@ from ..segmentation.hysteresis import (
     apply_hysteresis,
     threshold_levels,
 )
-from ..segmentation.labels import label_pixels
-from .guard import warn_of_excluded
-from .leaks import drop_leaks
+from .charge_leaks import drop_leaks
+from .frame_warnings import warn_of_excluded
 from .saturation import exclude_saturated
 
 __all__ = [

@@ -19,7 +19,7 @@ from ...nddata.gain import COUNTS, convert_satlevel, electron_factor, resolve_ga
 from ...nddata.typing import CCDLike, ParameterLike
 from ...pipeline.detect import excluded_pixels
 from ...preprocess.network_input import Plane
-from ...segmentation.labels import EIGHT_CONNECTED, group_peaks
+from ...segmentation.connected import EIGHT_CONNECTED, group_peaks
 from .changed_sources import changed_sources
 from .comparison import Comparison, compare_exposure
 from .registration import MIN_SOURCES, measure_shift, moved_image

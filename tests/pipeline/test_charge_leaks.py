@@ -3,7 +3,7 @@ import pytest
 from astropy.nddata import CCDData
 
 from deepcr_ccd import cosmicray_deepcr, detect_cosmics
-from deepcr_ccd.pipeline.leaks import REACH, drop_leaks
+from deepcr_ccd.pipeline.charge_leaks import REACH, drop_leaks
 
 
 def sky(rng, shape=(300, 300)):
