@@ -121,7 +121,7 @@ def run_job(
     ----------
     job : Job
         The file.
-    options : Options
+    options : FileOptions
         What to do with it.
     model : Model, optional
         Loaded as the options say, if not given.
@@ -281,7 +281,7 @@ def clean_image(
     ----------
     image : Image
         The image.
-    options : Options
+    options : FileOptions
         What to do.
     model : Model
         For task "mask".

@@ -85,8 +85,8 @@ def test_points_of_the_grid_are_those_of_astroscrappy(frames):
         readnoise=item.readnoise,
         satlevel=np.inf,
     )
-    struck, clean = item.truth & ~item.ignore, ~item.truth & ~item.ignore
-    fpr, tpr = crmask[clean].mean(), crmask[struck].mean()
+    affected, clean = item.truth & ~item.ignore, ~item.truth & ~item.ignore
+    fpr, tpr = crmask[clean].mean(), crmask[affected].mean()
     assert tpr > 0.2
     assert fpr > 0
     assert grid.tpr_at(fpr) == pytest.approx(tpr)

@@ -27,9 +27,9 @@ def test_columns_have_one_level_and_are_few(rng):
     for _ in range(20):
         offset = add_columns(rng, np.full((50, 60), 4.0))
         assert offset.shape == (50, 60)
-        struck = offset != 0
-        assert struck.any()
-        assert min(struck.any(axis=0).sum(), struck.any(axis=1).sum()) <= 12
+        affected = offset != 0
+        assert affected.any()
+        assert min(affected.any(axis=0).sum(), affected.any(axis=1).sum()) <= 12
 
 
 def test_banding_is_constant_along_a_line(rng):

@@ -46,8 +46,8 @@ def test_satellites_are_no_cosmic_rays(number):
     light = 300 * np.exp(-0.5 * (off / 1.5) ** 2) * ((x < 105) | (x > 110))
     frames[1] = frames[1] + light
     labelled = label_exposures(frames, core=10.0, grow=3.0)
-    struck = charges[1] > 0.5
-    assert not (labelled[1].truth & (light > 1) & ~struck).any()
+    affected = charges[1] > 0.5
+    assert not (labelled[1].truth & (light > 1) & ~affected).any()
     assert labelled[1].ignore[light > 100].mean() > 0.95
     check(labelled, charges, found=0.9)
     every = labelled[1].truth | labelled[1].ignore
@@ -78,8 +78,8 @@ def test_where_the_charge_of_saturated_stars_ends_is_not_known(number):
     assert not second.truth.any()
 
 
-def test_limits_say_what_is_struck():
-    """Above both limits, and no fainter pixel of a ray that is."""
+def test_limits_say_what_is_affected():
+    """Above both limits, and no fainter pixel of a cosmic ray that is."""
     rng = np.random.default_rng(5)
     frames = rng.normal(100, 1, (5, 60, 60))
     bright = {(20, 20): 200, (20, 21): 60, (20, 22): 8, (40, 40): 25, (40, 41): 25}
