@@ -15,7 +15,7 @@ import torch
 
 from ..inpainting.network import BLOCK_SIZE
 from ..models.model import Model
-from ..preprocess.network_input import Plane, to_float32
+from ..preprocess.network_input import NetworkInput, to_float32
 from ..preprocess.scaled_frame import SAMPLES, scale_factor_of
 from ..segmentation.hysteresis import Thresholds, threshold_levels
 from ..tiling.workers import one_torch_thread
@@ -227,7 +227,7 @@ def _examine_chunk(
     if hidden.all():
         return np.full(hidden.shape, np.nan, dtype=np.float32)
     with one_torch_thread(of_plane["threads"]):
-        seen = Plane(
+        seen = NetworkInput(
             piece,
             of_plane["factor"],
             bad if bad.any() else None,

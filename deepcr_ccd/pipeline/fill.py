@@ -13,7 +13,7 @@ from ..models.zoo import load_model
 from ..nddata.frame import Frame
 from ..nddata.gain import unit_factor
 from ..options import check_fill_method
-from ..preprocess.network_input import Plane
+from ..preprocess.network_input import NetworkInput
 from ..preprocess.scaled_frame import ScaledFrame, find_scale_factor, unscale
 
 __all__ = ["Fill", "choose_fill", "fill_frame", "load_fill"]
@@ -169,7 +169,9 @@ def fill_frame(
         # A network that knows no unit sees the scaled frame, others that in their unit.
         free = fill.network.card.scale_free
         value, least = fill.network.fill(
-            Plane(plane, fill.factor * own if free else fill.factor, finite=False),
+            NetworkInput(
+                plane, fill.factor * own if free else fill.factor, finite=False
+            ),
             targets,
             bad=bad,
             cr_affected=cr_affected,

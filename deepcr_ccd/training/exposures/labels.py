@@ -18,7 +18,7 @@ from ...nddata.frame import read_frame
 from ...nddata.gain import COUNTS, convert_satlevel, electron_factor, resolve_gain
 from ...nddata.typing import CCDLike, ParameterLike
 from ...pipeline.detect import excluded_pixels
-from ...preprocess.network_input import Plane
+from ...preprocess.network_input import NetworkInput
 from ...segmentation.connected import EIGHT_CONNECTED, group_peaks
 from .changed_sources import changed_sources
 from .comparison import Comparison, compare_exposure
@@ -251,7 +251,7 @@ def _read(
         return plane, np.zeros(plane.shape, dtype=bool), saturated, unit
     if bad.all():
         raise ValueError(f"{name} has no good pixel")
-    return Plane(plane, bad=bad).whole(), bad, saturated, unit
+    return NetworkInput(plane, bad=bad).whole(), bad, saturated, unit
 
 
 def _shifts(frames: list) -> list[tuple[float, float]]:
