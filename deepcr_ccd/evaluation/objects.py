@@ -178,8 +178,8 @@ class Reliability:
         Returns
         -------
         `~astropy.table.Table`
-            ``number`` of pixels, mean ``probability``, and ``affected``, the fraction of
-            CR-affected pixels; a row for each bin that is not empty.
+            ``number`` of pixels, mean ``probability``, and ``affected``, the fraction
+            of CR-affected pixels; a row for each bin that is not empty.
         """
         filled = self.sums[self.sums[:, 0] > 0]
         number = filled[:, 0]

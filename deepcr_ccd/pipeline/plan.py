@@ -189,11 +189,11 @@ def _fill_of_chunks(fill: Fill, method: str | None) -> Fill:
 
     A network that works on whole frames does not; "auto" does without.
     """
-    if fill.network is None or fill.network.network.takes_cutouts:
+    if fill.model is None or fill.model.network.takes_cutouts:
         return fill
     if method == "auto":
         return Fill("median")
     raise ValueError(
-        f"inpaint={method!r}: {fill.network.card.name!r} does not work on dask arrays; "
+        f"inpaint={method!r}: {fill.model.card.name!r} does not work on dask arrays; "
         "use 'median', or model='universal'"
     )
