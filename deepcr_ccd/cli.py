@@ -18,9 +18,9 @@ from . import demo
 from .batch.files import clean_files
 from .batch.listing import find_files
 from .batch.options import FileOptions
+from .cli_parser import build_parser, in_words_of_the_command
 from .console import Reporter, complain, finish, say
 from .models.zoo import list_models, load_model
-from .parser import build_parser, in_words_of_the_command
 
 __all__ = ["main"]
 

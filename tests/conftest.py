@@ -4,6 +4,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import (
+    CCDData,
+    InverseVariance,
+    StdDevUncertainty,
+    VarianceUncertainty,
+)
+from astropy.wcs import WCS
 from hypothesis import settings
 
 from deepcr_ccd import load_model
@@ -58,4 +67,29 @@ def random_model(task="mask", *, levels=2, width=4, seed=0, **card):
         network,
         device="cpu",
         precision="float32",
+    )
+
+
+def full_ccd(ccd, uncertainty=StdDevUncertainty):
+    """A CCDData with everything it can carry."""
+    array = np.full(ccd.shape, 9.0, dtype=np.float32)
+    if uncertainty is VarianceUncertainty:
+        array = array**2
+    elif uncertainty is InverseVariance:
+        array = array**-2
+    wcs = WCS(naxis=2)
+    wcs.wcs.crval = 10, 20
+    mask = np.zeros(ccd.shape, dtype=bool)
+    mask[:3, :4] = True
+    header = fits.Header({"OBJECT": "M 5", "GAIN": 2.0})
+    header.add_history("taken")
+    return CCDData(
+        ccd.data.copy(),
+        unit=u.electron,
+        mask=mask,
+        uncertainty=uncertainty(array),
+        flags=np.arange(ccd.data.size).reshape(ccd.shape),
+        psf=np.ones((3, 3)),
+        wcs=wcs,
+        meta=header,
     )

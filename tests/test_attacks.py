@@ -1,4 +1,7 @@
-"""The attacks of benchmarks/reliability.py see what is wrong."""
+"""``benchmarks/attacks.py`` sees what is wrong with results, and damages files alike.
+
+It is a script, not part of the package; ``benchmarks/reliability.py`` runs it.
+"""
 
 import argparse
 import importlib

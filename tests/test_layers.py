@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 ROWS = [
     {"__init__", "__main__"},
     {"cli"},
-    {"parser", "console", "evaluation"},
+    {"cli_parser", "console", "evaluation"},
     {"batch", "demo"},
     {"core", "compat", "plot"},
     {"training"},

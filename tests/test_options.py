@@ -15,9 +15,9 @@ from deepcr_ccd import (
     load_model,
 )
 from deepcr_ccd.batch.options import FileOptions
+from deepcr_ccd.cli_parser import build_parser
 from deepcr_ccd.models import loaded_network, zoo
 from deepcr_ccd.options import FILL_METHODS, CleanOptions
-from deepcr_ccd.parser import build_parser
 from deepcr_ccd.segmentation.growth import grow_mask
 
 EXACT = {"model": "universal", "device": "cpu", "precision": "float32"}

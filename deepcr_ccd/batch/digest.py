@@ -28,7 +28,7 @@ def file_digest(path: Path, options: FileOptions, model: Model) -> str:
     ----------
     path : path
         The input.
-    options : Options
+    options : FileOptions
         What is done with it.
     model : Model
         For task "mask".

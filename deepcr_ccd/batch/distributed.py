@@ -50,7 +50,7 @@ def run_jobs(
     ----------
     jobs : sequence of Job
         The files, at paths that hold on the workers too.
-    options : Options
+    options : FileOptions
         What to do with each.
     scheduler : str or `distributed.Client`
         Address of the scheduler, or a client of it.

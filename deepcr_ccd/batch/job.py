@@ -22,7 +22,7 @@ from ..models.model import Model
 from ..nddata.frame import read_frame
 from ..notices import collected_warnings
 from ..pipeline.clean import clean_frame
-from ..pipeline.guard import warn_of_bad_pixels
+from ..pipeline.frame_warnings import warn_of_bad_pixels
 from ..pipeline.plan import make_plan
 from .digest import file_digest
 from .options import FileOptions
@@ -121,7 +121,7 @@ def run_job(
     ----------
     job : Job
         The file.
-    options : Options
+    options : FileOptions
         What to do with it.
     model : Model, optional
         Loaded as the options say, if not given.
@@ -281,7 +281,7 @@ def clean_image(
     ----------
     image : Image
         The image.
-    options : Options
+    options : FileOptions
         What to do.
     model : Model
         For task "mask".

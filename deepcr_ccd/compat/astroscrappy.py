@@ -23,7 +23,7 @@ from ..notices import warn_unused
 from ..options import CleanOptions
 from ..pipeline import detect as detection
 from ..pipeline.fill import Fill, fill_frame
-from ..pipeline.guard import warn_if_cr_dominated, warn_of_flagged
+from ..pipeline.frame_warnings import warn_if_cr_dominated, warn_of_flagged
 from ..preprocess.known_noise import KnownNoise
 from .lacosmic_arguments import (
     CLEANTYPES,
@@ -187,8 +187,8 @@ def detect_cosmics(
         engine=engine,
         tile_size=tile_size,
     )
-    network = options.load_model()
-    thresholds = options.thresholds(network)
+    loaded_model = options.load_model()
+    thresholds = options.thresholds(loaded_model)
     followed = extend_threshold is None and thresholds.reach > 0
     if followed:
         thresholds = heed_sigfrac(thresholds, sigfrac)
@@ -200,31 +200,35 @@ def detect_cosmics(
     inbkg, no_background = read_background(inbkg, data.shape)
     mask = _either(mask, no_background)
     invar = read_plane(invar, data.shape, "invar")
-    if invar is not None and "variance" not in network.card.uses:
-        warn_unused("invar", f"model {network.card.name!r} does not use it")
+    if invar is not None and "variance" not in loaded_model.card.uses:
+        warn_unused("invar", f"model {loaded_model.card.name!r} does not use it")
     ignored = ignored_arguments(given, followed=followed)
     if ignored:
-        name = network.card.name
+        name = loaded_model.card.name
         logger.info("no effect with model %r: %s", name, ", ".join(ignored))
     if niter < 1:
         return np.zeros(data.shape, dtype=bool), frame.copy_data()
 
-    factor, _ = unit_factor(None, network.card.unit, per_adu, network.card.name)
+    factor, _ = unit_factor(
+        None, loaded_model.card.unit, per_adu, loaded_model.card.name
+    )
     facts = _known_noise(
-        network, factor, per_adu, resolve_readnoise(readnoise), inbkg, invar
+        loaded_model, factor, per_adu, resolve_readnoise(readnoise), inbkg, invar
     )
     work = data
-    if inbkg is not None and "background" not in network.card.uses:
+    if inbkg is not None and "background" not in loaded_model.card.uses:
         work = data - (inbkg - np.nanmedian(inbkg))
     level = saturation_level(satlevel, None)
     level = None if level is None else level / per_adu
     bad = detection.excluded_pixels(data, mask, level)
     if work is not data:
         bad = _either(bad, detection.excluded_pixels(work, None))
-    if network.card.measures_noise:
+    if loaded_model.card.measures_noise:
         warn_if_cr_dominated(work, bad)
     how = {"factor": factor, "tile_size": tile_size, **facts}
-    crmask = detection.find_cosmic_rays(work, bad, network, thresholds, grow, **how)
+    crmask = detection.find_cosmic_rays(
+        work, bad, loaded_model, thresholds, grow, **how
+    )
     excluded = 0 if bad is None else int(np.count_nonzero(bad))
     warn_of_flagged(int(np.count_nonzero(crmask)), crmask.size - excluded)
 

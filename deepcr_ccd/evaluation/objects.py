@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Table
 from scipy import ndimage
 
-from ..segmentation.labels import EIGHT_CONNECTED
+from ..segmentation.connected import EIGHT_CONNECTED
 
 __all__ = ["ObjectScores", "Reliability", "star_harm"]
 
@@ -167,7 +167,7 @@ class Reliability:
         """
         table = self.table()
         table = table[table["probability"] > 0.01]
-        true = np.maximum.accumulate([0.001, *table["struck"]])[1:]
+        true = np.maximum.accumulate([0.001, *table["affected"]])[1:]
         pairs = zip(table["probability"], true, strict=True)
         inner = [(round(float(a), 4), round(float(b), 4)) for a, b in pairs]
         return [(0.001, 0.001), *inner, (1.0, 1.0)]
@@ -178,8 +178,8 @@ class Reliability:
         Returns
         -------
         `~astropy.table.Table`
-            ``number`` of pixels, mean ``probability``, and ``struck``, the fraction of
-            CR-affected pixels; a row for each bin that is not empty.
+            ``number`` of pixels, mean ``probability``, and ``affected``, the fraction
+            of CR-affected pixels; a row for each bin that is not empty.
         """
         filled = self.sums[self.sums[:, 0] > 0]
         number = filled[:, 0]
@@ -187,7 +187,7 @@ class Reliability:
             {
                 "number": number.astype(int),
                 "probability": filled[:, 1] / number,
-                "struck": filled[:, 2] / number,
+                "affected": filled[:, 2] / number,
             }
         )
 

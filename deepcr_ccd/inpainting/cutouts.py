@@ -40,7 +40,8 @@ QUARTILE_OF_DIFFERENCES = 0.4506
 class Pixels(Protocol):
     """A frame that can be indexed: an array, or what converts pixels as it is read.
 
-    It may have a method ``cut``, as `~deepcr_ccd.preprocess.network_input.Plane` does.
+    It may have a method ``cut``, as
+    `~deepcr_ccd.preprocess.network_input.NetworkInput` does.
     """
 
     @property

@@ -11,7 +11,7 @@ from ..inpainting.features import CUTOUT_TRANSFORMS
 from ..inpainting.network import fill_cutouts
 from ..inpainting.pixel_flags import flag_pixels
 from ..preprocess.cells import FrameLike
-from ..preprocess.network_input import Plane
+from ..preprocess.network_input import NetworkInput
 from ..preprocess.normalize import TRANSFORMS, Normalization
 from ..preprocess.synthetic_noise import pad_thin_frame
 from ..segmentation.hysteresis import Thresholds, threshold_levels
@@ -36,7 +36,7 @@ class Model(LoadedNetwork):
     @neutral_torch_state()
     def probability(
         self,
-        frame: np.ndarray | Plane,
+        frame: np.ndarray | NetworkInput,
         *,
         bad: np.ndarray | None = None,
         tile_size: int | None = None,
@@ -50,7 +50,7 @@ class Model(LoadedNetwork):
 
         Parameters
         ----------
-        frame : `~numpy.ndarray` or `~deepcr_ccd.preprocess.network_input.Plane`
+        frame : `~numpy.ndarray` or `~deepcr_ccd.preprocess.network_input.NetworkInput`
             ``(ny, nx)``, finite, in the card's unit; bad pixels already filled.
         bad : `~numpy.ndarray`, optional
             bool, ``(ny, nx)``, pixels left out of the statistics of the frame.
@@ -76,7 +76,7 @@ class Model(LoadedNetwork):
             `~deepcr_ccd.segmentation.hysteresis.threshold_levels`.
         """
         self.require("mask")
-        plane = _as_plane(frame)
+        plane = _as_network_input(frame)
         apply = prepared or self.prepare(plane, bad, **facts)
         run, points = self._run, self.card.recalibration
         cuts: tuple[float, ...] = ()
@@ -107,7 +107,7 @@ class Model(LoadedNetwork):
     @neutral_torch_state()
     def fill(
         self,
-        frame: np.ndarray | Plane,
+        frame: np.ndarray | NetworkInput,
         mask: np.ndarray,
         *,
         bad: np.ndarray | None = None,
@@ -120,7 +120,7 @@ class Model(LoadedNetwork):
 
         Parameters
         ----------
-        frame : `~numpy.ndarray` or `~deepcr_ccd.preprocess.network_input.Plane`
+        frame : `~numpy.ndarray` or `~deepcr_ccd.preprocess.network_input.NetworkInput`
             ``(ny, nx)``, in the card's unit.
         mask : `~numpy.ndarray`
             bool, ``(ny, nx)``, True where to fill.
@@ -145,7 +145,7 @@ class Model(LoadedNetwork):
             ``least`` with a probability of 0.75; minus infinity where unknown.
         """
         self.require("inpaint")
-        frame = _as_plane(frame)
+        frame = _as_network_input(frame)
         if self.network.takes_cutouts:
             return fill_cutouts(
                 frame,
@@ -214,5 +214,5 @@ class Model(LoadedNetwork):
         )
 
 
-def _as_plane(frame: np.ndarray | Plane) -> Plane:
-    return frame if isinstance(frame, Plane) else Plane(frame)
+def _as_network_input(frame: np.ndarray | NetworkInput) -> NetworkInput:
+    return frame if isinstance(frame, NetworkInput) else NetworkInput(frame)

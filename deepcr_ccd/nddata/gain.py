@@ -12,11 +12,11 @@ from .header import header_value
 from .typing import ParameterLike
 
 __all__ = [
+    "convert_satlevel",
     "electron_factor",
     "number_from",
     "resolve_gain",
     "resolve_readnoise",
-    "resolve_satlevel",
     "saturation_level",
     "unit_factor",
 ]
@@ -154,19 +154,19 @@ def resolve_readnoise(
     return value
 
 
-def resolve_satlevel(
+def convert_satlevel(
     satlevel: ParameterLike | None,
     unit: u.UnitBase | None,
     header: Mapping | None = None,
     gain: float | None = None,
 ) -> float | None:
-    """Return the saturation level in the unit of the frame, or None.
+    """Return the saturation level that a user gives, in the unit of the frame.
 
     Parameters
     ----------
     satlevel : float, `~astropy.units.Quantity`, str or None
         A number in the frame's unit, a Quantity that converts to it (through the
-        gain if need be), or a header keyword. Infinity means none.
+        gain if need be), or a header keyword. Infinity means that nothing saturates.
     unit : `~astropy.units.UnitBase` or None
         Unit of the frame.
     header : mapping, optional
@@ -174,13 +174,20 @@ def resolve_satlevel(
     gain : float, optional
         In electron/adu.
 
+    Returns
+    -------
+    float or None
+        Infinity if nothing saturates; None if the level is not known.
+
     Raises
     ------
     TypeError, ValueError
         If it is not a number, or its unit does not convert.
     """
-    if satlevel is None or (np.isscalar(satlevel) and satlevel in (np.inf, "inf")):
+    if satlevel is None:
         return None
+    if np.isscalar(satlevel) and satlevel in (np.inf, "inf"):
+        return np.inf
     value = number_from(satlevel, "satlevel", header)
     if not isinstance(value, u.Quantity):
         return value
@@ -210,12 +217,12 @@ def saturation_level(
     header: Mapping | None = None,
     gain: float | None = None,
 ) -> float | None:
-    """Return the saturation level in the unit of the frame, if it is known.
+    """Return the saturation level that a user or the header gives, in the frame's unit.
 
     Parameters
     ----------
     satlevel : float, `~astropy.units.Quantity`, str or None
-        As for `resolve_satlevel`; None and ``"auto"`` stand for the header's.
+        As for `convert_satlevel`; None and ``"auto"`` stand for the header's.
     unit : `~astropy.units.UnitBase` or None
         Unit of the frame.
     header : mapping, optional
@@ -226,8 +233,8 @@ def saturation_level(
     Returns
     -------
     float or None
-        Infinity for no level at all; None if there is none but those that show in the
-        frame itself.
+        Infinity if nothing saturates; None if the level is not known, so that it is
+        searched in the frame itself.
 
     Raises
     ------
@@ -235,8 +242,7 @@ def saturation_level(
         If it is not a number, or its unit does not convert.
     """
     if satlevel is not None and not (isinstance(satlevel, str) and satlevel == "auto"):
-        level = resolve_satlevel(satlevel, unit, header, gain)
-        return np.inf if level is None else level
+        return convert_satlevel(satlevel, unit, header, gain)
     levels = [_number(header_value(header or {}, key)) for key in SATURATION]
     levels = [level for level in levels if 0 < level < np.inf]
     if not levels:

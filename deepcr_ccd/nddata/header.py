@@ -28,7 +28,7 @@ COMMENTS = {
     "CREXTEND": "threshold of pixels connected to flagged ones",
     "CRNPIX": "pixels flagged as cosmic rays",
     "CRNOBJ": "cosmic rays (groups of touching pixels)",
-    "CRNSKIP": "pixels excluded, being bad on input",
+    "CRNSKIP": "pixels excluded: bad, not finite or saturated",
     "CRFILL": "how flagged pixels were filled",
 }
 KEYWORDS = tuple(COMMENTS)

@@ -11,7 +11,7 @@ from ..nddata.bayer import colours_of
 from ..segmentation.hysteresis import Thresholds, threshold_levels
 from . import detect as detection
 from .fill import fill_frame
-from .guard import warn_if_cr_dominated, warn_of_flagged
+from .frame_warnings import warn_if_cr_dominated, warn_of_flagged
 from .plan import Plan
 
 __all__ = ["CleanedPlane", "clean_plane", "plane_probability"]

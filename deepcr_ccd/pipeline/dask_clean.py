@@ -15,18 +15,18 @@ import torch
 
 from ..inpainting.network import BLOCK_SIZE
 from ..models.model import Model
-from ..preprocess.network_input import Plane, to_float32
+from ..preprocess.network_input import NetworkInput, to_float32
 from ..preprocess.scaled_frame import SAMPLES, scale_factor_of
 from ..segmentation.hysteresis import Thresholds, threshold_levels
 from ..tiling.workers import one_torch_thread
 from . import detect as detection
-from . import leaks
 from .array_clean import CleanedPlane
+from .charge_leaks import REACH as LEAK_REACH
 from .dask_blocks import Region, Rows, core_of, map_chunks, widen
 from .fill import Fill, fill_frame
-from .pileup import sample_background, sample_step
 from .plan import Plan
 from .saturation import find_saturation
+from .saturation_levels import sample_background, sample_step
 
 __all__ = ["clean_plane", "plane_probability"]
 
@@ -60,7 +60,7 @@ def clean_plane(plane: Any, mask: Any, plan: Plan, **_options: Any) -> CleanedPl
     crmask = map_chunks(
         _mask_chunk,
         [probability, wide, bad],
-        leaks.REACH + plan.thresholds.reach + int(plan.grow),
+        LEAK_REACH + plan.thresholds.reach + int(plan.grow),
         bool,
         plan.thresholds,
         plan.grow,
@@ -227,7 +227,7 @@ def _examine_chunk(
     if hidden.all():
         return np.full(hidden.shape, np.nan, dtype=np.float32)
     with one_torch_thread(of_plane["threads"]):
-        seen = Plane(
+        seen = NetworkInput(
             piece,
             of_plane["factor"],
             bad if bad.any() else None,

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..models.model import Model
-from ..preprocess.network_input import Plane
+from ..preprocess.network_input import NetworkInput
 from ..preprocess.scaled_frame import find_scale_factor
+from ..segmentation.connected import label_pixels
 from ..segmentation.growth import grow_mask
 from ..segmentation.hysteresis import (
     SEED,
@@ -20,9 +21,8 @@ from ..segmentation.hysteresis import (
     apply_hysteresis,
     threshold_levels,
 )
-from ..segmentation.labels import label_pixels
-from .guard import warn_of_excluded
-from .leaks import drop_leaks
+from .charge_leaks import drop_leaks
+from .frame_warnings import warn_of_excluded
 from .saturation import exclude_saturated
 
 __all__ = [
@@ -92,7 +92,7 @@ def cosmic_ray_probability(
         ``(ny, nx)``, any real dtype.
     bad : `~numpy.ndarray` or None
         From `excluded_pixels`. The network gets values for them from their
-        neighbours, see `~deepcr_ccd.preprocess.network_input.Plane`.
+        neighbours, see `~deepcr_ccd.preprocess.network_input.NetworkInput`.
     model : Model
         For task "mask".
     factor : float
@@ -165,7 +165,7 @@ def _run_model(
     **how: Any,
 ) -> np.ndarray:
     factor, facts = in_own_units(model, find_scale_factor(plane, bad), factor, facts)
-    seen = Plane(plane, factor, bad, model.network.radius)
+    seen = NetworkInput(plane, factor, bad, model.network.radius)
     return model.probability(seen, bad=bad, **how, **facts)
 
 

@@ -13,7 +13,7 @@ from ..models.zoo import load_model
 from ..nddata.frame import Frame
 from ..nddata.gain import unit_factor
 from ..options import check_fill_method
-from ..preprocess.network_input import Plane
+from ..preprocess.network_input import NetworkInput
 from ..preprocess.scaled_frame import ScaledFrame, find_scale_factor, unscale
 
 __all__ = ["Fill", "choose_fill", "fill_frame", "load_fill"]
@@ -23,7 +23,7 @@ class Fill(NamedTuple):
     """How to fill: a method, and for ``"network"`` the model and its unit factor."""
 
     method: str
-    network: Model | None = None
+    model: Model | None = None
     factor: float = 1.0
 
 
@@ -65,19 +65,16 @@ def choose_fill(
     check_fill_method(method, parameter)
     if method not in ("auto", "network"):
         return Fill(method)
-    network = None
-    if model is not None and model.card.task == "inpaint":
-        network = model
-    elif model is not None:
-        network = load_fill(model, method, parameter)
-    if method == "auto" and (network is None or not network.card.covers(frame.header)):
+    if model is not None and model.card.task != "inpaint":
+        model = load_fill(model, method, parameter)
+    if method == "auto" and (model is None or not model.card.covers(frame.header)):
         return Fill("median")
-    if network is None:
+    if model is None:
         raise ValueError(
             f"{parameter}='network' needs an inpainting network, and there is no model"
         )
-    factor, _ = unit_factor(frame.unit, network.card.unit, gain, network.card.name)
-    return Fill("network", network, factor)
+    factor, _ = unit_factor(frame.unit, model.card.unit, gain, model.card.name)
+    return Fill("network", model, factor)
 
 
 def load_fill(model: Model, method: str, parameter: str = "inpaint") -> Model | None:
@@ -161,15 +158,17 @@ def fill_frame(
     if not good_pixels(targets, bad).any():
         values = plane[targets].astype(np.float64)
         return values, np.zeros_like(values)
-    own = find_scale_factor(plane, targets, bad)
-    scaled = plane if own == 1 else ScaledFrame(plane, own)
-    if fill.network is None:
+    scale = find_scale_factor(plane, targets, bad)
+    scaled = plane if scale == 1 else ScaledFrame(plane, scale)
+    if fill.model is None:
         value, sigma = fill_pixels(scaled, targets, bad, fill.method)
     else:
         # A network that knows no unit sees the scaled frame, others that in their unit.
-        free = fill.network.card.scale_free
-        value, least = fill.network.fill(
-            Plane(plane, fill.factor * own if free else fill.factor, finite=False),
+        scale_free = fill.model.card.scale_free
+        value, least = fill.model.fill(
+            NetworkInput(
+                plane, fill.factor * scale if scale_free else fill.factor, finite=False
+            ),
             targets,
             bad=bad,
             cr_affected=cr_affected,
@@ -177,12 +176,12 @@ def fill_frame(
             tile_size=tile_size,
         )
         value, least = value / fill.factor, least / fill.factor
-        if own != 1 and not free:
+        if scale != 1 and not scale_free:
             value, least = (
-                value.astype(np.float64) * own,
-                least.astype(np.float64) * own,
+                value.astype(np.float64) * scale,
+                least.astype(np.float64) * scale,
             )
         if cr_affected is not None:
             value = limit_to_pixel_value(scaled, targets, bad, value, cr_affected)
         value, sigma = limit_to_neighbours(scaled, targets, bad, value, least)
-    return unscale(value, own, plane.dtype), unscale(sigma, own, plane.dtype)
+    return unscale(value, scale, plane.dtype), unscale(sigma, scale, plane.dtype)

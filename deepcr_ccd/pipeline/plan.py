@@ -37,63 +37,53 @@ class ModelInput(NamedTuple):
     facts: dict
 
 
-def model_input(
-    frame: Frame, model: Model, gain: float | None, readnoise: Any = None
-) -> ModelInput:
-    """Work out how a frame goes into a model.
-
-    Parameters
-    ----------
-    frame : Frame
-        The frame.
-    model : Model
-        For task "mask".
-    gain : float or None
-        In electron/adu.
-    readnoise : float, `~astropy.units.Quantity`, str or None
-        In electron.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the unit cannot be taken to the model's, or the read noise is no number.
-
-    Warns
-    -----
-    DeepCRWarning
-        If the gain or the read noise has no use.
-    """
+def _read_model_input(
+    frame: Frame, model: Model, gain: float | None, readnoise: Any
+) -> tuple[ModelInput, bool]:
+    """Return how a frame goes into a model, and whether the gain is needed for it."""
     name = model.card.name
     factor, used = unit_factor(frame.unit, model.card.unit, gain, name)
-    readnoise = resolve_readnoise(readnoise, frame.header, gain)
-    if readnoise is not None and "readnoise" not in model.card.uses:
+    electrons = resolve_readnoise(readnoise, frame.header, gain)
+    if electrons is not None and "readnoise" not in model.card.uses:
         warn_unused("readnoise", f"model {name!r} does not use it")
-        readnoise = None
-    if gain is not None and not used:
-        if _is_in_electrons(frame) and gain != 1:
-            # As ccdproc says it.
-            why = "Image unit is electron but gain value is not 1.0"
-            warn_unused("gain", f"{why}, and the frame is not multiplied by it")
-        elif readnoise is None:
-            warn_unused("gain", f"model {name!r} can use the frame as it is")
-    if readnoise is None:
-        return ModelInput(factor, {})
+        electrons = None
+    if electrons is None:
+        return ModelInput(factor, {}), used
     if gain is None and frame.unit is not None and _counts(frame.unit):
         raise ValueError(
-            f"readnoise={readnoise:g} is in electron and the frame in {frame.unit}: "
+            f"readnoise={electrons:g} is in electron and the frame in {frame.unit}: "
             "give gain= (electron/adu, a number, a Quantity or a header keyword)"
         )
     # From electron to the frame's unit, and on to the card's.
-    per_unit, _ = unit_factor(frame.unit, "electron", gain, name)
-    return ModelInput(factor, {"readnoise": readnoise / per_unit * factor})
+    per_unit, converts = unit_factor(frame.unit, "electron", gain, name)
+    used |= converts or (isinstance(readnoise, u.Quantity) and _counts(readnoise.unit))
+    return ModelInput(factor, {"readnoise": electrons / per_unit * factor}), used
+
+
+def _read_satlevel(
+    frame: Frame, satlevel: Any, gain: float | None
+) -> tuple[float | None, bool]:
+    """Return the saturation level, and whether the gain is needed for it."""
+    level = saturation_level(satlevel, frame.unit, frame.header, gain)
+    try:
+        without = saturation_level(satlevel, frame.unit, frame.header)
+    except ValueError:
+        return level, True
+    return level, level != without
+
+
+def _warn_of_gain(frame: Frame, gain: float, read: ModelInput, name: str) -> None:
+    """Warn that a gain has no effect, but where it agrees with what is done."""
+    if frame.unit is not None and frame.unit.is_equivalent(u.electron) and gain != 1:
+        # As ccdproc says it.
+        why = "Image unit is electron but gain value is not 1.0"
+        warn_unused("gain", f"{why}, and the frame is not multiplied by it")
+    elif "readnoise" not in read.facts:
+        warn_unused("gain", f"model {name!r} can use the frame as it is")
 
 
 def _counts(unit: u.UnitBase) -> bool:
     return any(unit.is_equivalent(count) for count in COUNTS)
-
-
-def _is_in_electrons(frame: Frame) -> bool:
-    return frame.unit is not None and frame.unit.is_equivalent(u.electron)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +156,7 @@ def make_plan(frame: Frame, model: Model, options: CleanOptions) -> Plan:
     Warns
     -----
     DeepCRWarning
-        If the gain or the read noise has no use.
+        If the gain or the read noise has no effect.
     """
     thresholds = options.thresholds(model)
     gain = resolve_gain(options.gain, frame.header)
@@ -176,7 +166,10 @@ def make_plan(frame: Frame, model: Model, options: CleanOptions) -> Plan:
             "ccd is a raw colour frame (Bayer pattern in the header) in a dask array, "
             "which is not supported: read it into memory first"
         )
-    read = model_input(frame, model, gain, options.readnoise)
+    read, used = _read_model_input(frame, model, gain, options.readnoise)
+    satlevel, converts = _read_satlevel(frame, options.satlevel, gain)
+    if gain is not None and not (used or converts):
+        _warn_of_gain(frame, gain, read, model.card.name)
     fill = choose_fill(options.fill_method, model, frame, gain)
     return Plan(
         model,
@@ -184,7 +177,7 @@ def make_plan(frame: Frame, model: Model, options: CleanOptions) -> Plan:
         options.grow,
         read,
         _fill_of_chunks(fill, options.fill_method) if lazy else fill,
-        saturation_level(options.satlevel, frame.unit, frame.header, gain),
+        satlevel,
         options.tile_size,
         frame.cleaned_dtype,
         bayer,
@@ -196,11 +189,11 @@ def _fill_of_chunks(fill: Fill, method: str | None) -> Fill:
 
     A network that works on whole frames does not; "auto" does without.
     """
-    if fill.network is None or fill.network.network.takes_cutouts:
+    if fill.model is None or fill.model.network.takes_cutouts:
         return fill
     if method == "auto":
         return Fill("median")
     raise ValueError(
-        f"inpaint={method!r}: {fill.network.card.name!r} does not work on dask arrays; "
+        f"inpaint={method!r}: {fill.model.card.name!r} does not work on dask arrays; "
         "use 'median', or model='universal'"
     )

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..segmentation.labels import label_pixels
+from ..segmentation.connected import label_pixels
 from ..tiling.tiles import row_blocks
-from .pileup import (
+from .saturated_shapes import Cutout, keep_extended, keep_star, keep_wrapped
+from .saturation_levels import (
     ABOVE,
     EQUAL,
     Background,
@@ -22,7 +23,6 @@ from .pileup import (
     sample_background,
     sample_step,
 )
-from .saturated_shapes import Cutout, keep_extended, keep_star, keep_wrapped
 
 __all__ = ["find_saturation", "exclude_saturated"]
 

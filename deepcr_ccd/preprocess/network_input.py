@@ -11,7 +11,7 @@ from scipy import ndimage
 from ..inpainting.local import fill_pixels
 from ..tiling.tiles import Tile, read_tile, reflect_indices, row_blocks
 
-__all__ = ["Plane", "to_float32"]
+__all__ = ["NetworkInput", "to_float32"]
 
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 #: Factors between these may be applied in float32.
@@ -21,7 +21,7 @@ USUAL_FACTORS = (1e-6, 1e6)
 MANY_BAD = 0.02
 
 
-class Plane:
+class NetworkInput:
     """A frame that is converted where and when it is read.
 
     So a memory-mapped frame may be larger than memory. In tiles, a bad pixel has the

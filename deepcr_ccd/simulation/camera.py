@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from ..segmentation.labels import EIGHT_CONNECTED, group_peaks
+from ..segmentation.connected import EIGHT_CONNECTED, group_peaks
 from .cosmic_rays import add_deposits
 from .defects import add_banding, add_columns, add_hot_pixels, bleed, shade
 

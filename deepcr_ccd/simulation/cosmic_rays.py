@@ -14,7 +14,7 @@ import numpy as np
 from astropy.io import fits
 from scipy import ndimage
 
-from ..segmentation.labels import EIGHT_CONNECTED
+from ..segmentation.connected import EIGHT_CONNECTED
 
 __all__ = ["add_deposits", "cut_deposits", "read_lsst_darks", "simulate_deposit"]
 

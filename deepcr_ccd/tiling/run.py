@@ -55,7 +55,7 @@ def run_over_tiles(
     ----------
     function : callable
         Takes a tile and its pixels of each frame; returns an array of that shape.
-    frames : sequence of `~deepcr_ccd.preprocess.network_input.Plane` or of arrays
+    frames : sequence of array or `~deepcr_ccd.preprocess.network_input.NetworkInput`
         Inputs, ``(ny, nx)``.
     network : TiledNetwork
         Its halo and stride determine how tiles overlap, and where they start.

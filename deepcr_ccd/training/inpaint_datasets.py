@@ -12,7 +12,7 @@ from ..inpainting.cutouts import MIN_GOOD_PIXELS, read_cutouts
 from ..inpainting.feature_layout import feature_layout
 from ..inpainting.features import compute_features, measure_block, refine_features
 from ..inpainting.pixel_flags import PixelFlag
-from ..segmentation.labels import EIGHT_CONNECTED
+from ..segmentation.connected import EIGHT_CONNECTED
 from ..simulation.camera import Observation
 from .datasets import SimulatedFrames
 

@@ -18,10 +18,10 @@ from sample_files import contents, write_night
 
 from deepcr_ccd import clean_files, cosmicray_probability
 from deepcr_ccd.cli import main
+from deepcr_ccd.cli_parser import build_parser, in_words_of_the_command
 from deepcr_ccd.io.atomic import mark
 from deepcr_ccd.io.fits_file import FitsFile
 from deepcr_ccd.notices import collected_warnings, warnings_by_thread
-from deepcr_ccd.parser import build_parser, in_words_of_the_command
 from deepcr_ccd.pipeline.detect import threshold_mask
 from deepcr_ccd.segmentation.hysteresis import Thresholds
 

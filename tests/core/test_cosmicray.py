@@ -1,10 +1,11 @@
+"""`cosmicray_deepcr`: what comes in and goes out, units, excluded pixels, fills."""
+
 import copy
 from functools import partial
 
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.io import fits
 from astropy.nddata import (
     CCDData,
     InverseVariance,
@@ -15,13 +16,11 @@ from astropy.nddata import (
     UnknownUncertainty,
     VarianceUncertainty,
 )
-from astropy.utils.exceptions import AstropyDeprecationWarning, AstropyUserWarning
-from astropy.wcs import WCS
-from conftest import random_model
+from astropy.utils.exceptions import AstropyUserWarning
+from conftest import full_ccd, random_model
 from scipy import ndimage
 
 import deepcr_ccd
-from deepcr_ccd import inpaint
 from deepcr_ccd.core.cosmicray import KEYWORDS
 from deepcr_ccd.inpainting.local import fill_pixels
 from deepcr_ccd.pipeline.detect import count_objects
@@ -42,31 +41,6 @@ def snapshot(ccd):
     return copy.deepcopy(ccd), ccd.data.tobytes()
 
 
-def full_ccd(ccd, uncertainty=StdDevUncertainty):
-    """A CCDData with everything it can carry."""
-    array = np.full(ccd.shape, 9.0, dtype=np.float32)
-    if uncertainty is VarianceUncertainty:
-        array = array**2
-    elif uncertainty is InverseVariance:
-        array = array**-2
-    wcs = WCS(naxis=2)
-    wcs.wcs.crval = 10, 20
-    mask = np.zeros(ccd.shape, dtype=bool)
-    mask[:3, :4] = True
-    header = fits.Header({"OBJECT": "M 5", "GAIN": 2.0})
-    header.add_history("taken")
-    return CCDData(
-        ccd.data.copy(),
-        unit=u.electron,
-        mask=mask,
-        uncertainty=uncertainty(array),
-        flags=np.arange(ccd.data.size).reshape(ccd.shape),
-        psf=np.ones((3, 3)),
-        wcs=wcs,
-        meta=header,
-    )
-
-
 def test_mask_is_the_thresholded_probability(ccd, truth):
     probability, crmask = truth
     assert crmask.sum() > 50
@@ -77,7 +51,7 @@ def test_mask_is_the_thresholded_probability(ccd, truth):
     assert stricter.mask.sum() < crmask.sum()
 
 
-def test_struck_pixels_are_filled_and_others_untouched(ccd, truth):
+def test_flagged_pixels_are_filled_and_others_untouched(ccd, truth):
     _, crmask = truth
     cleaned = cosmicray_deepcr(ccd, inpaint="mean")
     np.testing.assert_array_equal(cleaned.data[~crmask], ccd.data[~crmask])
@@ -94,7 +68,7 @@ def test_struck_pixels_are_filled_and_others_untouched(ccd, truth):
     ("kind", "power"),
     [(StdDevUncertainty, 1), (VarianceUncertainty, 2), (InverseVariance, -2)],
 )
-def test_everything_survives(ccd, kind, power):
+def test_ccddata_keeps_all_its_attributes(ccd, kind, power):
     full = full_ccd(ccd, kind)
     before, raw = snapshot(full)
     cleaned = cosmicray_deepcr(full)
@@ -255,7 +229,7 @@ def test_dtypes(ccd, dtype, order):
     np.testing.assert_allclose(cleaned, expected, rtol=1e-5)
 
 
-def test_awkward_memory(ccd, truth, tmp_path):
+def test_arrays_of_any_memory_layout(ccd, truth, tmp_path):
     path = tmp_path / "frame.npy"
     np.save(path, ccd.data)
     readonly = ccd.data.copy()
@@ -415,7 +389,7 @@ def test_saturation_level(ccd):
 
 
 @pytest.mark.parametrize("how", ["mask", "nan"])
-def test_nothing_to_examine(how):
+def test_frames_without_a_good_pixel(how):
     data = np.full((20, 20), 5.0)
     mask = how == "mask"
     if not mask:
@@ -578,116 +552,6 @@ def test_network_in_another_unit(ccd):
     expected = cosmicray_deepcr(ccd, inpaint="network").data
     got = cosmicray_deepcr(adu, gain=2, inpaint="network").data
     np.testing.assert_allclose(2 * got, expected, rtol=1e-4, atol=0.01)
-
-
-def test_inpaint_array(ccd, truth):
-    _, crmask = truth
-    before = ccd.data.copy()
-    filled, sigma = inpaint(ccd.data, crmask, method="idw")
-    value, spread = fill_pixels(ccd.data, crmask, np.zeros_like(crmask), "idw")
-    np.testing.assert_array_equal(filled[crmask], value)
-    np.testing.assert_array_equal(sigma[crmask], spread)
-    np.testing.assert_array_equal(sigma[~crmask], 0)
-    np.testing.assert_array_equal(filled[~crmask], before[~crmask])
-    np.testing.assert_array_equal(ccd.data, before)
-
-
-@pytest.mark.parametrize("method", ["median", "mean", "idw", "interpolate", "network"])
-def test_inpaint_ccd(ccd, truth, method):
-    _, crmask = truth
-    full = full_ccd(ccd)
-    before, _ = snapshot(full)
-    model = "ACS-WFC" if method == "network" else None
-    filled = inpaint(full, crmask, method=method, model=model)
-    np.testing.assert_array_equal(filled.mask, full.mask)
-    assert (filled.uncertainty.array[crmask] != 9).all()
-    assert (filled.uncertainty.array[~crmask] == 9).all()
-    assert filled.header == before.header
-    np.testing.assert_array_equal(full.data, before.data)
-    assert np.abs(filled.data[crmask] - 60).mean() < 60
-
-
-def test_inpaint_fills_by_the_network_of_the_default_model():
-    rng = np.random.default_rng(2)
-    y, x = np.mgrid[:120, :120]
-    clean = np.full(y.shape, 100.0)
-    for _ in range(25):
-        cy, cx = rng.uniform(5, 115, 2)
-        clean += rng.uniform(500, 4000) * np.exp(
-            -((y - cy) ** 2 + (x - cx) ** 2) / 2 / 1.6**2
-        )
-    mask = rng.random(clean.shape) < 0.02
-    frame = rng.poisson(clean).astype("f4")
-    filled, sigma = inpaint(frame, mask)
-    named = inpaint(frame, mask, method="network", model="universal")
-    np.testing.assert_array_equal(filled, named[0])
-    np.testing.assert_array_equal(sigma, named[1])
-    median, _ = inpaint(frame, mask, method="median")
-    error, other = (np.std((part - clean)[mask]) for part in (filled, median))
-    assert error < 0.5 * other
-
-
-def test_inpaint_takes_the_previous_name_of_an_argument(rng):
-    frame = rng.normal(100, 5, (40, 40))
-    frame[20:22, 18:25] += 40 * np.arange(1, 8)
-    crmask = frame > 130
-    expected, _ = inpaint(frame, crmask, cr_affected=True)
-    assert (expected != inpaint(frame, crmask)[0]).any()
-    with pytest.warns(
-        AstropyDeprecationWarning, match='argument "cr_affected" instead'
-    ):
-        got, _ = inpaint(frame, crmask, struck=True)
-    np.testing.assert_array_equal(got, expected)
-
-
-def test_inpaint_warns_of_the_line_that_called_it(ccd, truth):
-    ccd = ccd.copy()
-    ccd.uncertainty = UnknownUncertainty(np.ones(ccd.shape, np.float32))
-    with pytest.warns(AstropyUserWarning, match="not renewed") as caught:
-        inpaint(ccd, truth[1], method="median")
-    assert caught[0].filename == __file__
-
-
-def test_inpaint_quantity_and_masked_array(ccd, truth):
-    _, crmask = truth
-    filled, sigma = inpaint(ccd.data * u.electron, crmask)
-    assert filled.unit == sigma.unit == u.electron
-    bad = np.zeros_like(crmask)
-    bad[:, 50] = True
-    filled, _ = inpaint(np.ma.MaskedArray(ccd.data, bad), crmask)
-    np.testing.assert_array_equal(filled.mask, bad)
-
-
-def test_inpaint_with_an_inpainting_model(ccd, truth):
-    _, crmask = truth
-    expected, _ = inpaint(ccd.data, crmask, method="network", model="ACS-WFC")
-    got, _ = inpaint(ccd.data, crmask, method="network", model="ACS-WFC-F606W-2-32")
-    np.testing.assert_array_equal(got, expected)
-    half = ccd.data / np.float32(2) * u.adu
-    adu, _ = inpaint(half, crmask, method="network", model="ACS-WFC", gain=2)
-    np.testing.assert_allclose(2 * adu.value, expected, rtol=1e-4, atol=0.01)
-
-
-def test_inpaint_stack(ccd, truth):
-    _, crmask = truth
-    stack = np.stack([ccd.data, ccd.data + 10])
-    filled, _ = inpaint(stack, np.stack([crmask, crmask]), method="median")
-    np.testing.assert_allclose(filled[1] - filled[0], 10, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("mask", "options", "error", "match"),
-    [
-        (np.zeros((3, 3), bool), {}, ValueError, "mask has shape"),
-        (np.full((8, 8), "a"), {}, TypeError, "mask must hold truth values"),
-        (np.ones((8, 8), bool), {}, ValueError, "mask leaves no good pixel"),
-        (np.zeros((8, 8)), {"method": "x"}, ValueError, "method='x' is unknown"),
-        (np.zeros((8, 8)), {"method": None}, ValueError, "method=None is unknown"),
-    ],
-)
-def test_inpaint_bad_arguments(mask, options, error, match):
-    with pytest.raises(error, match=match):
-        inpaint(np.zeros((8, 8)), mask, **options)
 
 
 @pytest.mark.filterwarnings("ignore:.*of the examined pixels")

@@ -108,7 +108,7 @@ def test_reliability_is_that_of_scikit_learn(rng):
     curve = Reliability()
     curve.add(np.where(ignore, np.nan, probability), truth)
     fraction, mean = calibration_curve(truth[~ignore], probability[~ignore], n_bins=10)
-    np.testing.assert_allclose(curve.table()["struck"], fraction)
+    np.testing.assert_allclose(curve.table()["affected"], fraction)
     np.testing.assert_allclose(curve.table()["probability"], mean)
     assert curve.table()["number"].sum() == (~ignore).sum()
 

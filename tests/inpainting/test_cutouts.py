@@ -3,7 +3,7 @@ import pytest
 
 from deepcr_ccd.inpainting import cutouts as cutouts_module
 from deepcr_ccd.inpainting.cutouts import crop_centre, read_cutouts
-from deepcr_ccd.preprocess.network_input import Plane
+from deepcr_ccd.preprocess.network_input import NetworkInput
 
 
 def one_by_one(data, good, rows, columns, radius):
@@ -63,7 +63,7 @@ def test_cutouts_of_a_plane_are_those_of_its_pixels(rng, dtype):
     data = rng.integers(0, 3000, (40, 50)).astype(dtype)
     good = rng.random(data.shape) < 0.8
     rows, columns = rng.integers(0, 40, 30), rng.integers(0, 50, 30)
-    plane = Plane(data, 0.5, finite=False)
+    plane = NetworkInput(data, 0.5, finite=False)
     (found,) = read_cutouts(plane, good, rows, columns, 4)
     values, usable = one_by_one(data * 0.5, good, rows, columns, 4)
     np.testing.assert_allclose(found.values, values[found.which])

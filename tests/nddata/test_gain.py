@@ -3,9 +3,9 @@ import pytest
 from astropy import units as u
 
 from deepcr_ccd.nddata.gain import (
+    convert_satlevel,
     resolve_gain,
     resolve_readnoise,
-    resolve_satlevel,
     unit_factor,
 )
 
@@ -64,19 +64,19 @@ def test_readnoise():
 
 
 def test_satlevel():
-    assert resolve_satlevel(None, u.adu) is None
-    assert resolve_satlevel(np.inf, u.adu) is None
-    assert resolve_satlevel(6e4, u.adu) == 6e4
-    assert resolve_satlevel("SATURATE", u.adu, HEADER) == 6e4
-    assert resolve_satlevel(60 * 1000 * u.adu, u.adu) == 6e4
-    assert resolve_satlevel(1.2e5 * u.electron, u.adu, gain=2.0) == pytest.approx(6e4)
-    assert resolve_satlevel(6e4 * u.adu, u.electron, gain=2.0) == pytest.approx(1.2e5)
+    assert convert_satlevel(None, u.adu) is None
+    assert convert_satlevel(np.inf, u.adu) == np.inf
+    assert convert_satlevel(6e4, u.adu) == 6e4
+    assert convert_satlevel("SATURATE", u.adu, HEADER) == 6e4
+    assert convert_satlevel(60 * 1000 * u.adu, u.adu) == 6e4
+    assert convert_satlevel(1.2e5 * u.electron, u.adu, gain=2.0) == pytest.approx(6e4)
+    assert convert_satlevel(6e4 * u.adu, u.electron, gain=2.0) == pytest.approx(1.2e5)
     with pytest.raises(ValueError, match="give it in that unit, or give gain="):
-        resolve_satlevel(1e5 * u.electron, u.adu)
+        convert_satlevel(1e5 * u.electron, u.adu)
     with pytest.raises(ValueError, match="does not convert"):
-        resolve_satlevel(1e5 * u.m, u.adu, gain=2.0)
+        convert_satlevel(1e5 * u.m, u.adu, gain=2.0)
     with pytest.raises(ValueError, match="the frame has none"):
-        resolve_satlevel(1e5 * u.adu, None)
+        convert_satlevel(1e5 * u.adu, None)
 
 
 @pytest.mark.parametrize(

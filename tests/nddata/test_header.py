@@ -52,7 +52,7 @@ def test_comments_are_whole_in_a_header():
     comments = {key: read.comments[key] for key in read}
     assert comments == {key: comment for key, (_, comment) in keywords.items()}
     assert comments["CRNPIX"] == "pixels flagged as cosmic rays"
-    assert comments["CRNSKIP"] == "pixels excluded, being bad on input"
+    assert comments["CRNSKIP"] == "pixels excluded: bad, not finite or saturated"
 
 
 def write_with(path, card, place):

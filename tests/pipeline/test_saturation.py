@@ -8,7 +8,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, detect_cosmics
 from deepcr_ccd.nddata.gain import saturation_level
-from deepcr_ccd.segmentation.labels import label_pixels
+from deepcr_ccd.segmentation.connected import label_pixels
 
 SHAPE = (240, 256)
 LEVEL = 60000

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from deepcr_ccd.preprocess.background import measure_background
-from deepcr_ccd.preprocess.network_input import Plane
+from deepcr_ccd.preprocess.network_input import NetworkInput
 from deepcr_ccd.preprocess.normalize import standardized
 from deepcr_ccd.tiling.tiles import plan_tiles
 
@@ -14,7 +14,7 @@ def tiles(shape):
 @pytest.mark.parametrize("dtype", [">i2", ">f4", "<f4", "f8", "u2"])
 def test_tiles_of_any_type_are_those_of_the_whole(dtype, rng):
     data = rng.normal(300, 40, (50, 61)).astype(dtype)
-    plane = Plane(data, 2.0)
+    plane = NetworkInput(data, 2.0)
     whole = plane.whole()
     assert whole.dtype == np.float32
     np.testing.assert_array_equal(whole, data.astype(np.float32) * 2)
@@ -33,7 +33,7 @@ def test_bad_pixels_are_filled_in_every_tile(fraction, rng):
     data[30, 30], bad[30, 30] = 1e30, True
     data[31, 31], bad[31, 31] = -1e30, True
     before = data.copy()
-    plane = Plane(data, bad=bad, radius=9)
+    plane = NetworkInput(data, bad=bad, radius=9)
     whole = plane.whole()
     np.testing.assert_array_equal(data, before)
     np.testing.assert_array_equal(whole[~bad], data[~bad])
@@ -53,12 +53,12 @@ def test_bad_pixels_beyond_the_radius_have_the_median(rng):
     bad = np.zeros(data.shape, bool)
     bad[:60] = True
     data[:60] = np.nan
-    whole = Plane(data, bad=bad, radius=9).whole()
+    whole = NetworkInput(data, bad=bad, radius=9).whole()
     assert (whole[:50] == np.median(data[60:])).all()
 
 
 def test_float64_beyond_float32():
-    whole = Plane(np.array([[1e300, -1e300, 1.0]])).whole()
+    whole = NetworkInput(np.array([[1e300, -1e300, 1.0]])).whole()
     assert np.isfinite(whole).all()
 
 
@@ -67,7 +67,7 @@ def test_statistics_are_those_of_the_array(rng, monkeypatch):
     data = rng.normal(50, 3, (120, 130)).astype(np.float32)
     bad = rng.random(data.shape) < 0.02
     data[bad] = np.nan
-    plane = Plane(data, 2.0, bad)
+    plane = NetworkInput(data, 2.0, bad)
     clean = np.where(bad, 0, data * np.float32(2))
     for one, other in zip(
         measure_background(plane, bad)[:2],
@@ -84,7 +84,7 @@ def test_memory_mapped_frames_are_not_read_whole(tmp_path, rng):
     path = tmp_path / "frame.npy"
     np.save(path, rng.normal(50, 3, (64, 64)).astype(">f4"))
     mapped = np.load(path, mmap_mode="r")
-    plane = Plane(mapped)
+    plane = NetworkInput(mapped)
     assert plane.data is mapped
     tile = tiles(mapped.shape)[5]
     assert plane.read(tile).dtype == np.float32

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from ...segmentation.labels import EIGHT_CONNECTED
+from ...segmentation.connected import EIGHT_CONNECTED
 from .comparison import Comparison
 from .registration import moved_image
 from .star_shapes import (

@@ -15,11 +15,11 @@ from astropy.utils.exceptions import AstropyUserWarning
 from scipy import ndimage
 
 from ...nddata.frame import read_frame
-from ...nddata.gain import COUNTS, electron_factor, resolve_gain, resolve_satlevel
+from ...nddata.gain import COUNTS, convert_satlevel, electron_factor, resolve_gain
 from ...nddata.typing import CCDLike, ParameterLike
 from ...pipeline.detect import excluded_pixels
-from ...preprocess.network_input import Plane
-from ...segmentation.labels import EIGHT_CONNECTED, group_peaks
+from ...preprocess.network_input import NetworkInput
+from ...segmentation.connected import EIGHT_CONNECTED, group_peaks
 from .changed_sources import changed_sources
 from .comparison import Comparison, compare_exposure
 from .registration import MIN_SOURCES, measure_shift, moved_image
@@ -234,7 +234,7 @@ def _read(
     if frame.data.ndim != 2:
         raise ValueError(f"{name} has shape {frame.data.shape}; allowed is (ny, nx)")
     factor = resolve_gain(gain, frame.header)
-    level = resolve_satlevel(satlevel, frame.unit, frame.header, factor)
+    level = convert_satlevel(satlevel, frame.unit, frame.header, factor)
     bad = excluded_pixels(frame.data, frame.mask)
     scale = electron_factor(frame.unit, factor)
     plane = frame.data.astype(np.float32) * np.float32(scale)
@@ -244,14 +244,14 @@ def _read(
     elif unit is not None and unit.is_equivalent(u.electron):
         unit = u.electron
     saturated = np.zeros(plane.shape, dtype=bool)
-    if level is not None:
+    if level is not None and level < np.inf:
         saturated = frame.data >= level
         bad = saturated.copy() if bad is None else bad | saturated
     if bad is None or not bad.any():
         return plane, np.zeros(plane.shape, dtype=bool), saturated, unit
     if bad.all():
         raise ValueError(f"{name} has no good pixel")
-    return Plane(plane, bad=bad).whole(), bad, saturated, unit
+    return NetworkInput(plane, bad=bad).whole(), bad, saturated, unit
 
 
 def _shifts(frames: list) -> list[tuple[float, float]]:

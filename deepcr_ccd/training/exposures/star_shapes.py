@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import ndimage
 
-from ...segmentation.labels import EIGHT_CONNECTED
+from ...segmentation.connected import EIGHT_CONNECTED
 
 __all__ = [
     "REACH",

@@ -78,7 +78,7 @@ def test_where_the_charge_of_saturated_stars_ends_is_not_known(number):
     assert not second.truth.any()
 
 
-def test_limits_say_what_is_struck():
+def test_limits_say_what_is_affected():
     """Above both limits, and no fainter pixel of a cosmic ray that is."""
     rng = np.random.default_rng(5)
     frames = rng.normal(100, 1, (5, 60, 60))

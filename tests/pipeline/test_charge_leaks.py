@@ -3,7 +3,7 @@ import pytest
 from astropy.nddata import CCDData
 
 from deepcr_ccd import cosmicray_deepcr, detect_cosmics
-from deepcr_ccd.pipeline.leaks import REACH, drop_leaks
+from deepcr_ccd.pipeline.charge_leaks import REACH, drop_leaks
 
 
 def sky(rng, shape=(300, 300)):
@@ -83,7 +83,7 @@ def test_nothing_is_dropped_elsewhere(rng):
     assert not changed[45:].any()
 
 
-def test_it_is_local(rng):
+def test_cutouts_of_a_frame_give_what_the_whole_frame_does(rng):
     plane = rng.exponential(100, (60, 70))
     bad = rng.random(plane.shape) < 0.1
     plane[bad] = np.where(rng.random(bad.sum()) < 0.2, np.nan, 5000)

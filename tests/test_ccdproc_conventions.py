@@ -111,6 +111,26 @@ def test_gain_of_electrons_that_is_not_one(data, readnoise):
         cosmicray_deepcr(ccd, gain=1.0, readnoise=readnoise)
 
 
+@pytest.mark.parametrize(
+    ("header", "options"),
+    [
+        ({"SATURATE": 50000}, {}),
+        ({}, {"satlevel": 50000 * u.adu}),
+        ({}, {"readnoise": 2.5 * u.adu}),
+    ],
+)
+def test_gain_of_electrons_that_converts_something_else(data, header, options):
+    """It has an effect, so that there is no warning."""
+    y, x = np.mgrid[:64, :70]
+    star = 3e5 * np.exp(-((y - 41) ** 2 + (x - 35) ** 2) / 8)
+    ccd = CCDData(np.minimum(data + star, 1.1e5), unit="electron", meta=header)
+    cleaned = cosmicray_deepcr(ccd, gain=2.0, **options)
+    assert cleaned.header["CRNSKIP"] == (ccd.data >= 1e5).sum() > 9
+    # A level that is in the frame's unit needs no gain.
+    with pytest.warns(DeepCRWarning, match="gain= has no effect"):
+        cosmicray_deepcr(ccd, gain=2.0, satlevel=100_000)
+
+
 def test_warnings_of_no_effect_have_a_category(data):
     assert issubclass(DeepCRWarning, AstropyUserWarning)
     assert deepcr_ccd.DeepCRWarning is DeepCRWarning

@@ -6,7 +6,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
 from deepcr_ccd import clean_files, cosmicray_deepcr, detect_cosmics
-from deepcr_ccd.pipeline.guard import is_cr_dominated
+from deepcr_ccd.pipeline.frame_warnings import is_cr_dominated
 
 SHAPE = (256, 256)
 
