@@ -87,8 +87,9 @@ def cosmicray_deepcr(
         a header keyword). Saturated stars with their bleeding are excluded: extended
         sources at or above this level. By default ("auto") the level is that of the
         header (SATURATE, SATLEVEL, MAXLIN and the like), and any at which values of the
-        frame pile up. Cosmic rays above the level are still flagged. With `numpy.inf`
-        no pixel is saturated.
+        frame pile up. Header levels are taken to be in adu: for a frame in electron
+        they are used only with ``gain``, and for one in another unit not at all. Cosmic
+        rays above the level are still flagged. With `numpy.inf` no pixel is saturated.
     device : str or torch.device, optional
         Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16", "int8"}, optional
@@ -141,8 +142,9 @@ def cosmicray_deepcr(
     AstropyUserWarning
         If the uncertainty contradicts the scatter of the frame, and is not used; if its
         class is unknown, and it stays as it was at filled pixels; if more than 10 % of
-        the pixels that are not excluded are flagged; if cosmic rays affect so much of a
-        frame that its noise cannot be measured, and most are missed.
+        the pixels that are not excluded are flagged; if half of the pixels or more are
+        at or above the saturation level; if cosmic rays affect so much of a frame that
+        its noise cannot be measured, and most are missed.
 
     Notes
     -----
