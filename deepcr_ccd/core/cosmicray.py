@@ -116,16 +116,20 @@ def cosmicray_deepcr(
     -------
     `~astropy.nddata.CCDData` or other NDData
         If ``ccd`` is one: the same type, in the same unit, with CR-affected pixels
-        filled, the mask (old mask OR CR mask) set, and the uncertainty of filled
-        pixels set to the one-sigma of the fill. Excluded pixels, which were masked,
-        not finite or saturated on input, keep their data.
+        filled. float64 data stay float64, and all others, integers too, become float32.
+        The mask is the old mask OR the CR mask; the CR mask alone is
+        ``cleaned.mask & ~ccd.mask``, or ``cleaned.mask`` if ``ccd`` had no mask. The
+        uncertainty of filled pixels becomes the one-sigma of the fill. It stays where
+        the neighbours are all equal and, except in Dask arrays, where it was 0 or not
+        finite. Excluded pixels, which were masked, not finite or saturated on input,
+        keep their data. Those that were not masked are not added to the mask.
     list of `~astropy.nddata.CCDData`
         If ``ccd`` is a list of them: each as if it had been given alone.
     cleaned, crmask : `~numpy.ndarray`
         Otherwise: the cleaned frame, of the class that came in, and the bool CR mask,
         both of its shape. If the class has a mask, that of the cleaned frame is set
-        (old mask OR CR mask). Arrays are C-contiguous; float64 data stay float64, and
-        all others become float32.
+        (old mask OR CR mask). Arrays are C-contiguous, float64 if the data are, and
+        else float32.
 
     Raises
     ------

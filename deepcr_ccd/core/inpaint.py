@@ -77,9 +77,10 @@ def inpaint(
     Returns
     -------
     `~astropy.nddata.CCDData` or other NDData
-        If ``data`` is one: the same type, with its uncertainty, if any, set to the
-        spread of the fill at filled pixels. The mask stays as it was. A list gives a
-        list.
+        If ``data`` is one: the same type. float64 data stay float64, and all others,
+        integers too, become float32. The uncertainty, if any, becomes the one-sigma of
+        the fill at filled pixels; it stays where it was 0 or not finite, or where the
+        neighbours are all equal. The mask stays as it was. A list gives a list.
     filled, sigma : `~numpy.ndarray` or `~astropy.units.Quantity`
         Otherwise: the filled frame, and the one-sigma of each filled pixel, 0
         where nothing was filled; both of the shape and in the unit of the frame.
