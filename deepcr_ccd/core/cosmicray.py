@@ -81,7 +81,10 @@ def cosmicray_deepcr(
     grow : float
         Radius in px by which to grow the mask; 0 leaves it as it is.
     inpaint : {"auto", "median", "mean", "idw", "interpolate", "network"} or None
-        How to fill CR-affected pixels, see `inpaint`. With None they keep their values.
+        How to fill CR-affected pixels, see `inpaint`. "auto", which is the default,
+        writes values that a network predicts: with the default model that network is
+        ``universal-inpaint``. For photometry use the mask, or None, with which the
+        pixels keep their values.
     satlevel : float, `~astropy.units.Quantity` or str, optional
         Saturation level in the frame's unit (or a Quantity that converts to it, or
         a header keyword). Saturated stars with their bleeding are excluded: extended
@@ -94,7 +97,7 @@ def cosmicray_deepcr(
         Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16", "int8"}, optional
         Number format of the network. "auto", which is the default, is bfloat16 where
-        the processor computes in it, and float32 elsewhere; see `load_model`.
+        the processor computes in it, and float32 elsewhere; see `load_model` and Notes.
     engine : {"auto", "torch", "openvino"}, optional
         What runs the network. "auto", which is the default, is OpenVINO where it is
         installed and the CPU is used, and PyTorch elsewhere; see `load_model`.
@@ -158,6 +161,10 @@ def cosmicray_deepcr(
     scale is that of the scatter of the frame; if the two differ by more than a factor
     of three, the uncertainty is not used. Where it is zero or not finite, the noise is
     measured.
+
+    Precision and engine depend on the machine by default, so that masks can differ in a
+    few pixels between machines. With ``device="cpu"``, ``precision="float32"`` and
+    ``engine="torch"`` results are the same, but for rounding in float32.
 
     The method is deepCR's [1]_: a U-Net gives each pixel the probability that it is
     affected by a cosmic ray.
