@@ -120,14 +120,15 @@ def detect_cosmics(
     model : str, path-like or Model
         A name of `list_models`, the path of a model file, or a model.
     threshold : float, optional
-        Probability in [0, 1] above which a pixel is a cosmic ray. By default what
-        the model's card says.
+        Probability in [0, 1] above which a pixel is flagged. By default that of the
+        model description (``load_model(...).card``), which is 0.6217 for
+        ``universal``.
     extend_threshold : float, optional
         Lower probability, down to which cosmic rays are followed, as for
         `~deepcr_ccd.cosmicray_deepcr`; 1 follows none.
     target_fpr : float, optional
         In place of thresholds: the false positive rate, which is the fraction of
-        clean pixels that may be flagged.
+        clean pixels that may be flagged; ``extend_threshold`` is then not used.
     grow : float
         Radius in px by which to grow the mask.
     device, precision, engine, tile_size : optional

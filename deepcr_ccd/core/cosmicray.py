@@ -67,17 +67,19 @@ def cosmicray_deepcr(
         units of the noise.
     threshold : float, optional
         Probability in [0, 1] above which a pixel is flagged. By default that of the
-        model's card.
+        model description (``load_model(...).card``), which is 0.6217 for
+        ``universal``.
     extend_threshold : float, optional
         Lower probability, down to which cosmic rays are followed: a pixel above it is
         flagged too if it is connected (by sides or corners, within 32 steps) to one
-        that is above ``threshold`` and above 0.85. By default that of the model's card,
-        or ``threshold`` if that is lower; 1 follows none.
+        that is above ``threshold`` and above 0.85. By default that of the model
+        description, which is 0.2 for ``universal``, or ``threshold`` if that is lower;
+        1 follows none.
     target_fpr : float, optional
         In place of thresholds: the false positive rate, which is the fraction of clean
-        pixels that may be flagged, such as 1e-4; for models whose card has a
+        pixels that may be flagged, such as 1e-4; for models whose description has a
         calibration. It is reached by one threshold, which gives the highest true
-        positive rate.
+        positive rate; ``extend_threshold`` is then not used.
     grow : float
         Radius in px by which to grow the mask; 0 leaves it as it is.
     inpaint : {"auto", "median", "mean", "idw", "interpolate", "network"} or None

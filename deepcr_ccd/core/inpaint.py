@@ -56,8 +56,9 @@ def inpaint(
         the network if ``model`` has one and was trained on frames like this, as
         the header tells, and the median elsewhere.
     model : str, path-like or Model, optional
-        An inpainting model, or a detection model whose card names one. By default that
-        of the default model, which takes any frame.
+        An inpainting model, or a detection model whose description
+        (``load_model(...).card``) names one. By default that of the default model,
+        ``universal-inpaint``, which takes any frame.
     gain : float, `~astropy.units.Quantity` or str, optional
         In electron/adu, or the header keyword that holds it; for networks that work in
         a unit which is not the frame's.

@@ -141,7 +141,7 @@ def load_model(
     ----------
     name_or_path : str, path-like or Model
         A name of `list_models` (or one of deepCR's older names for it), or the
-        path of a ``.safetensors`` file with a card or of a deepCR ``.pth`` file.
+        path of a ``.safetensors`` file of this package or of a deepCR ``.pth`` file.
         A path ends in one of the two, and a published checkpoint is recognized by its
         content. Names are not case-sensitive. ``"auto"`` is the model that is best for
         the frame in our own comparison, which is ``"universal"`` for all frames. A
@@ -167,6 +167,8 @@ def load_model(
     Returns
     -------
     Model
+        Its attribute ``card`` is the model description: unit of the input, thresholds,
+        data that it was trained on, scores.
 
     Raises
     ------
