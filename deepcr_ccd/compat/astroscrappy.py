@@ -145,8 +145,11 @@ def detect_cosmics(
     ------
     TypeError, ValueError
         If an argument is not of an allowed kind or value.
+    FileNotFoundError
+        If ``model`` is the path of a file that does not exist.
     ImportError
-        If the model is a published checkpoint and deepCR is not installed.
+        If the model is a published checkpoint and deepCR is not installed, or OpenVINO
+        is asked for and not installed.
 
     Warns
     -----

@@ -63,8 +63,11 @@ def cosmicray_deepcr(
         In electron/adu, or the header keyword that holds it. Needed by models that
         work in a unit which is not the frame's; the default takes any.
     readnoise : float, `~astropy.units.Quantity` or str, optional
-        In electron, or the header keyword that holds it; for models that work in
-        units of the noise.
+        In electron (a Quantity may be in adu, if ``gain`` is given), or the header
+        keyword that holds it. A lower limit of the noise, which is measured in the
+        frame; for models that work in units of the noise, such as the default. A frame
+        in adu needs ``gain`` with it; one without a unit is taken to be in electron, or
+        in adu if ``gain`` is given.
     threshold : float, optional
         Probability in [0, 1] above which a pixel is flagged. By default that of the
         model description (``load_model(...).card``), which is 0.6217 for
@@ -107,12 +110,24 @@ def cosmicray_deepcr(
         Width in px of the tiles that the frame is cut into. It changes memory
         and speed, not the result (in bfloat16, not beyond its rounding).
     add_keyword : bool, str, `ccdproc.Keyword` or dict
-        Record what was done in the header: CRMODEL, CRVERS, CRTHRESH, CREXTEND, CRNPIX,
-        CRNOBJ, CRNSKIP, CRFILL and a HISTORY line. Or what to record in their place, as
-        in ccdproc: keywords with their values, a Keyword, or one without a value.
-        False records nothing.
+        True records in the header what was done, in a HISTORY line and these keywords
+        (the three counts not for Dask arrays):
+
+        ========  =================================================
+        CRMODEL   model that detected the cosmic rays
+        CRVERS    version of deepcr_ccd
+        CRTHRESH  probability above which a pixel is flagged
+        CREXTEND  threshold of pixels connected to flagged ones
+        CRNPIX    number of pixels flagged as cosmic rays
+        CRNOBJ    number of cosmic rays (groups of touching pixels)
+        CRNSKIP   number of pixels excluded, being bad on input
+        CRFILL    how flagged pixels were filled
+        ========  =================================================
+
+        False records nothing. Or what to record in their place, as in ccdproc: keywords
+        with their values, a Keyword, or one without a value.
     progress : bool
-        Show a progress bar.
+        Show a progress bar of tqdm; not for Dask arrays.
     **others
         None are allowed; arguments of L.A.Cosmic raise a TypeError that says what to
         use instead.
@@ -141,8 +156,11 @@ def cosmicray_deepcr(
     TypeError, ValueError
         If an argument is not of an allowed kind or value, or the frame's unit
         cannot be taken to the model's.
+    FileNotFoundError
+        If ``model`` is the path of a file that does not exist.
     ImportError
-        If the model is a published checkpoint and deepCR is not installed.
+        If the model is a published checkpoint and deepCR is not installed, OpenVINO is
+        asked for and not installed, or ``progress`` is and tqdm is not.
 
     Warns
     -----
@@ -272,7 +290,7 @@ def cosmicray_probability(
 
     Raises
     ------
-    TypeError, ValueError, ImportError
+    TypeError, ValueError, FileNotFoundError, ImportError
         As `cosmicray_deepcr`.
 
     Examples

@@ -91,6 +91,10 @@ def inpaint(
     TypeError, ValueError
         If an argument is not of an allowed kind or value, or the mask leaves no
         good pixel to fill from.
+    FileNotFoundError
+        If ``model`` is the path of a file that does not exist.
+    ImportError
+        If the model is a published checkpoint and deepCR is not installed.
 
     Examples
     --------
