@@ -61,7 +61,7 @@ def plot_before_after(
         from deepcr_ccd.plot import plot_before_after
 
         ccd = simulate()
-        cleaned = cosmicray_deepcr(ccd, model="ACS-WFC")
+        cleaned = cosmicray_deepcr(ccd)
         plot_before_after(ccd, cleaned.mask, cleaned, unit="electron")
     """
     known = getattr(before, "mask", None)

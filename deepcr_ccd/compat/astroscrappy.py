@@ -170,7 +170,7 @@ def detect_cosmics(
     >>> from deepcr_ccd import detect_cosmics
     >>> frame = np.random.default_rng(1).normal(60, 8, (64, 64))
     >>> frame[20, 20:26] += 900
-    >>> crmask, cleaned = detect_cosmics(frame, model="ACS-WFC", device="cpu")
+    >>> crmask, cleaned = detect_cosmics(frame, device="cpu")
     >>> int(crmask[20, 20:26].sum())
     6
     """

@@ -84,7 +84,7 @@ class deepCR:  # noqa: N801
     >>> from deepcr_ccd import deepCR
     >>> image = np.random.default_rng(1).normal(60, 8, (64, 64))
     >>> image[20, 20:26] += 900
-    >>> mdl = deepCR(mask="ACS-WFC", device="CPU")
+    >>> mdl = deepCR(mask="universal", device="CPU")
     >>> mask = mdl.clean(image, threshold=0.5)
     >>> int(mask[20, 20:26].sum())
     6

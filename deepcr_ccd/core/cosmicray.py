@@ -201,7 +201,7 @@ def cosmicray_deepcr(
     >>> rng = np.random.default_rng(1)
     >>> ccd = CCDData(rng.normal(60, 8, (64, 64)), unit="electron")
     >>> ccd.data[20, 20:26] += 900
-    >>> cleaned = cosmicray_deepcr(ccd, model="ACS-WFC", device="cpu")
+    >>> cleaned = cosmicray_deepcr(ccd, device="cpu")
     >>> bool(cleaned.mask[20, 20:26].all())
     True
     >>> cleaned.header["CRNOBJ"]
@@ -299,7 +299,7 @@ def cosmicray_probability(
     >>> from deepcr_ccd import cosmicray_probability
     >>> frame = np.random.default_rng(1).normal(60, 8, (64, 64))
     >>> frame[20, 20:26] += 900
-    >>> p = cosmicray_probability(frame, model="ACS-WFC", device="cpu")
+    >>> p = cosmicray_probability(frame, device="cpu")
     >>> bool(p[20, 22] > 0.9), bool(p[50, 50] < 0.1)
     (True, True)
     """

@@ -184,9 +184,9 @@ def load_model(
     Examples
     --------
     >>> from deepcr_ccd import load_model
-    >>> model = load_model("WFC3-UVIS", device="cpu")
-    >>> model.card.instrument
-    'HST WFC3/UVIS'
+    >>> model = load_model("universal", device="cpu")
+    >>> model.card.task, model.card.fill
+    ('mask', 'universal-inpaint')
     """
     if isinstance(name_or_path, Model):
         return _checked(name_or_path.to(device, precision, engine), task)
