@@ -48,7 +48,7 @@ def simulate(
     Returns
     -------
     `~astropy.nddata.CCDData`
-        In electron, with uncertainty; ``meta["TRACKS"]`` is the number of pixels
+        float32, ``(ny, nx)``, in electron; ``meta["TRACKS"]`` is the number of pixels
         that the tracks cross.
     """
     rng = np.random.default_rng(seed)
@@ -82,7 +82,7 @@ def example_frame() -> tuple[CCDData, str, str]:
         A frame of the SAAO 1.0 m telescope that ccdproc ships, overscan subtracted
         and trimmed, in adu with the keyword GAIN; a simulated one without ccdproc.
     name, origin : str
-        For file names, and as text.
+        A name for files, and where the frame comes from, in words.
     """
     found = importlib.util.find_spec("ccdproc")
     if found is not None and found.origin:
@@ -107,9 +107,9 @@ def run(
     Parameters
     ----------
     folder : path
-        For the FITS file and the picture.
+        Where the FITS file and the picture are written; it is made if it is not there.
     model : str or Model
-        The model to use.
+        As for `~deepcr_ccd.cosmicray_deepcr`.
     overwrite : bool
         Replace existing files; those of an earlier demo are replaced anyway.
 
@@ -122,8 +122,8 @@ def run(
     ------
     FileExistsError
         If a file exists and must not be replaced.
-    ImportError
-        If the model needs a package that is not installed.
+    ValueError, FileNotFoundError, ImportError
+        If the model cannot be loaded, as `~deepcr_ccd.load_model`.
     """
     ccd, name, origin = example_frame()
     fits_path, png_path = folder / f"{name}_clean.fits", folder / f"{name}.png"

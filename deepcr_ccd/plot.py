@@ -30,10 +30,10 @@ def plot_before_after(
     Parameters
     ----------
     before, after : `~astropy.nddata.CCDData` or array-like
-        ``(ny, nx)``, drawn with one stretch, from 3 sigma below the background.
+        ``(ny, nx)``, drawn with the same stretch, from 3 sigma below the background.
     crmask : array-like
-        bool, ``(ny, nx)``, such as the mask of the cleaned frame. Masked
-        pixels of ``before`` are neither drawn nor counted as cosmic rays.
+        bool, ``(ny, nx)``, such as the mask of the cleaned frame. Pixels that the mask
+        of ``before`` marks are not shown as cosmic rays, and not counted as such.
     axes : sequence of 3 `~matplotlib.axes.Axes`, optional
         Where to draw. By default in a new figure of pyplot, for
         ``matplotlib.pyplot.show()``.
@@ -43,7 +43,7 @@ def plot_before_after(
     Returns
     -------
     `~matplotlib.figure.Figure`
-        The figure with these axes, such as for ``savefig``.
+        The figure with these axes; its method ``savefig`` writes it to a file.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def plot_before_after(
         from deepcr_ccd.plot import plot_before_after
 
         ccd = simulate()
-        cleaned = cosmicray_deepcr(ccd, model="ACS-WFC")
+        cleaned = cosmicray_deepcr(ccd)
         plot_before_after(ccd, cleaned.mask, cleaned, unit="electron")
     """
     known = getattr(before, "mask", None)

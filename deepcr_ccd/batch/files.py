@@ -58,12 +58,15 @@ def clean_files(
 ) -> Table:
     """Clean many FITS files in parallel; those that fail do not stop the others.
 
+    Each file is written again under its own name: see Notes for what is in it.
+
     Parameters
     ----------
-    files : sequence of str or path-like, or `~ccdproc.ImageFileCollection`
-        Files, patterns, folders and lists, see `find_files`; or a collection, of
-        which all files are taken; or a mapping from files to their places in the
-        folder for results.
+    files : str, path-like, sequence of these, or `~ccdproc.ImageFileCollection`
+        Files; patterns such as ``"night/*.fits"``; folders, of which all FITS files are
+        taken; and ``"@list"``, a text file with one of these on each line. Or a
+        collection, of which all files are taken; or a mapping from files to the paths
+        of their results in ``output``.
     output : str or path-like
         Folder for the results; it is made if it is not there. Where it is inside of a
         folder of inputs, its files are not taken for inputs.
@@ -86,25 +89,81 @@ def clean_files(
     report : callable, optional
         Takes the row of each file as a dictionary, as soon as it is done.
     **options
-        Fields of `FileOptions`: ``model``, ``gain``, ``inpaint`` and so on, as for
-        `~deepcr_ccd.cosmicray_deepcr`; ``unit``, ``bad_bits``, ``dq_bit``, ``ext``,
-        ``masks_only`` and ``probability``, as for the ``deepcr-ccd`` command.
+        ``model``, ``gain``, ``readnoise``, ``threshold``, ``extend_threshold``,
+        ``target_fpr``, ``grow``, ``inpaint``, ``satlevel``, ``device``, ``precision``,
+        ``engine`` and ``tile_size``, as for `~deepcr_ccd.cosmicray_deepcr`; and those
+        of files, in the next section.
 
     Returns
     -------
     `~astropy.table.Table`
-        A row a file, in order: ``file``, ``output``, ``status`` ("done", "skipped" or
-        "failed"), ``images`` that were cleaned of ``images_total``, ``images_left``
-        (names of the others), numbers of flagged ``pixels`` and of ``objects``, which
-        are cosmic rays, ``seconds``, and ``message`` with the error or the warnings.
+        A row for each file, in order. ``file`` and ``output`` are paths; ``status`` is
+        "done", "skipped" or "failed"; ``images`` of ``images_total`` images were
+        cleaned, and ``images_left`` names the others; ``pixels`` is the number of
+        flagged pixels, and ``objects`` the number of cosmic rays; ``seconds`` is the
+        time; ``message`` has the error or the warnings.
+
+    Other Parameters
+    ----------------
+    unit : str, optional
+        Unit of the images, such as "adu" or "electron", in place of BUNIT.
+    ext : str, int, tuple or list of these, optional
+        Images to clean: a name (``"SCI"``), a number (0 is the first), a name with
+        EXTVER (``("SCI", 2)``), or a pattern (``"N*"``). By default those named SCI,
+        and without these all images that are no flags, errors or the like.
+    bad_bits : int, optional
+        Bits of pixels to exclude in DQ, BPM or MASK. By default as the table in
+        :doc:`/files` says.
+    dq_bit : int, optional
+        Bit that is set at cosmic rays, a power of two. By default 4096 in DQ, 8 in BPM,
+        1 in MASK, or that of the header keyword MP_CR.
+    masks_only : bool
+        Write files of masks, as ``deepcr-ccd mask`` does, in place of cleaned images.
+    probability : bool
+        With ``masks_only``, write the probability as well.
 
     Raises
     ------
     TypeError, ValueError, FileNotFoundError, ImportError
-        If files, options or model are not what is allowed, or an output is an input:
-        before any work is done.
+        If files, options or model are not what is allowed, or an output is an input; or
+        if a package is missing, such as tqdm for ``progress``. It is raised before any
+        work is done.
     FileExistsError
-        If a result is there and must not be replaced: likewise.
+        If a result is there and must not be replaced; also before any work is done.
+    NotADirectoryError, PermissionError
+        If ``output`` is a file, or must not be written to.
+
+    Notes
+    -----
+    A result has all extensions of its input. Flagged pixels are filled in the images
+    (not with ``inpaint=None``), and their noise in ERR, VAR, IVAR and the like becomes
+    that of the fill. The bit of cosmic rays is set in DQ, MASK or BPM, the first of
+    these in the file; where there is none, an extension MASK is added. Headers of
+    images get the keywords of `~deepcr_ccd.cosmicray_deepcr`. All else stays as it is,
+    byte for byte. Integer images stay integer, with rounded fills, and compressed
+    images stay compressed.
+
+    With ``masks_only``, a result has an extension CRMASK for each image, 1 at cosmic
+    rays and 0 elsewhere, and with ``probability`` an extension CRPROB, float32, NaN at
+    excluded pixels. A result appears whole or not at all. Details are in :doc:`/files`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from astropy.io import fits
+    >>> from deepcr_ccd import clean_files
+    >>> from deepcr_ccd.demo import simulate
+    >>> temporary = tempfile.TemporaryDirectory()
+    >>> folder = Path(temporary.name)
+    >>> simulate((64, 64)).write(folder / "a.fits")
+    >>> table = clean_files(folder / "a.fits", folder / "cleaned", device="cpu")
+    >>> print(*table["status"], *table["images"])
+    done 1
+    >>> with fits.open(folder / "cleaned" / "a.fits") as result:
+    ...     print([hdu.name for hdu in result])
+    ['PRIMARY', 'MASK']
+    >>> temporary.cleanup()
     """
     known = [field.name for field in dataclasses.fields(FileOptions)]
     unknown = {name: options[name] for name in options if name not in known}

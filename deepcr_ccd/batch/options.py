@@ -25,7 +25,7 @@ MOST_BITS = 2**63 - 1
 
 @dataclasses.dataclass(frozen=True)
 class FileOptions(CleanOptions):
-    """How FITS files are cleaned; the fields are options of the ``clean`` command.
+    """How FITS files are cleaned; the fields are options of `~deepcr_ccd.clean_files`.
 
     Raises
     ------

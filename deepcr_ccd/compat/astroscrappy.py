@@ -81,38 +81,43 @@ def detect_cosmics(
     inmask : array-like, optional
         bool, ``(ny, nx)``, True where bad: these are excluded and not flagged.
     inbkg : float or array-like, optional
-        Number or ``(ny, nx)``, background in the unit of ``indat``. For models that
-        work in a unit, its shape (not its median level) is subtracted from the input of
-        the network. Models that work in units of the noise take from it, with ``gain``
-        and ``readnoise``, where there is more noise. Filling is done on the frame
-        without it.
-        Pixels where it is not finite are excluded.
+        Number or ``(ny, nx)``, background that ``indat`` contains, in its unit. It is
+        subtracted before cosmic rays are searched and pixels are filled; ``cleanarr``
+        contains it again. Models that work in a unit see the frame with the median of
+        the background added. For models that work in units of the noise, such as the
+        default, ``inbkg``, ``gain`` and ``readnoise`` also show where there is more
+        noise than elsewhere. Pixels where it is not finite are excluded.
     invar : float or array-like, optional
-        Number or ``(ny, nx)``, variance in the unit of ``indat`` squared, for models
-        that work in units of the noise; as the uncertainty of `cosmicray_deepcr`.
-        Others give a warning.
+        Number or ``(ny, nx)``, variance in the square of the unit of ``indat``, for
+        models that work in units of the noise. It is used as the uncertainty of a
+        CCDData by `~deepcr_ccd.cosmicray_deepcr`. Other models give a warning.
     gain : float
-        In electron/adu.
+        In electron/adu; 1 if ``indat`` is in electron.
     readnoise : float
-        In electron; for models that work in units of the noise, which then is not
-        less. The default says nothing, and the noise is measured.
+        In electron: a lower limit of the noise that is measured in the frame, for
+        models that work in units of the noise. The default, 6.5, is astroscrappy's and
+        not that of your detector: it sets no limit.
     satlevel : float, optional
         In electron. Stars that reach it are excluded, and so are those whose values
-        pile up at a lower level; cosmic rays above it are still flagged. With None only
-        the latter are excluded, with `numpy.inf` nothing is.
+        pile up at a lower level; cosmic rays above it are still flagged. With None
+        there is no such limit, and only stars whose values pile up are excluded; with
+        `numpy.inf` no pixel is saturated.
     cleantype : {"median", "medmask", "meanmask", "idw"}
         How CR-affected pixels are filled: plain 5x5 median; or median, mean or inverse
         distance weighted mean of the good pixels in a cutout of 5x5 px (which
         grows until it has 8 of them).
     sigfrac : float
         In L.A.Cosmic the fraction of ``sigclip`` down to which neighbours of cosmic
-        rays are flagged. Here it sets ``extend_threshold``: the default stands for the
-        model's own, 1 for none, and other values for thresholds in proportion (of the
-        logit). For models that have none it is accepted without effect.
+        rays are flagged. Here it changes ``extend_threshold``, if that is not given:
+        0.3 is the model's own, and 1 follows no cosmic ray. Between these, and below
+        0.3, the distance from ``threshold`` to ``extend_threshold``, as the logarithm
+        of p / (1 - p), is proportional to 1 - ``sigfrac``. It has no effect with
+        ``target_fpr``, and for models with one threshold.
     sigclip, objlim, sepmed : optional
         Of L.A.Cosmic; accepted without effect.
     niter : int
-        One pass does; with 0 there is none, and nothing is found.
+        The network needs one pass: values from 1 on have no effect. With 0 nothing is
+        searched, and the mask is empty.
     fsmode, psfmodel, psffwhm, psfsize, psfk, psfbeta : optional
         Of L.A.Cosmic; accepted without effect.
     verbose : bool
@@ -120,14 +125,15 @@ def detect_cosmics(
     model : str, path-like or Model
         A name of `list_models`, the path of a model file, or a model.
     threshold : float, optional
-        Probability in [0, 1] above which a pixel is a cosmic ray. By default what
-        the model's card says.
+        Probability in [0, 1] above which a pixel is flagged. By default that of the
+        model description (``load_model(...).card``), which is 0.6217 for
+        ``universal``.
     extend_threshold : float, optional
         Lower probability, down to which cosmic rays are followed, as for
         `~deepcr_ccd.cosmicray_deepcr`; 1 follows none.
     target_fpr : float, optional
         In place of thresholds: the false positive rate, which is the fraction of
-        clean pixels that may be flagged.
+        clean pixels that may be flagged; ``extend_threshold`` is then not used.
     grow : float
         Radius in px by which to grow the mask.
     device, precision, engine, tile_size : optional
@@ -138,14 +144,18 @@ def detect_cosmics(
     crmask : `~numpy.ndarray`
         bool, ``(ny, nx)``, True at pixels affected by cosmic rays.
     cleanarr : `~numpy.ndarray`
-        ``(ny, nx)``, in the unit of ``indat``; float64 if that is, else float32.
+        ``(ny, nx)``, in the unit of ``indat``: the cleaned frame; float64 if ``indat``
+        is, else float32.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is not of an allowed kind or value.
+    FileNotFoundError
+        If ``model`` is the path of a file that does not exist.
     ImportError
-        If the model is a published checkpoint and deepCR is not installed.
+        If the model is a published checkpoint and deepCR is not installed, or OpenVINO
+        is asked for and not installed.
 
     Warns
     -----
@@ -153,7 +163,10 @@ def detect_cosmics(
         If ``invar`` has no effect. Parameters of L.A.Cosmic that have none are named in
         the log, at level INFO.
     AstropyUserWarning
-        If more of the frame is flagged, or CR-affected, than the method is for.
+        If more than 10 % of the pixels that are not excluded are flagged; if half of
+        the pixels or more are at or above ``satlevel``; if cosmic rays affect so much
+        of the frame that its noise cannot be measured, and most are missed; if
+        ``invar`` contradicts the scatter of the frame, and is not used.
 
     References
     ----------
@@ -166,7 +179,7 @@ def detect_cosmics(
     >>> from deepcr_ccd import detect_cosmics
     >>> frame = np.random.default_rng(1).normal(60, 8, (64, 64))
     >>> frame[20, 20:26] += 900
-    >>> crmask, cleaned = detect_cosmics(frame, model="ACS-WFC", device="cpu")
+    >>> crmask, cleaned = detect_cosmics(frame, device="cpu")
     >>> int(crmask[20, 20:26].sum())
     6
     """

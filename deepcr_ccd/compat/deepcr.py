@@ -60,6 +60,11 @@ class deepCR:  # noqa: N801
     ------
     ValueError
         If a model or the device is unknown or absent, or ``hidden`` does not fit.
+    FileNotFoundError
+        If a model is the path of a file that does not exist.
+    ImportError
+        If a model is a published checkpoint, as the default is, and deepCR is not
+        installed.
 
     Attributes
     ----------
@@ -79,7 +84,7 @@ class deepCR:  # noqa: N801
     >>> from deepcr_ccd import deepCR
     >>> image = np.random.default_rng(1).normal(60, 8, (64, 64))
     >>> image[20, 20:26] += 900
-    >>> mdl = deepCR(mask="ACS-WFC", device="CPU")
+    >>> mdl = deepCR(mask="universal", device="CPU")
     >>> mask = mdl.clean(image, threshold=0.5)
     >>> int(mask[20, 20:26].sum())
     6

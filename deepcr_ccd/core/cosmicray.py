@@ -63,37 +63,46 @@ def cosmicray_deepcr(
         In electron/adu, or the header keyword that holds it. Needed by models that
         work in a unit which is not the frame's; the default takes any.
     readnoise : float, `~astropy.units.Quantity` or str, optional
-        In electron, or the header keyword that holds it; for models that work in
-        units of the noise.
+        In electron (a Quantity may be in adu, if ``gain`` is given), or the header
+        keyword that holds it. A lower limit of the noise, which is measured in the
+        frame; for models that work in units of the noise, such as the default. A frame
+        in adu needs ``gain`` with it; one without a unit is taken to be in electron, or
+        in adu if ``gain`` is given.
     threshold : float, optional
         Probability in [0, 1] above which a pixel is flagged. By default that of the
-        model's card.
+        model description (``load_model(...).card``), which is 0.6217 for
+        ``universal``.
     extend_threshold : float, optional
         Lower probability, down to which cosmic rays are followed: a pixel above it is
         flagged too if it is connected (by sides or corners, within 32 steps) to one
-        that is above ``threshold`` and above 0.85. By default that of the model's card,
-        or ``threshold`` if that is lower; 1 follows none.
+        that is above ``threshold`` and above 0.85. By default that of the model
+        description, which is 0.2 for ``universal``, or ``threshold`` if that is lower;
+        1 follows none.
     target_fpr : float, optional
         In place of thresholds: the false positive rate, which is the fraction of clean
-        pixels that may be flagged, such as 1e-4; for models whose card has a
+        pixels that may be flagged, such as 1e-4; for models whose description has a
         calibration. It is reached by one threshold, which gives the highest true
-        positive rate.
+        positive rate; ``extend_threshold`` is then not used.
     grow : float
         Radius in px by which to grow the mask; 0 leaves it as it is.
     inpaint : {"auto", "median", "mean", "idw", "interpolate", "network"} or None
-        How to fill CR-affected pixels, see `inpaint`. With None they keep their values.
+        How to fill CR-affected pixels, see `inpaint`. "auto", which is the default,
+        writes values that a network predicts: with the default model that network is
+        ``universal-inpaint``. For photometry use the mask, or None, with which the
+        pixels keep their values.
     satlevel : float, `~astropy.units.Quantity` or str, optional
         Saturation level in the frame's unit (or a Quantity that converts to it, or
         a header keyword). Saturated stars with their bleeding are excluded: extended
         sources at or above this level. By default ("auto") the level is that of the
         header (SATURATE, SATLEVEL, MAXLIN and the like), and any at which values of the
-        frame pile up. Cosmic rays above the level are still flagged. With `numpy.inf`
-        no pixel is saturated.
+        frame pile up. Header levels are taken to be in adu: for a frame in electron
+        they are used only with ``gain``, and for one in another unit not at all. Cosmic
+        rays above the level are still flagged. With `numpy.inf` no pixel is saturated.
     device : str or torch.device, optional
         Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16", "int8"}, optional
         Number format of the network. "auto", which is the default, is bfloat16 where
-        the processor computes in it, and float32 elsewhere; see `load_model`.
+        the processor computes in it, and float32 elsewhere; see `load_model` and Notes.
     engine : {"auto", "torch", "openvino"}, optional
         What runs the network. "auto", which is the default, is OpenVINO where it is
         installed and the CPU is used, and PyTorch elsewhere; see `load_model`.
@@ -101,12 +110,24 @@ def cosmicray_deepcr(
         Width in px of the tiles that the frame is cut into. It changes memory
         and speed, not the result (in bfloat16, not beyond its rounding).
     add_keyword : bool, str, `ccdproc.Keyword` or dict
-        Record what was done in the header: CRMODEL, CRVERS, CRTHRESH, CREXTEND, CRNPIX,
-        CRNOBJ, CRNSKIP, CRFILL and a HISTORY line. Or what to record in their place, as
-        in ccdproc: keywords with their values, a Keyword, or one without a value.
-        False records nothing.
+        True records in the header what was done, in a HISTORY line and these keywords
+        (the three counts not for Dask arrays):
+
+        ========  =================================================
+        CRMODEL   model that detected the cosmic rays
+        CRVERS    version of deepcr_ccd
+        CRTHRESH  probability above which a pixel is flagged
+        CREXTEND  threshold of pixels connected to flagged ones
+        CRNPIX    number of pixels flagged as cosmic rays
+        CRNOBJ    number of cosmic rays (groups of touching pixels)
+        CRNSKIP   number of pixels excluded, being bad on input
+        CRFILL    how flagged pixels were filled
+        ========  =================================================
+
+        False records nothing. Or what to record in their place, as in ccdproc: keywords
+        with their values, a Keyword, or one without a value.
     progress : bool
-        Show a progress bar.
+        Show a progress bar of tqdm; not for Dask arrays.
     **others
         None are allowed; arguments of L.A.Cosmic raise a TypeError that says what to
         use instead.
@@ -115,24 +136,31 @@ def cosmicray_deepcr(
     -------
     `~astropy.nddata.CCDData` or other NDData
         If ``ccd`` is one: the same type, in the same unit, with CR-affected pixels
-        filled, the mask (old mask OR CR mask) set, and the uncertainty of filled
-        pixels set to the one-sigma of the fill. Excluded pixels, which were masked,
-        not finite or saturated on input, keep their data.
+        filled. float64 data stay float64, and all others, integers too, become float32.
+        The mask is the old mask OR the CR mask; the CR mask alone is
+        ``cleaned.mask & ~ccd.mask``, or ``cleaned.mask`` if ``ccd`` had no mask. The
+        uncertainty of filled pixels becomes the one-sigma of the fill. It stays where
+        the neighbours are all equal and, except in Dask arrays, where it was 0 or not
+        finite. Excluded pixels, which were masked, not finite or saturated on input,
+        keep their data. Those that were not masked are not added to the mask.
     list of `~astropy.nddata.CCDData`
         If ``ccd`` is a list of them: each as if it had been given alone.
     cleaned, crmask : `~numpy.ndarray`
         Otherwise: the cleaned frame, of the class that came in, and the bool CR mask,
         both of its shape. If the class has a mask, that of the cleaned frame is set
-        (old mask OR CR mask). Arrays are C-contiguous; float64 data stay float64, and
-        all others become float32.
+        (old mask OR CR mask). Arrays are C-contiguous, float64 if the data are, and
+        else float32.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is not of an allowed kind or value, or the frame's unit
         cannot be taken to the model's.
+    FileNotFoundError
+        If ``model`` is the path of a file that does not exist.
     ImportError
-        If the model is a published checkpoint and deepCR is not installed.
+        If the model is a published checkpoint and deepCR is not installed, OpenVINO is
+        asked for and not installed, or ``progress`` is and tqdm is not.
 
     Warns
     -----
@@ -141,8 +169,9 @@ def cosmicray_deepcr(
     AstropyUserWarning
         If the uncertainty contradicts the scatter of the frame, and is not used; if its
         class is unknown, and it stays as it was at filled pixels; if more than 10 % of
-        the pixels that are not excluded are flagged; if cosmic rays affect so much of a
-        frame that its noise cannot be measured, and most are missed.
+        the pixels that are not excluded are flagged; if half of the pixels or more are
+        at or above the saturation level; if cosmic rays affect so much of a frame that
+        its noise cannot be measured, and most are missed.
 
     Notes
     -----
@@ -152,6 +181,10 @@ def cosmicray_deepcr(
     scale is that of the scatter of the frame; if the two differ by more than a factor
     of three, the uncertainty is not used. Where it is zero or not finite, the noise is
     measured.
+
+    Precision and engine depend on the machine by default, so that masks can differ in a
+    few pixels between machines. With ``device="cpu"``, ``precision="float32"`` and
+    ``engine="torch"`` results are the same, but for rounding in float32.
 
     The method is deepCR's [1]_: a U-Net gives each pixel the probability that it is
     affected by a cosmic ray.
@@ -168,7 +201,7 @@ def cosmicray_deepcr(
     >>> rng = np.random.default_rng(1)
     >>> ccd = CCDData(rng.normal(60, 8, (64, 64)), unit="electron")
     >>> ccd.data[20, 20:26] += 900
-    >>> cleaned = cosmicray_deepcr(ccd, model="ACS-WFC", device="cpu")
+    >>> cleaned = cosmicray_deepcr(ccd, device="cpu")
     >>> bool(cleaned.mask[20, 20:26].all())
     True
     >>> cleaned.header["CRNOBJ"]
@@ -257,7 +290,7 @@ def cosmicray_probability(
 
     Raises
     ------
-    TypeError, ValueError, ImportError
+    TypeError, ValueError, FileNotFoundError, ImportError
         As `cosmicray_deepcr`.
 
     Examples
@@ -266,7 +299,7 @@ def cosmicray_probability(
     >>> from deepcr_ccd import cosmicray_probability
     >>> frame = np.random.default_rng(1).normal(60, 8, (64, 64))
     >>> frame[20, 20:26] += 900
-    >>> p = cosmicray_probability(frame, model="ACS-WFC", device="cpu")
+    >>> p = cosmicray_probability(frame, device="cpu")
     >>> bool(p[20, 22] > 0.9), bool(p[50, 50] < 0.1)
     (True, True)
     """

@@ -56,8 +56,9 @@ def inpaint(
         the network if ``model`` has one and was trained on frames like this, as
         the header tells, and the median elsewhere.
     model : str, path-like or Model, optional
-        An inpainting model, or a detection model whose card names one. By default that
-        of the default model, which takes any frame.
+        An inpainting model, or a detection model whose description
+        (``load_model(...).card``) names one. By default that of the default model,
+        ``universal-inpaint``, which takes any frame.
     gain : float, `~astropy.units.Quantity` or str, optional
         In electron/adu, or the header keyword that holds it; for networks that work in
         a unit which is not the frame's.
@@ -77,9 +78,10 @@ def inpaint(
     Returns
     -------
     `~astropy.nddata.CCDData` or other NDData
-        If ``data`` is one: the same type, with its uncertainty, if any, set to the
-        spread of the fill at filled pixels. The mask stays as it was. A list gives a
-        list.
+        If ``data`` is one: the same type. float64 data stay float64, and all others,
+        integers too, become float32. The uncertainty, if any, becomes the one-sigma of
+        the fill at filled pixels; it stays where it was 0 or not finite, or where the
+        neighbours are all equal. The mask stays as it was. A list gives a list.
     filled, sigma : `~numpy.ndarray` or `~astropy.units.Quantity`
         Otherwise: the filled frame, and the one-sigma of each filled pixel, 0
         where nothing was filled; both of the shape and in the unit of the frame.
@@ -89,6 +91,10 @@ def inpaint(
     TypeError, ValueError
         If an argument is not of an allowed kind or value, or the mask leaves no
         good pixel to fill from.
+    FileNotFoundError
+        If ``model`` is the path of a file that does not exist.
+    ImportError
+        If the model is a published checkpoint and deepCR is not installed.
 
     Examples
     --------

@@ -141,50 +141,54 @@ def load_model(
     ----------
     name_or_path : str, path-like or Model
         A name of `list_models` (or one of deepCR's older names for it), or the
-        path of a ``.safetensors`` file with a card or of a deepCR ``.pth`` file.
-        A path ends in one of the two, and a published checkpoint is recognized by its
-        content. Names are not case-sensitive. ``"auto"`` is the model that is best for
-        the frame in our own comparison, which is ``"universal"`` for all frames. A
-        model is returned as it is.
+        path of a ``.safetensors`` file of this package or of a deepCR ``.pth`` file.
+        A published checkpoint that is given by its path is recognized by its content.
+        Names are not case-sensitive. ``"auto"`` is ``"universal"``, the best model of
+        our comparison for all frames. A model that is loaded already is returned, with
+        other settings if these are given.
     device : str or torch.device, optional
         Where it runs, such as ``"cpu"`` or ``"cuda"``. None takes CUDA, then MPS, then
-        the CPU.
+        the CPU; a model that is loaded already stays where it is.
     task : {"mask", "inpaint"}, optional
         Look only among models for this task. The one name that needs it is
         ``"ACS-WFC-F606W-2-32"``: the inpainting model of that name, and an older
         name of the mask model ``ACS-WFC-F606W``.
     precision : {"auto", "float32", "bfloat16", "int8"}, optional
         Precision of the computation. "auto" is bfloat16 where the processor supports it
-        (AMX, AVX512-BF16, GPUs since Ampere), which is several times as fast as
-        float32; so is None, except for a model, which stays as it is. "int8" is faster
-        still, for ``universal`` where OpenVINO runs it on the CPU, and changes about
-        1 % of the mask.
+        (AMX, AVX512-BF16, GPUs since Ampere), which is faster than float32, and float32
+        elsewhere. "int8" is for ``universal`` and its relatives where OpenVINO runs
+        them on the CPU: it is faster on processors without AMX, and changes about 1 %
+        of the mask. None is "auto"; a model that is loaded already keeps its precision
+        on its device.
     engine : {"auto", "torch", "openvino"}, optional
         The engine that runs it. "auto" is OpenVINO where it is installed, for detection
-        models on the CPU, and PyTorch elsewhere; so is None, except for a model, which
-        stays as it is.
+        models on the CPU, and PyTorch elsewhere. None is "auto"; a model that is loaded
+        already keeps its engine on its device.
 
     Returns
     -------
     Model
+        Its attribute ``card`` is the model description: unit of the input, thresholds,
+        data that it was trained on, scores.
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If the name is unknown, the file is no model, the device is absent, or the
-        engine does not run such a model there.
+        engine or the precision cannot be used for such a model there.
     FileNotFoundError
         If there is no file at the path.
     ImportError
-        If a published checkpoint is asked for and deepCR is not installed, or
-        OpenVINO is and is not.
+        If a published checkpoint is asked for and deepCR is not installed. A model with
+        ``engine="openvino"`` raises it when it is first used, if OpenVINO is not
+        installed.
 
     Examples
     --------
     >>> from deepcr_ccd import load_model
-    >>> model = load_model("WFC3-UVIS", device="cpu")
-    >>> model.card.instrument
-    'HST WFC3/UVIS'
+    >>> model = load_model("universal", device="cpu")
+    >>> model.card.task, model.card.fill
+    ('mask', 'universal-inpaint')
     """
     if isinstance(name_or_path, Model):
         return _checked(name_or_path.to(device, precision, engine), task)
