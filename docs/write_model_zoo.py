@@ -23,7 +23,7 @@ FIELDS = {
 }
 
 #: Headings of columns, where these are not the names in the files.
-HEADINGS = {"struck": "fraction affected"}
+HEADINGS = {"affected": "fraction affected"}
 
 
 def describe(value) -> str:

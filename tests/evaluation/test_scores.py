@@ -3,8 +3,10 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
-from deepcr_ccd.evaluation.objects import ObjectScores, Reliability, star_harm
+from deepcr_ccd.evaluation.object_scores import ObjectScores
+from deepcr_ccd.evaluation.reliability import Reliability
 from deepcr_ccd.evaluation.scores import RocCurve
+from deepcr_ccd.evaluation.star_harm import star_harm
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def test_reliability_is_that_of_scikit_learn(rng):
     curve = Reliability()
     curve.add(np.where(ignore, np.nan, probability), truth)
     fraction, mean = calibration_curve(truth[~ignore], probability[~ignore], n_bins=10)
-    np.testing.assert_allclose(curve.table()["struck"], fraction)
+    np.testing.assert_allclose(curve.table()["affected"], fraction)
     np.testing.assert_allclose(curve.table()["probability"], mean)
     assert curve.table()["number"].sum() == (~ignore).sum()
 

@@ -9,7 +9,7 @@ from conftest import random_model
 
 from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, load_model
 from deepcr_ccd.evaluation.frames import simulate_frames
-from deepcr_ccd.evaluation.objects import Reliability
+from deepcr_ccd.evaluation.reliability import Reliability
 from deepcr_ccd.models.model import Model, ModelCard
 from deepcr_ccd.models.recalibration import check_points, network_threshold, recalibrate
 from deepcr_ccd.simulation.scenes import KINDS
@@ -101,6 +101,6 @@ def test_the_shipped_model_is_calibrated():
             for reliability, way in zip(found, (model, plain), strict=True):
                 p = way.probability(item.frame)
                 reliability.add(p, item.truth, item.ignore)
-    off = [t["struck"] - t["probability"] for t in (r.table() for r in found)]
+    off = [t["affected"] - t["probability"] for t in (r.table() for r in found)]
     true, said = (np.sqrt(np.mean(difference**2)) for difference in off)
     assert true < 0.02 < said
