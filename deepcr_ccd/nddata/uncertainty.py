@@ -225,6 +225,8 @@ def with_lazy_sigma(
     import dask.array as da
 
     power = _power(uncertainty)
-    values = da.where(sigma > 0, sigma * sigma_scale(uncertainty, unit), 1) ** power
-    array = da.where(sigma > 0, values, da.asarray(uncertainty.array))
-    return with_array(uncertainty, array)
+    before = da.asarray(uncertainty.array)
+    # As in `spread_values`.
+    known = (sigma > 0) & da.isfinite(before) & (before > 0)
+    values = da.where(known, sigma * sigma_scale(uncertainty, unit), 1) ** power
+    return with_array(uncertainty, da.where(known, values, before))

@@ -137,6 +137,27 @@ def test_uncertainty_is_that_of_the_fills(frame, universal, kind):
     assert (uncertainty.array == value).all()
 
 
+def test_uncertainties_without_a_value_stay(frame, universal):
+    """A pixel without weight has 0 or NaN, and does not get the one-sigma of a fill."""
+    data, mask = frame
+    options = {"model": universal, "inpaint": "median"}
+    flagged = cosmicray_deepcr(CCDData(data, mask=mask, unit="adu"), **options).mask
+    sigma = np.full(SHAPE, 9.0)
+    rows, columns = np.nonzero(flagged & ~mask)
+    sigma[rows[::3], columns[::3]] = 0
+    sigma[rows[1::3], columns[1::3]] = np.nan
+    uncertainty = StdDevUncertainty(sigma)
+    arrays = [
+        cosmicray_deepcr(
+            CCDData(values, mask=mask, unit="adu", uncertainty=uncertainty), **options
+        ).uncertainty.array
+        for values in (data, da.from_array(data, 120))
+    ]
+    assert (arrays[0][rows[::3], columns[::3]] == 0).all()
+    assert np.isnan(arrays[0][rows[1::3], columns[1::3]]).all()
+    np.testing.assert_allclose(arrays[1].compute(), arrays[0], rtol=1e-5)
+
+
 def test_nothing_is_computed_before_it_is_asked_for(frame):
     """But for the measure of the frame, which is taken once."""
     seen = []
