@@ -225,9 +225,9 @@ def detect_cosmics(
         bad = _either(bad, detection.excluded_pixels(work, None))
     if loaded_model.card.measures_noise:
         warn_if_cr_dominated(work, bad)
-    how = {"factor": factor, "tile_size": tile_size, **facts}
+    arguments = {"factor": factor, "tile_size": tile_size, **facts}
     crmask = detection.find_cosmic_rays(
-        work, bad, loaded_model, thresholds, grow, **how
+        work, bad, loaded_model, thresholds, grow, **arguments
     )
     excluded = 0 if bad is None else int(np.count_nonzero(bad))
     warn_of_flagged(int(np.count_nonzero(crmask)), crmask.size - excluded)

@@ -139,10 +139,10 @@ class Model(LoadedNetwork):
 
         Returns
         -------
-        fill, least : `~numpy.ndarray`
+        fill, lower_limit : `~numpy.ndarray`
             float32, one value a masked pixel, in the order of ``frame[mask]``. Fills
             are NaN where a cutout has too few good pixels. The true value is at least
-            ``least`` with a probability of 0.75; minus infinity where unknown.
+            ``lower_limit`` with a probability of 0.75; minus infinity where unknown.
         """
         self.require("inpaint")
         frame = _as_network_input(frame)

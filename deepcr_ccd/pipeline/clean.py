@@ -97,9 +97,9 @@ def clean_frame(
     -------
     CleanedFrame
     """
-    how = {"progress": progress, "probability": probability}
+    options = {"progress": progress, "probability": probability}
     cleaned = [
-        CleanedFrame(*_functions_for(frame).clean_plane(*plane, **how))
+        CleanedFrame(*_functions_for(frame).clean_plane(*plane, **options))
         for plane in _planes(frame, plan)
     ]
     if frame.data.ndim == 2:
@@ -147,6 +147,6 @@ def _planes(
     frame: Frame, plan: Plan
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None, Plan]]:
     """Yield each plane, its mask, and the plan with what is known of its noise."""
-    known = uncertainty_facts(frame, plan.model.card.uses, plan.input.factor)
-    for (plane, mask), facts in zip(frame.planes(), known, strict=True):
+    facts_of_planes = uncertainty_facts(frame, plan.model.card.uses, plan.input.factor)
+    for (plane, mask), facts in zip(frame.planes(), facts_of_planes, strict=True):
         yield plane, mask, plan.with_facts(facts)

@@ -111,8 +111,8 @@ def cosmic_ray_probability(
     """
     if bad is not None and bad.all():
         return np.full(plane.shape, np.nan, dtype=np.float32)
-    how = {"tile_size": tile_size, "progress": progress}
-    probability = _run_model(plane, bad, model, factor, facts, **how)
+    options = {"tile_size": tile_size, "progress": progress}
+    probability = _run_model(plane, bad, model, factor, facts, **options)
     if bad is not None:
         probability[bad] = np.nan
     return probability
@@ -151,8 +151,8 @@ def find_cosmic_rays(
     """
     if bad is not None and bad.all():
         return np.zeros(plane.shape, dtype=bool)
-    how = {"tile_size": tile_size, "progress": progress, "thresholds": thresholds}
-    levels = _run_model(plane, bad, model, factor, facts, **how)
+    options = {"tile_size": tile_size, "progress": progress, "thresholds": thresholds}
+    levels = _run_model(plane, bad, model, factor, facts, **options)
     return finish_mask(levels, plane, bad, grow)
 
 
@@ -162,15 +162,15 @@ def _run_model(
     model: Model,
     factor: float,
     facts: dict,
-    **how: Any,
+    **options: Any,
 ) -> np.ndarray:
     factor, facts = in_own_units(model, find_scale_factor(plane, bad), factor, facts)
-    seen = NetworkInput(plane, factor, bad, model.network.radius)
-    return model.probability(seen, bad=bad, **how, **facts)
+    network_input = NetworkInput(plane, factor, bad, model.network.radius)
+    return model.probability(network_input, bad=bad, **options, **facts)
 
 
 def in_own_units(
-    model: Model, own: float, factor: float, facts: dict
+    model: Model, scale: float, factor: float, facts: dict
 ) -> tuple[float, dict]:
     """Return factor and facts of a frame in units of its own noise, where needed.
 
@@ -178,7 +178,7 @@ def in_own_units(
     ----------
     model : Model
         For task "mask". For one that works in a unit, nothing changes.
-    own : float
+    scale : float
         From `~deepcr_ccd.preprocess.scaled_frame.find_scale_factor`; 1 for ordinary
         frames.
     factor : float
@@ -186,13 +186,13 @@ def in_own_units(
     facts : dict
         What is known of the noise, in the card's unit.
     """
-    if own == 1 or not model.card.scale_free:
+    if scale == 1 or not model.card.scale_free:
         return factor, facts
     scaled = {
-        key: fact.scaled(own) if key == "variance" else fact * own
+        key: fact.scaled(scale) if key == "variance" else fact * scale
         for key, fact in facts.items()
     }
-    return factor * own, scaled
+    return factor * scale, scaled
 
 
 def threshold_mask(
@@ -250,7 +250,7 @@ def finish_mask(
     if bad is not None:
         levels[bad] = 0
         # Nothing is followed along a bad column either.
-        kept = [drop_leaks(levels >= least, plane, bad) for least in (WEAK, SEED)]
+        kept = [drop_leaks(levels >= lowest, plane, bad) for lowest in (WEAK, SEED)]
         levels[~np.where(levels == WEAK, *kept)] = 0
     return grow_mask(apply_hysteresis(levels), grow, bad)
 
