@@ -177,7 +177,7 @@ def _model_arguments(plan: Plan, progress: bool) -> dict:
         "factor": plan.input.factor,
         "tile_size": plan.tile_size,
         "progress": progress,
-        **plan.input.facts,
+        **plan.input.noise_facts,
     }
 
 

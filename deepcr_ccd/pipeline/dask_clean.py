@@ -100,18 +100,20 @@ def _examine(plane: Any, mask: Any, plan: Plan) -> tuple[Any, Any]:
         shape = {"shape": plane.shape, "chunks": plane.chunks}
         return da.full(**shape, fill_value=np.nan, dtype=np.float32), bad
     scale = scale_factor_of(excluded.sample)
-    factor, facts = detection.in_own_units(model, scale, factor, dict(plan.input.facts))
+    factor, noise_facts = detection.in_own_units(
+        model, scale, factor, dict(plan.input.noise_facts)
+    )
     rows: Any = Rows(plane, lambda values: to_float32(values, factor, finite=True))
     arrays = [plane, bad]
-    if "variance" in facts:
-        noise = facts["variance"]
+    if "known_noise" in noise_facts:
+        noise = noise_facts["known_noise"]
         arrays.append(da.asarray(noise.array).rechunk(plane.chunks))
-        facts["variance"] = dataclasses.replace(
+        noise_facts["known_noise"] = dataclasses.replace(
             noise, array=Rows(arrays[-1], np.asarray)
         )
     bad_rows: Any = Rows(bad, np.asarray) if excluded.any else None
-    prepared: Any = model.prepare(rows, bad_rows, **facts)
-    if "variance" in facts:
+    prepared: Any = model.prepare(rows, bad_rows, **noise_facts)
+    if "known_noise" in noise_facts:
         # Its pixels come with the chunks.
         prepared = prepared.with_known(array=None)
     network = model.network

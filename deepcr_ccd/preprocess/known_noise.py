@@ -21,7 +21,7 @@ from ..nddata.uncertainty import power_of
 from ..tiling.tiles import Tile, read_tile
 from .cells import interpolate
 
-__all__ = ["KnownNoise", "NoiseRatio", "uncertainty_facts"]
+__all__ = ["KnownNoise", "NoiseRatio", "noise_facts_of_planes"]
 
 #: A pixel whose noise exceeds that of the background by this factor has no valid value.
 MAX_RATIO = 1e3
@@ -186,28 +186,30 @@ class NoiseRatio:
             return np.sqrt(np.maximum(variance, min_variance))
 
 
-def uncertainty_facts(frame: Frame, uses: frozenset[str], factor: float) -> list[dict]:
+def noise_facts_of_planes(
+    frame: Frame, used: frozenset[str], factor: float
+) -> list[dict]:
     """Return the known noise of each plane, from the uncertainty of a frame.
 
     Parameters
     ----------
     frame : Frame
         The frame.
-    uses : frozenset of str
-        Names of the facts that the model uses.
+    used : frozenset of str
+        Names of the facts about the noise that the model uses.
     factor : float
         From the frame's unit to that of the network.
 
     Returns
     -------
     list of dict
-        For each plane, with the key "variance" if its noise is known.
+        For each plane, with the key "known_noise" if its noise is known.
     """
     number = 1 if frame.data.ndim == 2 else len(frame.data)
     nothing: list[dict] = [{} for _ in range(number)]
     uncertainty: Any = getattr(frame.source, "uncertainty", None)
     power = power_of(uncertainty)
-    if "variance" not in uses or power is None:
+    if "known_noise" not in used or power is None:
         return nothing
     array = uncertainty.array
     if not hasattr(array, "ndim"):
@@ -223,5 +225,6 @@ def uncertainty_facts(frame: Frame, uses: frozenset[str], factor: float) -> list
         scale = factor / unit_ratio ** (1 / power)
     planes = [array] if array.ndim == 2 else list(array)
     return [
-        {"variance": KnownNoise(plane, power, scale, "uncertainty")} for plane in planes
+        {"known_noise": KnownNoise(plane, power, scale, "uncertainty")}
+        for plane in planes
     ]
