@@ -213,7 +213,7 @@ def detect_cosmics(
     inbkg, no_background = read_background(inbkg, data.shape)
     mask = _either(mask, no_background)
     invar = read_plane(invar, data.shape, "invar")
-    if invar is not None and "variance" not in loaded_model.card.uses:
+    if invar is not None and "known_noise" not in loaded_model.card.uses_noise_facts:
         warn_unused("invar", f"model {loaded_model.card.name!r} does not use it")
     ignored = ignored_arguments(given, followed=followed)
     if ignored:
@@ -225,11 +225,11 @@ def detect_cosmics(
     factor, _ = unit_factor(
         None, loaded_model.card.unit, per_adu, loaded_model.card.name
     )
-    facts = _known_noise(
+    noise_facts = _known_noise(
         loaded_model, factor, per_adu, resolve_readnoise(readnoise), inbkg, invar
     )
     work = data
-    if inbkg is not None and "background" not in loaded_model.card.uses:
+    if inbkg is not None and "background" not in loaded_model.card.uses_noise_facts:
         work = data - (inbkg - np.nanmedian(inbkg))
     level = saturation_level(satlevel, None)
     level = None if level is None else level / per_adu
@@ -238,9 +238,9 @@ def detect_cosmics(
         bad = _either(bad, detection.excluded_pixels(work, None))
     if loaded_model.card.measures_noise:
         warn_if_cr_dominated(work, bad)
-    how = {"factor": factor, "tile_size": tile_size, **facts}
+    arguments = {"factor": factor, "tile_size": tile_size, **noise_facts}
     crmask = detection.find_cosmic_rays(
-        work, bad, loaded_model, thresholds, grow, **how
+        work, bad, loaded_model, thresholds, grow, **arguments
     )
     excluded = 0 if bad is None else int(np.count_nonzero(bad))
     warn_of_flagged(int(np.count_nonzero(crmask)), crmask.size - excluded)
@@ -286,15 +286,15 @@ def _known_noise(
     invar: np.ndarray | None,
 ) -> dict:
     """Return what the arguments say of the noise, in the unit of the model."""
-    facts: dict = {}
+    noise_facts: dict = {}
     if readnoise is not None and readnoise != READNOISE:
-        facts["readnoise"] = readnoise / gain * factor
-    if inbkg is not None and "background" in model.card.uses:
-        facts["background"] = inbkg * factor
+        noise_facts["readnoise"] = readnoise / gain * factor
+    if inbkg is not None and "background" in model.card.uses_noise_facts:
+        noise_facts["background"] = inbkg * factor
     if invar is not None:
-        facts["variance"] = KnownNoise(invar, 2, factor, "invar")
-    elif inbkg is not None and "background" in facts:
+        noise_facts["known_noise"] = KnownNoise(invar, 2, factor, "invar")
+    elif inbkg is not None and "background" in noise_facts:
         # Of the background that was subtracted, and of the detector.
         noise = np.maximum(inbkg, 0) / gain + ((readnoise or 0) / gain) ** 2
-        facts["variance"] = KnownNoise(noise, 2, factor, objects=False)
-    return facts
+        noise_facts["known_noise"] = KnownNoise(noise, 2, factor, objects=False)
+    return noise_facts

@@ -165,11 +165,11 @@ class deepCR:  # noqa: N801
         TypeError, ValueError
             If an argument is not of an allowed kind or value.
         """
-        image, own = _read_image(img0)
+        image, input_mask = _read_image(img0)
         # One threshold, as the original has.
         thresholds = self.mask_model.card.thresholds(threshold, 1)
         tile_size = patch if segment else None
-        bad = detection.excluded_pixels(image, own)
+        bad = detection.excluded_pixels(image, input_mask)
         with _threads(n_jobs):
             probability = detection.cosmic_ray_probability(
                 image, bad, self.mask_model, tile_size=tile_size
@@ -200,9 +200,9 @@ class deepCR:  # noqa: N801
         TypeError, ValueError
             If an argument is not of an allowed kind or shape.
         """
-        image, own = _read_image(img0)
+        image, input_mask = _read_image(img0)
         targets = as_mask(mask, image.shape, "mask", unknown=False)
-        bad = detection.excluded_pixels(image, own)
+        bad = detection.excluded_pixels(image, input_mask)
         return self._fill(image, targets, bad, None)
 
     def _fill(

@@ -163,17 +163,17 @@ def _fill(
     filled = frame.copy_data()
     spread = np.zeros_like(filled)
     shape = (-1, *filled.shape[-2:])
-    for (plane, own), target, out, sigma in zip(
+    for (plane, input_mask), target, out, sigma in zip(
         frame.planes(),
         targets.reshape(shape),
         filled.reshape(shape),
         spread.reshape(shape),
         strict=True,
     ):
-        hidden = detection.excluded_pixels(plane, own)
+        excluded = detection.excluded_pixels(plane, input_mask)
         for part in colours_of(plane) if is_bayer(frame.data, frame.header) else [...]:
             here = target[part]
-            bad = None if hidden is None else hidden[part]
+            bad = None if excluded is None else excluded[part]
             if here.any() and (here if bad is None else here | bad).all():
                 raise ValueError("mask leaves no good pixel to fill from")
             affected = here if cr_affected else None
@@ -192,5 +192,5 @@ def _wrap(frame: Frame, filled: np.ndarray, spread: np.ndarray) -> tuple:
     """Return what a user of arrays or quantities gets for one frame."""
     if frame.unit is not None:
         spread = u.Quantity(spread, frame.unit, copy=False)
-    own = np.zeros(filled.shape, bool) if frame.mask is None else frame.mask.copy()
-    return frame.wrap(filled, own), spread
+    mask = np.zeros(filled.shape, bool) if frame.mask is None else frame.mask.copy()
+    return frame.wrap(filled, mask), spread

@@ -172,7 +172,7 @@ def limit_to_neighbours(
     targets: np.ndarray,
     bad: np.ndarray | None,
     fill: np.ndarray,
-    least: np.ndarray | None = None,
+    lower_limit: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Limit fills of a network to values near those of the good pixels around.
 
@@ -186,7 +186,7 @@ def limit_to_neighbours(
         As for `fill_pixels`.
     fill : `~numpy.ndarray`
         The fills, one a target; NaN where there is none, which gets the median.
-    least : `~numpy.ndarray`, optional
+    lower_limit : `~numpy.ndarray`, optional
         What the true value is at least with near certainty, one a target: fills may be
         as high as this.
 
@@ -203,8 +203,8 @@ def limit_to_neighbours(
         high = np.where(near.good, near.values, -np.inf).max(axis=1)
         width = high - low
         highest = high + width
-        if least is not None:
-            highest = np.fmax(highest, least[row])
+        if lower_limit is not None:
+            highest = np.fmax(highest, lower_limit[row])
         limited = np.clip(fill[row], low - width / 2, highest)
         unknown = np.isnan(limited)
         if unknown.any():

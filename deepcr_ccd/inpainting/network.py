@@ -55,7 +55,7 @@ def fill_cutouts(
 
     Returns
     -------
-    fill, least : `~numpy.ndarray`
+    fill, lower_limit : `~numpy.ndarray`
         float32, ``(n,)``, in the order of ``data[targets]``: the fills, NaN where the
         cutout has too few good pixels; and what the network is sure of, see there.
     """

@@ -139,9 +139,9 @@ class ModelCard:
         return TRANSFORM_INFO[self.transform]
 
     @property
-    def uses(self) -> frozenset[str]:
+    def uses_noise_facts(self) -> frozenset[str]:
         """Facts about the noise that the transform makes use of."""
-        return self.transform_info.uses
+        return self.transform_info.uses_noise_facts
 
     @property
     def scale_free(self) -> bool:
@@ -151,7 +151,7 @@ class ModelCard:
     @property
     def measures_noise(self) -> bool:
         """Whether the network sees frames in units of the noise that is measured."""
-        return "variance" in self.uses
+        return "known_noise" in self.uses_noise_facts
 
     def covers(self, header: Mapping | None) -> bool:
         """Tell whether a frame with this header is like those of the training.

@@ -44,7 +44,7 @@ class Model(LoadedNetwork):
         prepared: Normalization | None = None,
         region: tuple[tuple[int, int], tuple[int, int]] | None = None,
         thresholds: Thresholds | None = None,
-        **facts: Any,
+        **noise_facts: Any,
     ) -> np.ndarray:
         """Return the probability that each pixel is affected by a cosmic ray.
 
@@ -65,7 +65,7 @@ class Model(LoadedNetwork):
         thresholds : `~deepcr_ccd.segmentation.hysteresis.Thresholds`, optional
             Return levels of these in place of the probability, in a quarter of the
             memory.
-        **facts
+        **noise_facts
             Known properties of the noise, for transforms that use them: see
             `~deepcr_ccd.preprocess.normalize.in_noise_units`.
 
@@ -77,7 +77,7 @@ class Model(LoadedNetwork):
         """
         self.require("mask")
         plane = _as_network_input(frame)
-        apply = prepared or self.prepare(plane, bad, **facts)
+        apply = prepared or self.prepare(plane, bad, **noise_facts)
         run, points = self._run, self.card.recalibration
         cuts: tuple[float, ...] = ()
         if thresholds is not None:
@@ -139,10 +139,10 @@ class Model(LoadedNetwork):
 
         Returns
         -------
-        fill, least : `~numpy.ndarray`
+        fill, lower_limit : `~numpy.ndarray`
             float32, one value a masked pixel, in the order of ``frame[mask]``. Fills
             are NaN where a cutout has too few good pixels. The true value is at least
-            ``least`` with a probability of 0.75; minus infinity where unknown.
+            ``lower_limit`` with a probability of 0.75; minus infinity where unknown.
         """
         self.require("inpaint")
         frame = _as_network_input(frame)
@@ -183,13 +183,13 @@ class Model(LoadedNetwork):
         self,
         frame: FrameLike,
         bad: FrameLike | None = None,
-        **facts: Any,
+        **noise_facts: Any,
     ) -> Normalization:
         """Measure a frame, and return what takes its pixels to the network's input.
 
         Parameters
         ----------
-        frame, bad, **facts
+        frame, bad, **noise_facts
             As for `probability`; the frame needs only a shape and to be indexed.
 
         Returns
@@ -197,9 +197,10 @@ class Model(LoadedNetwork):
         callable
             See `~deepcr_ccd.preprocess.normalize.Normalization`.
         """
-        known = {key: facts[key] for key in self.card.uses if key in facts}
+        used = self.card.uses_noise_facts
+        facts = {key: fact for key, fact in noise_facts.items() if key in used}
         transform = TRANSFORMS[self.card.transform]
-        return transform(frame, bad, **self.card.transform_arguments, **known)
+        return transform(frame, bad, **self.card.transform_arguments, **facts)
 
     def _map(self, function: Callable, frames: list, **options: Any) -> np.ndarray:
         return run_over_tiles(

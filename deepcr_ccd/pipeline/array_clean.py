@@ -86,14 +86,16 @@ def plane_probability(
     if plan.bayer:
         probability = np.empty(plane.shape, dtype=np.float32)
         for colour in colours_of(plane):
-            alone = dataclasses.replace(plan.of_part(colour), bayer=False)
-            own = None if mask is None else mask[colour]
+            colour_plan = dataclasses.replace(plan.of_part(colour), bayer=False)
+            input_mask = None if mask is None else mask[colour]
             part = np.ascontiguousarray(plane[colour])
-            probability[colour] = plane_probability(part, own, alone, progress=progress)
+            probability[colour] = plane_probability(
+                part, input_mask, colour_plan, progress=progress
+            )
         return probability
     bad = detection.excluded_pixels(plane, mask, plan.satlevel)
-    how = _model_arguments(plan, progress)
-    return detection.cosmic_ray_probability(plane, bad, plan.model, **how)
+    model_arguments = _model_arguments(plan, progress)
+    return detection.cosmic_ray_probability(plane, bad, plan.model, **model_arguments)
 
 
 def _clean_whole(
@@ -124,17 +126,19 @@ def _clean_colours(
     found = np.empty(plane.shape, dtype=np.float32) if probability else None
     for colour in colours_of(plane):
         part = np.ascontiguousarray(plane[colour])
-        own = None if mask is None else mask[colour]
-        hidden = detection.excluded_pixels(part, own, plan.satlevel)
-        alone = plan.of_part(colour)
-        crmask[colour], seen = _detect(part, hidden, alone, 0, progress, probability)
+        input_mask = None if mask is None else mask[colour]
+        excluded_part = detection.excluded_pixels(part, input_mask, plan.satlevel)
+        colour_plan = plan.of_part(colour)
+        crmask[colour], found_part = _detect(
+            part, excluded_part, colour_plan, 0, progress, probability
+        )
         if found is not None:
-            found[colour] = seen
-        if hidden is not None:
-            bad[colour] = hidden
+            found[colour] = found_part
+        if excluded_part is not None:
+            bad[colour] = excluded_part
     if plan.grow:
-        known = np.where(bad, np.nan, crmask)
-        crmask = detection.threshold_mask(known, Thresholds(0.5, 0.5), plan.grow)
+        flags = np.where(bad, np.nan, crmask)
+        crmask = detection.threshold_mask(flags, Thresholds(0.5, 0.5), plan.grow)
     excluded = int(np.count_nonzero(bad))
     if plan.fill.method == "none":
         return CleanedPlane(crmask, None, None, excluded, found)
@@ -159,11 +163,11 @@ def _detect(
     """Return the mask of cosmic rays, and their probability if it is wanted."""
     if plan.model.card.measures_noise:
         warn_if_cr_dominated(plane, bad)
-    how = _model_arguments(plan, progress)
+    model_arguments = _model_arguments(plan, progress)
     if not probability:
         wanted = plan.model, plan.thresholds, grow
-        return detection.find_cosmic_rays(plane, bad, *wanted, **how), None
-    found = detection.cosmic_ray_probability(plane, bad, plan.model, **how)
+        return detection.find_cosmic_rays(plane, bad, *wanted, **model_arguments), None
+    found = detection.cosmic_ray_probability(plane, bad, plan.model, **model_arguments)
     levels = threshold_levels(found, plan.thresholds.cuts)
     return detection.finish_mask(levels, plane, bad, grow), found
 
@@ -173,7 +177,7 @@ def _model_arguments(plan: Plan, progress: bool) -> dict:
         "factor": plan.input.factor,
         "tile_size": plan.tile_size,
         "progress": progress,
-        **plan.input.facts,
+        **plan.input.noise_facts,
     }
 
 

@@ -78,8 +78,8 @@ def drop_leaks(
     for part in _parts(places):
         values = np.where(_cut(leaks, part, 1), _cut(plane, part, 1), -np.inf)
         level = _levels(plane, crmask | bad, part)
-        own = plane[part[:, 0], part[:, 1]] - level
-        found = part[own < SIMILAR * (values.max(axis=(1, 2)) - level)]
+        height = plane[part[:, 0], part[:, 1]] - level
+        found = part[height < SIMILAR * (values.max(axis=(1, 2)) - level)]
         faint[found[:, 0], found[:, 1]] = True
     others = result & ~faint
     for part in _parts(places):
@@ -120,10 +120,10 @@ def _grow(mask: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _levels(plane: np.ndarray, hidden: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _levels(plane: np.ndarray, excluded: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return the median of good pixels around places; 0 where there are none."""
     values = _cut(plane, places, CUTOUT).astype(np.float64)
-    good = np.isfinite(values) & ~_cut(hidden, places, CUTOUT)
+    good = np.isfinite(values) & ~_cut(excluded, places, CUTOUT)
     flat = len(places), -1
     found = median(values.reshape(flat), good.reshape(flat))
     return np.nan_to_num(found)
@@ -139,10 +139,10 @@ def _are_leaks(
     inner = np.zeros_like(rim)
     inner[:, 1:-1, 1:-1] = True
     values = _cut(plane, places, CUTOUT).astype(np.float64)
-    known = np.isfinite(values)
+    finite = np.isfinite(values)
     level = _levels(plane, crmask | bad, places)[:, None, None]
-    excess = np.where(known, values, 0) - level
-    own = excess[:, CUTOUT, CUTOUT][:, None, None]
+    excess = np.where(finite, values, 0) - level
+    height = excess[:, CUTOUT, CUTOUT][:, None, None]
     beside, around = (
         (slice(None), *[slice(CUTOUT - n, CUTOUT + n + 1)] * 2) for n in (1, 2)
     )
@@ -151,15 +151,15 @@ def _are_leaks(
     beyond = flagged & ~rim & inner & (excess > SIMILAR * most[:, None, None])
     for _ in range(STEPS):
         beyond |= _grow(beyond) & (flagged | masked)
-    alone = ~beyond[:, CUTOUT, CUTOUT]
+    ends_here = ~beyond[:, CUTOUT, CUTOUT]
     # The masked pixels beside, and the other neighbours of masked pixels.
-    measured = (masked & known)[beside].any(axis=(1, 2))
-    source = np.where(masked & known, excess, -np.inf)[beside].max(axis=(1, 2))
-    others = (rim & (excess > SIMILAR * own))[around].sum(axis=(1, 2)) - 1
-    leaks = (source > BRIGHTER * own[:, 0, 0]) | ~measured
+    measured = (masked & finite)[beside].any(axis=(1, 2))
+    source = np.where(masked & finite, excess, -np.inf)[beside].max(axis=(1, 2))
+    others = (rim & (excess > SIMILAR * height))[around].sum(axis=(1, 2)) - 1
+    leaks = (source > BRIGHTER * height[:, 0, 0]) | ~measured
     leaks &= others >= OTHERS
     # Along a bad column.
     row = (rim & flagged)[:, CUTOUT, 1:-1].sum(axis=1)
     column = (rim & flagged)[:, 1:-1, CUTOUT].sum(axis=1)
     leaks |= np.maximum(row, column) >= LINE
-    return leaks & alone
+    return leaks & ends_here

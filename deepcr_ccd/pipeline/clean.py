@@ -14,7 +14,7 @@ import numpy as np
 
 from ..nddata.frame import Frame, is_dask
 from ..nddata.header import HISTORY_LENGTH, cleaning_keywords
-from ..preprocess.known_noise import uncertainty_facts
+from ..preprocess.known_noise import noise_facts_of_planes
 from . import array_clean, dask_clean
 from .detect import count_objects
 from .plan import Plan
@@ -97,9 +97,9 @@ def clean_frame(
     -------
     CleanedFrame
     """
-    how = {"progress": progress, "probability": probability}
+    options = {"progress": progress, "probability": probability}
     cleaned = [
-        CleanedFrame(*_functions_for(frame).clean_plane(*plane, **how))
+        CleanedFrame(*_functions_for(frame).clean_plane(*plane, **options))
         for plane in _planes(frame, plan)
     ]
     if frame.data.ndim == 2:
@@ -147,6 +147,7 @@ def _planes(
     frame: Frame, plan: Plan
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None, Plan]]:
     """Yield each plane, its mask, and the plan with what is known of its noise."""
-    known = uncertainty_facts(frame, plan.model.card.uses, plan.input.factor)
-    for (plane, mask), facts in zip(frame.planes(), known, strict=True):
-        yield plane, mask, plan.with_facts(facts)
+    used = plan.model.card.uses_noise_facts
+    facts_of_planes = noise_facts_of_planes(frame, used, plan.input.factor)
+    for (plane, mask), noise_facts in zip(frame.planes(), facts_of_planes, strict=True):
+        yield plane, mask, plan.with_noise_facts(noise_facts)

@@ -94,35 +94,37 @@ def _examine(plane: Any, mask: Any, plan: Plan) -> tuple[Any, Any]:
     import dask.array as da
 
     model, factor = plan.model, plan.input.factor
-    known = _exclude(plane, mask, plan.satlevel)
-    bad = known.bad
-    if known.all:
+    excluded = _exclude(plane, mask, plan.satlevel)
+    bad = excluded.bad
+    if excluded.all:
         shape = {"shape": plane.shape, "chunks": plane.chunks}
         return da.full(**shape, fill_value=np.nan, dtype=np.float32), bad
-    own = scale_factor_of(known.sample)
-    factor, facts = detection.in_own_units(model, own, factor, dict(plan.input.facts))
+    scale = scale_factor_of(excluded.sample)
+    factor, noise_facts = detection.in_own_units(
+        model, scale, factor, dict(plan.input.noise_facts)
+    )
     rows: Any = Rows(plane, lambda values: to_float32(values, factor, finite=True))
     arrays = [plane, bad]
-    if "variance" in facts:
-        noise = facts["variance"]
+    if "known_noise" in noise_facts:
+        noise = noise_facts["known_noise"]
         arrays.append(da.asarray(noise.array).rechunk(plane.chunks))
-        facts["variance"] = dataclasses.replace(
+        noise_facts["known_noise"] = dataclasses.replace(
             noise, array=Rows(arrays[-1], np.asarray)
         )
-    hidden: Any = Rows(bad, np.asarray) if known.any else None
-    prepared: Any = model.prepare(rows, hidden, **facts)
-    if "variance" in facts:
+    bad_rows: Any = Rows(bad, np.asarray) if excluded.any else None
+    prepared: Any = model.prepare(rows, bad_rows, **noise_facts)
+    if "known_noise" in noise_facts:
         # Its pixels come with the chunks.
         prepared = prepared.with_known(array=None)
     network = model.network
     # Beyond what the network sees: its grid, and what bad pixels in it are filled from.
     margin = network.radius + 2 * network.stride
-    if known.any:
+    if excluded.any:
         margin += network.radius + 12
     of_plane = {
         "shape": plane.shape,
         "factor": factor,
-        "highest": known.highest,
+        "highest": excluded.highest,
         "tile_size": plan.tile_size,
         "threads": torch.get_num_threads(),
     }
@@ -161,16 +163,16 @@ def _exclude(plane: Any, mask: Any, satlevel: float | None) -> _Excluded:
     step = max(1, int(np.sqrt(plane.size / SAMPLES)))
     sparse = (slice(step // 2, None, step),) * 2
     few = (slice(None, None, sample_step(plane.shape)),) * 2
-    every, some, highest, values, hidden, sample, left_out = dask.compute(
+    every, some, highest, sparse_values, sparse_bad, sample, sample_bad = dask.compute(
         *summary(bad), plane[sparse], bad[sparse], plane[few], bad[few]
     )
-    background = sample_background(sample[~left_out], plane.size)
+    background = sample_background(sample[~sample_bad], plane.size)
     lines = Rows(plane, np.asarray), Rows(bad, np.asarray) if some else None
     saturated = find_saturation(*lines, background, satlevel)
     if saturated.size:
         bad = map_chunks(_mark, [bad], 0, bool, saturated, plane.shape[1])
         every, some, highest = dask.compute(*summary(bad))
-    return _Excluded(bad, every, some, highest, values[~hidden])
+    return _Excluded(bad, every, some, highest, sparse_values[~sparse_bad])
 
 
 def _fill_chunks(
@@ -223,11 +225,11 @@ def _examine_chunk(
         prepared = prepared.with_known(
             array=noise[0], shape=of_plane["shape"], origin=origin
         )
-    hidden = bad[core_of(region, origin)]
-    if hidden.all():
-        return np.full(hidden.shape, np.nan, dtype=np.float32)
+    core_bad = bad[core_of(region, origin)]
+    if core_bad.all():
+        return np.full(core_bad.shape, np.nan, dtype=np.float32)
     with one_torch_thread(of_plane["threads"]):
-        seen = NetworkInput(
+        network_input = NetworkInput(
             piece,
             of_plane["factor"],
             bad if bad.any() else None,
@@ -237,9 +239,12 @@ def _examine_chunk(
             highest=of_plane["highest"],
         )
         probability = model.probability(
-            seen, prepared=prepared, region=region, tile_size=of_plane["tile_size"]
+            network_input,
+            prepared=prepared,
+            region=region,
+            tile_size=of_plane["tile_size"],
         )
-    probability[hidden] = np.nan
+    probability[core_bad] = np.nan
     return probability
 
 

@@ -82,7 +82,7 @@ def cosmic_ray_probability(
     factor: float = 1.0,
     tile_size: int | None = None,
     progress: bool = False,
-    **facts: Any,
+    **noise_facts: Any,
 ) -> np.ndarray:
     """Return the probability of a cosmic ray in each pixel of a plane.
 
@@ -101,7 +101,7 @@ def cosmic_ray_probability(
         Core of a tile, in px.
     progress : bool
         Show a progress bar.
-    **facts
+    **noise_facts
         What is known of the noise, in the model's unit.
 
     Returns
@@ -111,8 +111,8 @@ def cosmic_ray_probability(
     """
     if bad is not None and bad.all():
         return np.full(plane.shape, np.nan, dtype=np.float32)
-    how = {"tile_size": tile_size, "progress": progress}
-    probability = _run_model(plane, bad, model, factor, facts, **how)
+    options = {"tile_size": tile_size, "progress": progress}
+    probability = _run_model(plane, bad, model, factor, noise_facts, **options)
     if bad is not None:
         probability[bad] = np.nan
     return probability
@@ -128,7 +128,7 @@ def find_cosmic_rays(
     factor: float = 1.0,
     tile_size: int | None = None,
     progress: bool = False,
-    **facts: Any,
+    **noise_facts: Any,
 ) -> np.ndarray:
     """Return the mask of the cosmic rays of a plane.
 
@@ -137,7 +137,7 @@ def find_cosmic_rays(
 
     Parameters
     ----------
-    plane, bad, model, factor, tile_size, progress, **facts
+    plane, bad, model, factor, tile_size, progress, **noise_facts
         As for `cosmic_ray_probability`.
     thresholds : `~deepcr_ccd.segmentation.hysteresis.Thresholds`
         As for `threshold_mask`.
@@ -151,8 +151,8 @@ def find_cosmic_rays(
     """
     if bad is not None and bad.all():
         return np.zeros(plane.shape, dtype=bool)
-    how = {"tile_size": tile_size, "progress": progress, "thresholds": thresholds}
-    levels = _run_model(plane, bad, model, factor, facts, **how)
+    options = {"tile_size": tile_size, "progress": progress, "thresholds": thresholds}
+    levels = _run_model(plane, bad, model, factor, noise_facts, **options)
     return finish_mask(levels, plane, bad, grow)
 
 
@@ -161,38 +161,40 @@ def _run_model(
     bad: np.ndarray | None,
     model: Model,
     factor: float,
-    facts: dict,
-    **how: Any,
+    noise_facts: dict,
+    **options: Any,
 ) -> np.ndarray:
-    factor, facts = in_own_units(model, find_scale_factor(plane, bad), factor, facts)
-    seen = NetworkInput(plane, factor, bad, model.network.radius)
-    return model.probability(seen, bad=bad, **how, **facts)
+    factor, noise_facts = in_own_units(
+        model, find_scale_factor(plane, bad), factor, noise_facts
+    )
+    network_input = NetworkInput(plane, factor, bad, model.network.radius)
+    return model.probability(network_input, bad=bad, **options, **noise_facts)
 
 
 def in_own_units(
-    model: Model, own: float, factor: float, facts: dict
+    model: Model, scale: float, factor: float, noise_facts: dict
 ) -> tuple[float, dict]:
-    """Return factor and facts of a frame in units of its own noise, where needed.
+    """Return factor and noise_facts of a frame in units of its own noise, where needed.
 
     Parameters
     ----------
     model : Model
         For task "mask". For one that works in a unit, nothing changes.
-    own : float
+    scale : float
         From `~deepcr_ccd.preprocess.scaled_frame.find_scale_factor`; 1 for ordinary
         frames.
     factor : float
         From the frame's unit to the card's.
-    facts : dict
+    noise_facts : dict
         What is known of the noise, in the card's unit.
     """
-    if own == 1 or not model.card.scale_free:
-        return factor, facts
+    if scale == 1 or not model.card.scale_free:
+        return factor, noise_facts
     scaled = {
-        key: fact.scaled(own) if key == "variance" else fact * own
-        for key, fact in facts.items()
+        key: fact.scaled(scale) if key == "known_noise" else fact * scale
+        for key, fact in noise_facts.items()
     }
-    return factor * own, scaled
+    return factor * scale, scaled
 
 
 def threshold_mask(
@@ -250,7 +252,7 @@ def finish_mask(
     if bad is not None:
         levels[bad] = 0
         # Nothing is followed along a bad column either.
-        kept = [drop_leaks(levels >= least, plane, bad) for least in (WEAK, SEED)]
+        kept = [drop_leaks(levels >= lowest, plane, bad) for lowest in (WEAK, SEED)]
         levels[~np.where(levels == WEAK, *kept)] = 0
     return grow_mask(apply_hysteresis(levels), grow, bad)
 

@@ -165,7 +165,7 @@ def fill_frame(
     else:
         # A network that knows no unit sees the scaled frame, others that in their unit.
         scale_free = fill.model.card.scale_free
-        value, least = fill.model.fill(
+        value, lower_limit = fill.model.fill(
             NetworkInput(
                 plane, fill.factor * scale if scale_free else fill.factor, finite=False
             ),
@@ -175,13 +175,13 @@ def fill_frame(
             origin=origin,
             tile_size=tile_size,
         )
-        value, least = value / fill.factor, least / fill.factor
+        value, lower_limit = value / fill.factor, lower_limit / fill.factor
         if scale != 1 and not scale_free:
-            value, least = (
+            value, lower_limit = (
                 value.astype(np.float64) * scale,
-                least.astype(np.float64) * scale,
+                lower_limit.astype(np.float64) * scale,
             )
         if cr_affected is not None:
             value = limit_to_pixel_value(scaled, targets, bad, value, cr_affected)
-        value, sigma = limit_to_neighbours(scaled, targets, bad, value, least)
+        value, sigma = limit_to_neighbours(scaled, targets, bad, value, lower_limit)
     return unscale(value, scale, plane.dtype), unscale(sigma, scale, plane.dtype)

@@ -29,12 +29,12 @@ __all__ = ["ModelInput", "Plan", "make_plan"]
 class ModelInput(NamedTuple):
     """What a model needs to know of a frame.
 
-    ``factor`` is from the frame's unit to that of the model, ``facts`` is what is known
-    of the noise, in the unit of the model.
+    ``factor`` is from the frame's unit to that of the model, ``noise_facts`` are the
+    arguments of its transform that say what is known of the noise, in its unit.
     """
 
     factor: float
-    facts: dict
+    noise_facts: dict
 
 
 def _read_model_input(
@@ -44,7 +44,7 @@ def _read_model_input(
     name = model.card.name
     factor, used = unit_factor(frame.unit, model.card.unit, gain, name)
     electrons = resolve_readnoise(readnoise, frame.header, gain)
-    if electrons is not None and "readnoise" not in model.card.uses:
+    if electrons is not None and "readnoise" not in model.card.uses_noise_facts:
         warn_unused("readnoise", f"model {name!r} does not use it")
         electrons = None
     if electrons is None:
@@ -78,7 +78,7 @@ def _warn_of_gain(frame: Frame, gain: float, read: ModelInput, name: str) -> Non
         # As ccdproc says it.
         why = "Image unit is electron but gain value is not 1.0"
         warn_unused("gain", f"{why}, and the frame is not multiplied by it")
-    elif "readnoise" not in read.facts:
+    elif "readnoise" not in read.noise_facts:
         warn_unused("gain", f"model {name!r} can use the frame as it is")
 
 
@@ -105,18 +105,20 @@ class Plan:
     dtype: np.dtype
     bayer: bool = False
 
-    def with_facts(self, facts: dict) -> Plan:
+    def with_noise_facts(self, noise_facts: dict) -> Plan:
         """Return the plan with more that is known of the noise of a plane.
 
         Parameters
         ----------
-        facts : dict
-            From `~deepcr_ccd.preprocess.known_noise.uncertainty_facts`.
+        noise_facts : dict
+            From `~deepcr_ccd.preprocess.known_noise.noise_facts_of_planes`.
         """
-        if not facts:
+        if not noise_facts:
             return self
-        facts = self.input.facts | facts
-        return dataclasses.replace(self, input=self.input._replace(facts=facts))
+        noise_facts = self.input.noise_facts | noise_facts
+        return dataclasses.replace(
+            self, input=self.input._replace(noise_facts=noise_facts)
+        )
 
     def of_part(self, index: tuple[slice, slice]) -> Plan:
         """Return the plan for a part of a plane, such as the pixels of a colour.
@@ -126,10 +128,10 @@ class Plan:
         index : tuple of slice
             Which rows and columns.
         """
-        known = self.input.facts.get("variance")
+        known = self.input.noise_facts.get("known_noise")
         if known is None:
             return self
-        return self.with_facts({"variance": known.part(index)})
+        return self.with_noise_facts({"known_noise": known.part(index)})
 
 
 def make_plan(frame: Frame, model: Model, options: CleanOptions) -> Plan:

@@ -35,7 +35,7 @@ WRAPS = (32767, 65535)
 
 
 def exclude_saturated(
-    plane: np.ndarray, bad: np.ndarray, known: float | None
+    plane: np.ndarray, bad: np.ndarray, satlevel: float | None
 ) -> np.ndarray:
     """Exclude the saturated pixels of a plane in memory.
 
@@ -45,7 +45,7 @@ def exclude_saturated(
         ``(ny, nx)``, any real dtype.
     bad : `~numpy.ndarray`
         bool, ``(ny, nx)``, True where bad or not finite. It is changed.
-    known : float or None
+    satlevel : float or None
         From `deepcr_ccd.nddata.gain.saturation_level`.
 
     Returns
@@ -53,18 +53,18 @@ def exclude_saturated(
     `~numpy.ndarray`
         ``bad``.
     """
-    if known == np.inf:
+    if satlevel == np.inf:
         return bad
     step = sample_step(plane.shape)
     sample = plane[::step, ::step][~bad[::step, ::step]]
     background = sample_background(sample, plane.size)
-    saturated = find_saturation(plane, bad, background, known)
+    saturated = find_saturation(plane, bad, background, satlevel)
     bad[np.unravel_index(saturated, bad.shape)] = True
     return bad
 
 
 def find_saturation(
-    plane: Any, bad: Any, background: Background | None, known: float | None = None
+    plane: Any, bad: Any, background: Background | None, satlevel: float | None = None
 ) -> np.ndarray:
     """Return which pixels of a frame are saturated.
 
@@ -76,7 +76,7 @@ def find_saturation(
         bool, ``(ny, nx)``, True where bad or not finite.
     background : Background or None
         From `sample_background`.
-    known : float or None
+    satlevel : float or None
         A level in the unit of the frame, of the user or the header; levels that show in
         the frame itself are searched as well. With infinity, nothing is saturated.
 
@@ -87,23 +87,23 @@ def find_saturation(
         them.
     """
     none = np.empty(0, dtype=np.int64)
-    if background is None or known == np.inf:
+    if background is None or satlevel == np.inf:
         return none
-    least = background.level + max(ABOVE * background.sigma, 0)
-    if known is not None and known <= least:
+    lowest = background.level + max(ABOVE * background.sigma, 0)
+    if satlevel is not None and satlevel <= lowest:
         # As bright as the background: no source stands out.
-        return _brighter(plane, bad, known)[0]
-    floor = max(least, background.brightest)
-    if known is not None:
-        floor = min(floor, known)
+        return _brighter(plane, bad, satlevel)[0]
+    floor = max(lowest, background.brightest)
+    if satlevel is not None:
+        floor = min(floor, satlevel)
     places, values = _brighter(plane, bad, floor)
     above = values > background.level
     places, values = places[above], values[above]
     found = [none]
     order = np.sort(values)
-    if known is not None:
-        at = values >= known
-        found += _judge(plane, bad, background, places[at], values[at], None, known)
+    if satlevel is not None:
+        at = values >= satlevel
+        found += _judge(plane, bad, background, places[at], values[at], None, satlevel)
     settled = np.zeros(places.size, dtype=bool)
     for level in find_levels(order, background, floor):
         limit = background.level + SHOULDER * (level.value - background.level)

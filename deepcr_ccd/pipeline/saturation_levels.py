@@ -145,8 +145,8 @@ def find_levels(order: np.ndarray, background: Background, floor: float) -> list
         grid += background.level
         levels += [(near[k], grid[k], False) for k in np.flatnonzero(piled)]
     # A level of saturation is not far below what is brightest, but for a few pixels.
-    least = LOWEST_FRACTION * height[-min(BRIGHT_PIXELS, height.size)]
-    levels = [one for one in levels if one[1] - background.level >= least]
+    lowest = LOWEST_FRACTION * height[-min(BRIGHT_PIXELS, height.size)]
+    levels = [one for one in levels if one[1] - background.level >= lowest]
     chosen: list[Level] = []
     # Where levels of both kinds are near each other, that of equal values is exact.
     for _, value, equal in sorted(levels, key=lambda one: (one[2], one[0]))[::-1]:

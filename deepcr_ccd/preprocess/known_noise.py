@@ -21,7 +21,7 @@ from ..nddata.uncertainty import power_of
 from ..tiling.tiles import Tile, read_tile
 from .cells import interpolate
 
-__all__ = ["KnownNoise", "NoiseRatio", "uncertainty_facts"]
+__all__ = ["KnownNoise", "NoiseRatio", "noise_facts_of_planes"]
 
 #: A pixel whose noise exceeds that of the background by this factor has no valid value.
 MAX_RATIO = 1e3
@@ -155,8 +155,8 @@ class NoiseRatio:
         known = self.known.sigma(tile)
         scale, low = interpolate((self.scale, self.low), self.shape, tile)
         # In dark regions, the background noise is less than that of the cell.
-        least = np.minimum(sigma / (scale * low), 1) ** 2
-        result = self.relative(known, excess, low, least)
+        min_variance = np.minimum(sigma / (scale * low), 1) ** 2
+        result = self.relative(known, excess, low, min_variance)
         result *= scale * low
         return np.where(known < MAX_RATIO * low, result, sigma)
 
@@ -165,7 +165,7 @@ class NoiseRatio:
         known: np.ndarray,
         excess: np.ndarray,
         low: np.ndarray,
-        least: np.ndarray | float = 1.0,
+        min_variance: np.ndarray | float = 1.0,
     ) -> np.ndarray:
         """Return the one-sigma without photon noise of objects, relative to ``low``.
 
@@ -174,7 +174,7 @@ class NoiseRatio:
         known, excess, low : `~numpy.ndarray`
             One-sigma of pixels, their values above the background, and the noise of
             the background.
-        least : `~numpy.ndarray` or float
+        min_variance : `~numpy.ndarray` or float
             The smallest variance.
         """
         # Relative first, as the square of a small noise underflows float32.
@@ -183,31 +183,33 @@ class NoiseRatio:
             if self.slope:
                 light = np.where(excess > 0, MARGIN, 1) * excess / low
                 variance -= light * (np.float32(self.slope) / low)
-            return np.sqrt(np.maximum(variance, least))
+            return np.sqrt(np.maximum(variance, min_variance))
 
 
-def uncertainty_facts(frame: Frame, uses: frozenset[str], factor: float) -> list[dict]:
+def noise_facts_of_planes(
+    frame: Frame, used: frozenset[str], factor: float
+) -> list[dict]:
     """Return the known noise of each plane, from the uncertainty of a frame.
 
     Parameters
     ----------
     frame : Frame
         The frame.
-    uses : frozenset of str
-        Names of the facts that the model uses.
+    used : frozenset of str
+        Names of the facts about the noise that the model uses.
     factor : float
         From the frame's unit to that of the network.
 
     Returns
     -------
     list of dict
-        For each plane, with the key "variance" if its noise is known.
+        For each plane, with the key "known_noise" if its noise is known.
     """
     number = 1 if frame.data.ndim == 2 else len(frame.data)
     nothing: list[dict] = [{} for _ in range(number)]
     uncertainty: Any = getattr(frame.source, "uncertainty", None)
     power = power_of(uncertainty)
-    if "variance" not in uses or power is None:
+    if "known_noise" not in used or power is None:
         return nothing
     array = uncertainty.array
     if not hasattr(array, "ndim"):
@@ -219,9 +221,10 @@ def uncertainty_facts(frame: Frame, uses: frozenset[str], factor: float) -> list
         array = np.broadcast_to(array, frame.data.shape)
     scale = factor
     if frame.unit is not None and uncertainty.unit is not None:
-        own = (frame.unit**power).to(uncertainty.unit)
-        scale = factor / own ** (1 / power)
+        unit_ratio = (frame.unit**power).to(uncertainty.unit)
+        scale = factor / unit_ratio ** (1 / power)
     planes = [array] if array.ndim == 2 else list(array)
     return [
-        {"variance": KnownNoise(plane, power, scale, "uncertainty")} for plane in planes
+        {"known_noise": KnownNoise(plane, power, scale, "uncertainty")}
+        for plane in planes
     ]

@@ -126,8 +126,8 @@ class NetworkInput:
         if self._filled.size:
             place = np.searchsorted(self._filled, flat)
             place = np.minimum(place, self._filled.size - 1)
-            known = self._filled[place] == flat
-            values[rows[known], columns[known]] = self._fills[place[known]]
+            has_fill = self._filled[place] == flat
+            values[rows[has_fill], columns[has_fill]] = self._fills[place[has_fill]]
         return values
 
     def whole(self) -> np.ndarray:
@@ -150,12 +150,14 @@ class NetworkInput:
         self._filled = np.flatnonzero(near)
         if highest is None:
             highest = _highest(self.data, bad)
-        own = self.data[near]
-        own = np.where(np.isfinite(own), np.minimum(own, highest), -np.inf)
+        pixel_values = self.data[near]
+        pixel_values = np.where(
+            np.isfinite(pixel_values), np.minimum(pixel_values, highest), -np.inf
+        )
         # The sigma of the fills, which may overflow, is not needed.
         with np.errstate(over="ignore", invalid="ignore"):
             fill, _ = fill_pixels(self.data, near, bad, "median")
-        self._fills = self._convert(np.maximum(fill, own))
+        self._fills = self._convert(np.maximum(fill, pixel_values))
 
 
 def to_float32(values: np.ndarray, factor: float, finite: bool = False) -> np.ndarray:

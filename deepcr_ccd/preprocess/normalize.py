@@ -194,7 +194,7 @@ def in_noise_units(
     *,
     cell: int = CELL,
     background: np.ndarray | None = None,
-    variance: KnownNoise | None = None,
+    known_noise: KnownNoise | None = None,
     readnoise: float | None = None,
 ) -> NoiseUnits:
     """Subtract the background, divide by the noise, take the inverse hyperbolic sine.
@@ -209,7 +209,7 @@ def in_noise_units(
         Width in px of the cells in which background and noise are measured.
     background : `~numpy.ndarray`, optional
         ``(ny, nx)``, subtracted first.
-    variance : KnownNoise, optional
+    known_noise : KnownNoise, optional
         How the noise differs between the pixels of a cell.
     readnoise : float, optional
         In the unit of the frame: the noise is not less.
@@ -220,10 +220,10 @@ def in_noise_units(
         background = np.asarray(background, dtype=np.float32)
         measured = measured[:] - background
     noise = measure_background(measured, bad, cell=cell)
-    known = None
-    if variance is not None:
-        known = measure_ratio(variance, measured, bad, noise, cell)
-    return NoiseUnits(noise, background, known, readnoise or 0, digit)
+    ratio = None
+    if known_noise is not None:
+        ratio = measure_ratio(known_noise, measured, bad, noise, cell)
+    return NoiseUnits(noise, background, ratio, readnoise or 0, digit)
 
 
 #: Transforms a model card can name, for networks on tiles; for those on cutouts, see

@@ -21,14 +21,14 @@ ORDINARY_NOISE = (1e-6, 1e9)
 SAMPLES = 20_000
 
 
-def find_scale_factor(data: np.ndarray, *hidden: np.ndarray | None) -> float:
+def find_scale_factor(data: np.ndarray, *excluded: np.ndarray | None) -> float:
     """Return the power of two by which a frame is multiplied before it is processed.
 
     Parameters
     ----------
     data : `~numpy.ndarray`
         ``(ny, nx)``, any real dtype.
-    *hidden : `~numpy.ndarray` or None
+    *excluded : `~numpy.ndarray` or None
         bool, ``(ny, nx)``, pixels to leave out.
 
     Returns
@@ -38,7 +38,7 @@ def find_scale_factor(data: np.ndarray, *hidden: np.ndarray | None) -> float:
     """
     step = max(1, int(np.sqrt(data.size / SAMPLES)))
     sparse = (slice(step // 2, None, step),) * 2
-    masks = [mask for mask in hidden if mask is not None]
+    masks = [mask for mask in excluded if mask is not None]
     values = _good(data[sparse], [mask[sparse] for mask in masks])
     if not values.size:
         values = _good(data, masks)

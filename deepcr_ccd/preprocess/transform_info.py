@@ -10,7 +10,8 @@ __all__ = ["TRANSFORM_INFO", "TransformInfo"]
 class TransformInfo(NamedTuple):
     """Properties of a transform.
 
-    ``uses`` are the facts about the noise that it makes use of, if they are known.
+    ``uses_noise_facts`` are the names of its arguments that say what is known of the
+    noise.
     With ``scale_free``, a frame times any factor gives the same numbers. With
     ``reflect``, frames are continued by reflection beyond their edges; without, the
     network's zero padding stands for background there, as in training. With
@@ -18,7 +19,7 @@ class TransformInfo(NamedTuple):
     it is one of cutouts around pixels, for networks that take these.
     """
 
-    uses: frozenset[str] = frozenset()
+    uses_noise_facts: frozenset[str] = frozenset()
     scale_free: bool = False
     reflect: bool = True
     wide_range: bool = True
@@ -31,7 +32,7 @@ TRANSFORM_INFO = {
     "scaled": TransformInfo(),
     "standardized": TransformInfo(scale_free=True),
     "noise": TransformInfo(
-        frozenset({"background", "variance", "readnoise"}),
+        frozenset({"background", "known_noise", "readnoise"}),
         scale_free=True,
         reflect=False,
         wide_range=False,

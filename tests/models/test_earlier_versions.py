@@ -45,7 +45,7 @@ def test_what_the_card_of_the_default_model_means():
     assert card.fill == "universal-inpaint"
     assert card.scale_free
     assert card.measures_noise
-    assert card.uses == {"background", "variance", "readnoise"}
+    assert card.uses_noise_facts == {"background", "known_noise", "readnoise"}
     assert card.threshold_for(1e-4) == pytest.approx(card.calibration["0.0001"])
 
 

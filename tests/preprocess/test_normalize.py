@@ -67,7 +67,7 @@ def test_noise_units_with_known_noise(rng):
     variance[0, 0] = np.nan
     prepare = TRANSFORMS["noise"]
     known = KnownNoise(variance, 2)
-    apply = prepare(frame, None, background=background, variance=known)
+    apply = prepare(frame, None, background=background, known_noise=known)
     sky = measure_background(frame - background).at()[0] + background
     got = apply(frame, None)
     sigma = (frame - sky) / np.sinh(got)
