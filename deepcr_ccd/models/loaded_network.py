@@ -14,7 +14,7 @@ import torch
 from ..tiling.forking import ChildSafeLock
 from ..tiling.torch_settings import neutral_torch_state
 from .card import ModelCard
-from .engines.build import EngineName, build_engine, engine_here, resolve_engine
+from .engines.build import EngineName, build_engine, resolve_engine, usable_engine
 from .engines.devices import PrecisionName, resolve_device, resolve_precision
 from .networks.build import Network, restore_network
 from .weights import read_network, write_weights
@@ -35,7 +35,7 @@ class _LazyEngine:
     def __get__(self, loaded: LoadedNetwork | None, owner: type | None = None) -> Any:
         if loaded is None:
             return self
-        engine = engine_here(loaded.engine)
+        engine = usable_engine(loaded.engine)
         with _BUILDING:
             if loaded._built[0] != engine:  # noqa: SLF001
                 loaded._built = engine, loaded._build(engine)  # noqa: SLF001
@@ -131,7 +131,7 @@ class LoadedNetwork:
     def __repr__(self) -> str:
         return (
             f"<{type(self).__name__} {self.card.name} ({self.card.task}) on "
-            f"{self.device}, {self.precision}, {engine_here(self.engine)}>"
+            f"{self.device}, {self.precision}, {usable_engine(self.engine)}>"
         )
 
     @property

@@ -19,7 +19,7 @@ from ..tiling.run import run_over_tiles
 from ..tiling.tiles import Tile
 from ..tiling.torch_settings import neutral_torch_state
 from .card import ModelCard
-from .engines.build import engine_here
+from .engines.build import usable_engine
 from .loaded_network import LoadedNetwork
 from .networks.unet import UNet
 from .recalibration import network_threshold, recalibrate
@@ -207,7 +207,7 @@ class Model(LoadedNetwork):
             frames,
             cast(UNet, self.network),
             self.device,
-            engine=engine_here(self.engine),
+            engine=usable_engine(self.engine),
             description=self.card.name,
             reflect=self.card.transform_info.reflect,
             **options,

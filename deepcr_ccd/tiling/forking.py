@@ -22,8 +22,8 @@ __all__ = [
     "is_forked",
     "keep_in_children",
     "openvino_is_inherited",
-    "openvino_is_starting",
-    "openvino_is_used",
+    "record_openvino_import",
+    "record_openvino_use",
     "set_threads",
 ]
 
@@ -74,7 +74,7 @@ def keep_in_children(thing: object) -> None:
     _KEPT.add(thing)
 
 
-def openvino_is_used() -> None:
+def record_openvino_use() -> None:
     """Record that OpenVINO has threads from now on, which children will not have."""
     _STATE["openvino used"] = True
 
@@ -88,7 +88,7 @@ def openvino_is_inherited() -> bool:
 
 
 @contextlib.contextmanager
-def openvino_is_starting() -> Iterator[None]:
+def record_openvino_import() -> Iterator[None]:
     """Record that a thread imports OpenVINO, whose locks stay acquired in children."""
     _STARTING.add(threading.get_ident())
     try:

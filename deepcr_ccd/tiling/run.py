@@ -11,7 +11,7 @@ import torch
 from astropy.utils.exceptions import AstropyUserWarning
 
 from .tiles import Tile, plan_tiles, read_tile
-from .workers import choose_tiles, tile_threads
+from .workers import choose_tile_size, tile_threads
 
 __all__ = ["check_tile_size", "map_tiles", "run_over_tiles", "track"]
 
@@ -92,7 +92,7 @@ def run_over_tiles(
         shape = y1 - y0, x1 - x0
     out = np.empty(shape, dtype=dtype)
     if tile_size is None:
-        size = choose_tiles(device, network.radius, shape, engine)
+        size = choose_tile_size(device, network.radius, shape, engine)
     else:
         width = check_tile_size(tile_size)
         size = width, width

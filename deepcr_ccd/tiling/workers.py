@@ -19,7 +19,7 @@ __all__ = [
     "TILES_PER_THREAD",
     "GPU_THREADS",
     "PARALLEL_PIXELS",
-    "choose_tiles",
+    "choose_tile_size",
     "gpu_tile",
     "one_torch_thread",
     "tile_threads",
@@ -104,7 +104,7 @@ def one_torch_thread(threads: int) -> Iterator[None]:
         set_threads(min(threads, os.cpu_count() or 1))
 
 
-def choose_tiles(
+def choose_tile_size(
     device: torch.device, radius: int, shape: tuple[int, int], engine: str = "torch"
 ) -> tuple[int, int]:
     """Return height and width of a tile's core in px, such that all tiles are alike.

@@ -21,7 +21,11 @@ from deepcr_ccd.models.engines.precision import reduce_precision
 from deepcr_ccd.models.engines.torch_engine import fuse
 from deepcr_ccd.models.model import Model, ModelCard
 from deepcr_ccd.models.networks.build import build_network
-from deepcr_ccd.tiling.workers import PARALLEL_PIXELS, TILES_PER_THREAD, choose_tiles
+from deepcr_ccd.tiling.workers import (
+    PARALLEL_PIXELS,
+    TILES_PER_THREAD,
+    choose_tile_size,
+)
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 
@@ -275,7 +279,7 @@ def test_parallel_tiles_equal_serial_ones(rng):
 
 
 def test_default_tiles_are_alike():
-    height, width = choose_tiles(torch.device("cpu"), 9, (1000, 5000))
+    height, width = choose_tile_size(torch.device("cpu"), 9, (1000, 5000))
     assert 216 * 24 > height > 256 / 2
     assert -(-1000 // height) * height - 1000 < 5
     assert width <= 256
@@ -285,7 +289,7 @@ def test_default_tiles_are_alike():
 @pytest.mark.parametrize("shape", [(1000, 1000), (4096, 2048), (130, 4000), (200, 200)])
 def test_threads_get_tiles_alike(threads, shape, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    height, width = choose_tiles(torch.device("cpu"), 41, shape)
+    height, width = choose_tile_size(torch.device("cpu"), 41, shape)
     number = -(-shape[0] // height) * -(-shape[1] // width)
     # Small frames are not cut into slivers.
     sharing = max(1, min(threads, shape[0] * shape[1] // PARALLEL_PIXELS))

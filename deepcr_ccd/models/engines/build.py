@@ -16,7 +16,7 @@ from .devices import resolve_precision
 from .openvino_engine import OpenVINOEngine, has_openvino
 from .torch_engine import TorchEngine
 
-__all__ = ["ENGINES", "EngineName", "build_engine", "engine_here", "resolve_engine"]
+__all__ = ["ENGINES", "EngineName", "build_engine", "resolve_engine", "usable_engine"]
 
 #: Engines that a user can choose.
 EngineName: TypeAlias = Literal["auto", "torch", "openvino"]
@@ -64,19 +64,19 @@ def resolve_engine(
     return engine
 
 
-def engine_here(engine: str) -> str:
-    """Return the engine that takes an engine's place in this process.
+def usable_engine(engine: str) -> str:
+    """Return the engine that can run in this process.
 
     Parameters
     ----------
     engine : {"torch", "openvino"}
-        From `resolve_engine`.
+        The engine of the model, from `resolve_engine`.
 
     Returns
     -------
-    str
-        "torch" in children that were forked after OpenVINO had been used, which would
-        wait there for threads of the parent; else the same.
+    {"torch", "openvino"}
+        "torch" in children that were forked after OpenVINO had been used, as it would
+        wait there for threads of the parent; else the engine of the model.
     """
     return "torch" if openvino_is_inherited() else engine
 
@@ -97,7 +97,7 @@ def build_engine(
     Parameters
     ----------
     engine : {"torch", "openvino"}
-        From `engine_here`.
+        From `usable_engine`.
     network : torch.nn.Module
         For inference, on the device, in float32. It is not modified.
     device : torch.device

@@ -16,8 +16,8 @@ from ...tiling.forking import (
     ChildSafeLock,
     keep_in_children,
     openvino_is_inherited,
-    openvino_is_starting,
-    openvino_is_used,
+    record_openvino_import,
+    record_openvino_use,
 )
 from ..networks.unet import UNet
 
@@ -55,7 +55,7 @@ def has_openvino() -> bool:
     if openvino_is_inherited():
         return True
     try:
-        with openvino_is_starting():
+        with record_openvino_import():
             from openvino import opset13  # noqa: F401
 
             return "CPU" in _core().available_devices
@@ -118,7 +118,7 @@ class OpenVINOEngine:
         self._make()
 
     def _make(self) -> None:
-        openvino_is_used()
+        record_openvino_use()
         with _FIRST:
             graph = _graph(self._network, self._split, self._ranges)
             compiled = _core().compile_model(graph, "CPU", self._options)
