@@ -19,7 +19,9 @@ from astropy.table import Table, vstack
 
 from deepcr_ccd import cosmicray_deepcr, load_model
 from deepcr_ccd.evaluation.frames import simulate_frames
-from deepcr_ccd.evaluation.objects import ObjectScores, Reliability, star_harm
+from deepcr_ccd.evaluation.object_scores import ObjectScores
+from deepcr_ccd.evaluation.reliability import Reliability
+from deepcr_ccd.evaluation.star_harm import star_harm
 from deepcr_ccd.simulation.cosmic_rays import add_deposits, simulate_deposit
 from deepcr_ccd.simulation.scenes import KINDS
 

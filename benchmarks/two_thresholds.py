@@ -30,7 +30,8 @@ from simulated_frames import held_out_frames
 
 from deepcr_ccd import load_model
 from deepcr_ccd.evaluation.frames import simulate_frames
-from deepcr_ccd.evaluation.objects import ObjectScores, Reliability
+from deepcr_ccd.evaluation.object_scores import ObjectScores
+from deepcr_ccd.evaluation.reliability import Reliability
 from deepcr_ccd.models.model import Model
 from deepcr_ccd.models.recalibration import network_threshold, recalibrate
 from deepcr_ccd.models.weights import read_weights, write_weights

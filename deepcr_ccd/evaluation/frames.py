@@ -18,7 +18,7 @@ from ..simulation.psf import read_psf
 from ..simulation.scenes import KINDS, make_scene
 from ..training.exposures.labels import label_exposures
 
-__all__ = ["read_frames", "simulate_frames"]
+__all__ = ["read_labelled_frames", "simulate_frames"]
 
 #: Read noise in electron if none is given: L.A.Cosmic's default.
 READNOISE = 6.5
@@ -72,7 +72,7 @@ def simulate_frames(
     ]
 
 
-def read_frames(
+def read_labelled_frames(
     paths: Sequence[str | os.PathLike],
     *,
     unit: str | None = None,

@@ -14,7 +14,7 @@ from ..models.zoo import DEFAULT_MODEL, list_models, load_model
 from ..simulation.scenes import KINDS
 from .baselines import CosmicConn
 from .compare import Comparison, Method, compare
-from .frames import read_frames, simulate_frames
+from .frames import read_labelled_frames, simulate_frames
 
 __all__ = ["evaluate", "load_methods"]
 
@@ -84,7 +84,7 @@ def evaluate(
     Parameters
     ----------
     files : sequence of str or path-like
-        See `~deepcr_ccd.evaluation.frames.read_frames`; may be empty.
+        See `~deepcr_ccd.evaluation.frames.read_labelled_frames`; may be empty.
     output : str or path-like
         Folder for the results; it is made if it is not there.
     models : sequence of str
@@ -135,7 +135,7 @@ def evaluate(
     methods = load_methods(models, device)
     frames = {kind: simulate_frames(kind, number, psf=psf) for kind in kinds}
     if files:
-        frames = {"files": read_frames(files, **properties), **frames}
+        frames = {"files": read_labelled_frames(files, **properties), **frames}
     for kind, items in frames.items():
         affected = sum(int(item.truth.sum()) for item in items)
         report(f"{kind}: {len(items)} frames, {affected} CR-affected pixels")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["LATER", "check_arguments", "check_fields", "short"]
+__all__ = ["LATER", "check_architecture_arguments", "check_fields", "short"]
 
 #: A hint for unknown words.
 LATER = " (is it of a later version of deepcr_ccd?)"
@@ -235,7 +235,9 @@ def check_fields(card: Mapping[str, Any]) -> None:
     _check_each(card["transform_arguments"], known, what)
 
 
-def check_arguments(architecture: str, arguments: Mapping[str, Any]) -> None:
+def check_architecture_arguments(
+    architecture: str, arguments: Mapping[str, Any]
+) -> None:
     """Raise an error if an argument of an architecture is not allowed.
 
     Parameters

@@ -5,7 +5,7 @@ from astropy.table import Table
 from sample_files import series
 
 from deepcr_ccd.cli import main
-from deepcr_ccd.evaluation.frames import read_frames, simulate_frames
+from deepcr_ccd.evaluation.frames import read_labelled_frames, simulate_frames
 from deepcr_ccd.evaluation.report import evaluate, load_methods
 
 
@@ -63,7 +63,7 @@ def test_command_writes_table_curves_and_figure(tmp_path, exposures, capsys):
 
 def test_repeated_exposures_are_labelled(exposures):
     paths, charges = exposures
-    items = read_frames(paths, readnoise=4.0)
+    items = read_labelled_frames(paths, readnoise=4.0)
     for item, charge in zip(items, charges, strict=True):
         strong = (charge > 100) & ~item.ignore
         assert item.truth[strong].mean() > 0.9
@@ -79,7 +79,7 @@ def test_truth_from_the_file(tmp_path):
     ignore = np.zeros(frame.shape, bool)
     ignore[10, 14] = True
     path = with_truth(tmp_path / "a.fits", frame, truth, ignore)
-    (item,) = read_frames([path])
+    (item,) = read_labelled_frames([path])
     assert np.isfinite(item.frame).all()
     assert item.truth.sum() == 4
     assert item.ignore.sum() == 2
@@ -90,10 +90,10 @@ def test_truth_that_does_not_fit(tmp_path, exposures):
     frame = np.ones((40, 40), np.float32)
     whole = with_truth(tmp_path / "a.fits", frame, frame > 2)
     with pytest.raises(ValueError, match="has no extension TRUTH, and others have"):
-        read_frames([whole, exposures[0][0]])
+        read_labelled_frames([whole, exposures[0][0]])
     small = with_truth(tmp_path / "b.fits", frame, np.zeros((39, 40)))
     with pytest.raises(ValueError, match=r"TRUTH has shape \(39, 40\)"):
-        read_frames([small])
+        read_labelled_frames([small])
 
 
 def test_simulated_frames_are_reproducible():

@@ -3,8 +3,10 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
-from deepcr_ccd.evaluation.objects import ObjectScores, Reliability, star_harm
+from deepcr_ccd.evaluation.object_scores import ObjectScores
+from deepcr_ccd.evaluation.reliability import Reliability
 from deepcr_ccd.evaluation.scores import RocCurve
+from deepcr_ccd.evaluation.star_harm import star_harm
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from conftest import random_model
 
 from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, load_model
 from deepcr_ccd.evaluation.frames import simulate_frames
-from deepcr_ccd.evaluation.objects import Reliability
+from deepcr_ccd.evaluation.reliability import Reliability
 from deepcr_ccd.models.model import Model, ModelCard
 from deepcr_ccd.models.recalibration import check_points, network_threshold, recalibrate
 from deepcr_ccd.simulation.scenes import KINDS

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from ..card_fields import LATER, check_arguments
+from ..card_fields import LATER, check_architecture_arguments
 from ..network_checks import check_shapes, check_weights
 from .cutout_network import CutoutNetwork
 from .unet import UNet
@@ -79,7 +79,7 @@ def plan_network(architecture: str, arguments: Mapping[str, Any]) -> Network:
         raise ValueError(
             f"architecture {architecture!r} is unknown; known: {known}{LATER}"
         )
-    check_arguments(architecture, arguments)
+    check_architecture_arguments(architecture, arguments)
     try:
         with torch.device("meta"):
             network = ARCHITECTURES[architecture](**arguments).float()

@@ -14,7 +14,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from ...segmentation.connected import EIGHT_CONNECTED
-from .comparison import Comparison
+from .comparison import ExposureComparison
 from .registration import moved_image
 from .star_shapes import (
     REACH,
@@ -64,7 +64,11 @@ class _Groups(NamedTuple):
 
 
 def _measure_groups(
-    groups: np.ndarray, number: int, one: Comparison, stars: np.ndarray, limit: float
+    groups: np.ndarray,
+    number: int,
+    one: ExposureComparison,
+    stars: np.ndarray,
+    limit: float,
 ) -> _Groups:
     """Measure numbered groups of pixels."""
     inside = groups > 0
@@ -112,7 +116,7 @@ def _typical(
 
 
 def changed_sources(
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[ExposureComparison],
     truths: Sequence[np.ndarray],
     shifts: Sequence[tuple[float, float]],
     core: float,
@@ -121,7 +125,7 @@ def changed_sources(
 
     Parameters
     ----------
-    comparisons : sequence of Comparison
+    comparisons : sequence of ExposureComparison
         One an exposure.
     truths : sequence of `~numpy.ndarray`
         bool, ``(ny, nx)``, pixels that differ from the other exposures.
@@ -202,7 +206,7 @@ def _comes_again(number: int, groups: list, shifts: Sequence) -> np.ndarray:
 def _stays_near(
     number: int,
     numbered: list,
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[ExposureComparison],
     shifts: Sequence,
     core: float,
 ) -> np.ndarray:

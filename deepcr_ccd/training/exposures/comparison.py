@@ -11,14 +11,14 @@ from ...preprocess.background import measure_background
 from .registration import moved_image
 from .star_shapes import cutouts_around, star_places
 
-__all__ = ["Comparison", "compare_exposure"]
+__all__ = ["ExposureComparison", "compare_exposure"]
 
 #: Fewest stars for a measurement of the seeing: where cosmic rays are dense, some of
 #: two exposures coincide.
 MIN_STARS = 10
 
 
-class Comparison(NamedTuple):
+class ExposureComparison(NamedTuple):
     """An exposure compared with the others.
 
     All are ``(ny, nx)``: ``light`` is the exposure and ``reference`` what the others
@@ -38,7 +38,9 @@ class Comparison(NamedTuple):
     seeing: float
 
 
-def compare_exposure(number: int, frames: list, bads: list, shifts: list) -> Comparison:
+def compare_exposure(
+    number: int, frames: list, bads: list, shifts: list
+) -> ExposureComparison:
     """Compare an exposure with the median of the others.
 
     Parameters
@@ -94,7 +96,9 @@ def compare_exposure(number: int, frames: list, bads: list, shifts: list) -> Com
     if seeing:
         variance += (seeing * _local_range(reference)) ** 2
     strength = excess / np.sqrt(variance)
-    return Comparison(light, reference, excess, noise, strength, unknown, seeing)
+    return ExposureComparison(
+        light, reference, excess, noise, strength, unknown, seeing
+    )
 
 
 def _seeing_residual(

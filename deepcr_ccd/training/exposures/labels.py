@@ -21,7 +21,7 @@ from ...pipeline.detect import excluded_pixels
 from ...preprocess.network_input import NetworkInput
 from ...segmentation.connected import EIGHT_CONNECTED, group_peaks
 from .changed_sources import changed_sources
-from .comparison import Comparison, compare_exposure
+from .comparison import ExposureComparison, compare_exposure
 from .registration import MIN_SOURCES, measure_shift, moved_image
 
 __all__ = ["LabelledFrame", "label_exposures"]
@@ -287,7 +287,9 @@ def _spilt(number: int, full: list, shifts: list) -> np.ndarray:
     return ndimage.binary_dilation(stars, EIGHT_CONNECTED, iterations=SPILL)
 
 
-def _label(one: Comparison, core: float, grow: float) -> tuple[np.ndarray, np.ndarray]:
+def _label(
+    one: ExposureComparison, core: float, grow: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return CR-affected and undecided pixels."""
     strength, unknown = one.strength, one.unknown
     # Connected at a level that noise rarely reaches, then one pixel further: lower

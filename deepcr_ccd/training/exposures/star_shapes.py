@@ -53,7 +53,7 @@ def star_places(
     Parameters
     ----------
     light, reference, variance, unknown : `~numpy.ndarray`
-        As in `~deepcr_ccd.training.exposures.comparison.Comparison`.
+        As in `~deepcr_ccd.training.exposures.comparison.ExposureComparison`.
 
     Returns
     -------

@@ -9,7 +9,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
 from deepcr_ccd import clean_files
-from deepcr_ccd.evaluation.frames import read_frames
+from deepcr_ccd.evaluation.frames import read_labelled_frames
 from deepcr_ccd.io.fits_file import FitsFile
 from deepcr_ccd.nddata.units import header_unit, parse_unit
 from deepcr_ccd.training.config import _label_set
@@ -208,7 +208,7 @@ def test_training_and_evaluation_take_any_unit(tmp_path, bunit):
     path = frame_file(
         tmp_path / "t.fits", bunit, hdus=[fits.ImageHDU(truth, name="TRUTH")]
     )
-    (item,) = read_frames([path], gain=2.0)
+    (item,) = read_labelled_frames([path], gain=2.0)
     factor = 2.0 if bunit is None or bunit == "intensity" else 1.0
     np.testing.assert_allclose(item.frame, fits.getdata(path) * factor)
-    assert len(read_frames(paths)) == 3
+    assert len(read_labelled_frames(paths)) == 3
