@@ -13,6 +13,7 @@ from astropy.table import Table
 from ..io.atomic import atomic_path
 from ..simulation.camera import Observation
 from .baselines import AstroscrappyGrid
+from .frames import LabelledFrame
 from .scores import RocCurve
 
 __all__ = ["Comparison", "FPRS", "Method", "compare"]
@@ -145,7 +146,7 @@ class Comparison:
 
 
 def compare(
-    frames: Mapping[str, Iterable[Observation]],
+    frames: Mapping[str, Iterable[Observation | LabelledFrame]],
     models: Mapping[str, Method],
     *,
     astroscrappy: bool = False,
@@ -157,7 +158,8 @@ def compare(
     ----------
     frames : mapping
         By kind, iterables of objects with ``frame`` (electron), ``truth``, ``ignore``
-        and ``readnoise``, such as `~deepcr_ccd.simulation.camera.Observation`.
+        and ``readnoise``: `~deepcr_ccd.evaluation.frames.LabelledFrame`, or
+        `~deepcr_ccd.simulation.camera.Observation`.
     models : mapping
         By name, a `~deepcr_ccd.models.model.Model` or any object whose
         ``probability(frame)`` returns a probability for each pixel, such as

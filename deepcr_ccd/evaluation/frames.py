@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from astropy.io import fits
@@ -18,10 +19,32 @@ from ..simulation.psf import read_psf
 from ..simulation.scenes import KINDS, make_scene
 from ..training.exposures.labels import label_exposures
 
-__all__ = ["read_labelled_frames", "simulate_frames"]
+__all__ = ["LabelledFrame", "read_labelled_frames", "simulate_frames"]
 
 #: Read noise in electron if none is given: L.A.Cosmic's default.
 READNOISE = 6.5
+
+
+class LabelledFrame(NamedTuple):
+    """A real frame and which of its pixels are affected by cosmic rays.
+
+    Attributes
+    ----------
+    frame : `~numpy.ndarray`
+        float32, ``(ny, nx)``, in electron, or in the file's unit where that or the gain
+        is not known.
+    truth : `~numpy.ndarray`
+        bool, ``(ny, nx)``, the CR mask.
+    ignore : `~numpy.ndarray`
+        bool, ``(ny, nx)``, pixels that count nowhere.
+    readnoise : float
+        In electron.
+    """
+
+    frame: np.ndarray
+    truth: np.ndarray
+    ignore: np.ndarray
+    readnoise: float
 
 
 def simulate_frames(
@@ -60,6 +83,7 @@ def simulate_frames(
     """
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r} is unknown; allowed are {', '.join(KINDS)}")
+    # Part of the seed: kinds are only ever added at the end of KINDS.
     place = list(KINDS).index(kind)
     rng = np.random.default_rng([700_001, seed, place])
     optics = None if psf is None else read_psf(psf)
@@ -79,8 +103,8 @@ def read_labelled_frames(
     gain: ParameterLike | None = None,
     readnoise: ParameterLike | None = None,
     satlevel: ParameterLike | None = None,
-) -> list[Observation]:
-    """Read frames and what is true of them.
+) -> list[LabelledFrame]:
+    """Read frames, and which of their pixels cosmic rays affect.
 
     Parameters
     ----------
@@ -101,7 +125,7 @@ def read_labelled_frames(
 
     Returns
     -------
-    list of Observation
+    list of LabelledFrame
         In electron where unit and gain are known; otherwise in their own unit.
 
     Raises
@@ -118,7 +142,7 @@ def read_labelled_frames(
             labelled = label_exposures(exposures, gain=gain, satlevel=satlevel)
             for ccd, (frame, truth, ignore) in zip(exposures, labelled, strict=True):
                 noise = _noise(readnoise, ccd, gain)
-                items.append(Observation(frame, truth, ignore, noise, frame))
+                items.append(LabelledFrame(frame, truth, ignore, noise))
         return items
     items = []
     for path, file, found in zip(paths, files, planes, strict=True):
@@ -138,7 +162,7 @@ def read_labelled_frames(
         frame[~np.isfinite(frame)] = np.nanmedian(frame)
         ignore = ignore | bad
         noise = _noise(readnoise, ccd, gain)
-        items.append(Observation(frame, truth & ~ignore, ignore, noise, frame))
+        items.append(LabelledFrame(frame, truth & ~ignore, ignore, noise))
     return items
 
 

@@ -11,10 +11,11 @@ import torch
 
 from ..io.atomic import atomic_path
 from ..models.zoo import DEFAULT_MODEL, list_models, load_model
+from ..simulation.camera import Observation
 from ..simulation.scenes import KINDS
 from .baselines import CosmicConn
 from .compare import Comparison, Method, compare
-from .frames import read_labelled_frames, simulate_frames
+from .frames import LabelledFrame, read_labelled_frames, simulate_frames
 
 __all__ = ["evaluate", "load_methods"]
 
@@ -133,7 +134,9 @@ def evaluate(
         if (folder / name).exists() and not overwrite:
             raise FileExistsError(f"{folder / name} exists; overwrite=True replaces it")
     methods = load_methods(models, device)
-    frames = {kind: simulate_frames(kind, number, psf=psf) for kind in kinds}
+    frames: dict[str, Sequence[Observation | LabelledFrame]] = {
+        kind: simulate_frames(kind, number, psf=psf) for kind in kinds
+    }
     if files:
         frames = {"files": read_labelled_frames(files, **properties), **frames}
     for kind, items in frames.items():

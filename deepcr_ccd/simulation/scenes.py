@@ -17,7 +17,9 @@ from .psf import make_psf
 
 __all__ = ["KINDS", "make_scene"]
 
-#: Kinds of scenes, and their relative frequencies.
+#: Kinds of scenes, and their relative frequencies. The random numbers of held-out
+#: frames (`~deepcr_ccd.evaluation.frames.simulate_frames`) depend on the position in
+#: this table: append a new kind at the end.
 KINDS = {
     "sparse": 0.10,
     "extragalactic": 0.20,
