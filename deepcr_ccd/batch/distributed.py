@@ -25,10 +25,10 @@ __all__ = ["run_jobs"]
 RETRIES = 3
 #: Seconds for closing a client that found no scheduler.
 CLOSING_SECONDS = 2
-#: Small files are sent to workers in parcels, as each message costs some milliseconds:
-#: the most bytes of a parcel, and the least number of parcels left for each thread.
-PARCEL_BYTES = 32 * 2**20
-PARCELS_PER_THREAD = 4
+#: Small files are sent to workers in groups, as each message costs some milliseconds:
+#: the most bytes of a group, and the least number of groups left for each thread.
+GROUP_BYTES = 32 * 2**20
+GROUPS_PER_THREAD = 4
 
 
 def run_jobs(
@@ -43,7 +43,7 @@ def run_jobs(
 
     Workers read and write the files themselves. The model is sent by name or path, and
     each worker loads it once; a model object is sent to each worker as it is. Small
-    files are sent in parcels. Files of workers that are lost are cleaned again by
+    files are sent in groups. Files of workers that are lost are cleaned again by
     others.
 
     Parameters
@@ -85,10 +85,10 @@ def run_jobs(
         ranks = _ranks(threads)
         sent = dataclasses.replace(options, model="") if model is not None else options
 
-        def submit(parcel: Sequence[Job]) -> Any:
+        def submit(group: Sequence[Job]) -> Any:
             return client.submit(
                 _run_on_worker,
-                parcel,
+                group,
                 sent,
                 model,
                 ranks,
@@ -99,19 +99,19 @@ def run_jobs(
                 retries=RETRIES,
             )
 
-        parcels = _parcels(jobs, sum(threads.values()))
-        futures = {submit(parcel): parcel for parcel in parcels}
+        groups = _group_jobs(jobs, sum(threads.values()))
+        futures = {submit(group): group for group in groups}
         completed = as_completed(futures, loop=client.loop)
         for future in completed:
-            parcel = futures.pop(future)
+            group = futures.pop(future)
             try:
                 rows = future.result()
             except Exception as error:  # noqa: BLE001 - it is reported with the file
-                if len(parcel) == 1:
-                    rows = [blank_row(parcel[0]) | failure(error)]
+                if len(group) == 1:
+                    rows = [blank_row(group[0]) | failure(error)]
                 else:
                     # One of them may have taken the worker down.
-                    alone = {submit([job]): [job] for job in parcel}
+                    alone = {submit([job]): [job] for job in group}
                     futures |= alone
                     completed.update(alone)
                     rows = []
@@ -141,12 +141,12 @@ def _connect(address: str) -> Any:
     return client
 
 
-def _parcels(jobs: Sequence[Job], threads: int) -> Iterator[Sequence[Job]]:
-    """Divide jobs into parcels that are sent together; smaller ones towards the end."""
+def _group_jobs(jobs: Sequence[Job], threads: int) -> Iterator[Sequence[Job]]:
+    """Divide jobs into groups that are sent together; smaller ones towards the end."""
     start = 0
     while start < len(jobs):
-        most = (len(jobs) - start) // (PARCELS_PER_THREAD * max(threads, 1))
-        stop, room = start + 1, PARCEL_BYTES - file_size(jobs[start].path)
+        most = (len(jobs) - start) // (GROUPS_PER_THREAD * max(threads, 1))
+        stop, room = start + 1, GROUP_BYTES - file_size(jobs[start].path)
         while stop < start + most and (room := room - file_size(jobs[stop].path)) >= 0:
             stop += 1
         yield jobs[start:stop]
@@ -182,11 +182,11 @@ def _run_on_worker(
     if model is None and options.device is None and gpus > 1:
         rank = ranks.get(get_worker().address, os.getpid())
         options = dataclasses.replace(options, device=f"cuda:{rank % gpus}")
-    turn, threads = threading.Lock(), torch.get_num_threads()
+    compute_lock, threads = threading.Lock(), torch.get_num_threads()
 
     def run(job: Job) -> dict:
         with one_torch_thread(threads):
-            return run_job(job, options, model, turn=turn, **how)
+            return run_job(job, options, model, compute_lock=compute_lock, **how)
 
     with warnings_by_thread(), ThreadPoolExecutor(2) as pool:
         return list(pool.map(run, jobs))

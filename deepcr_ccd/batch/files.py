@@ -179,7 +179,7 @@ def clean_files(
     jobs = _plan(files, Path(output), recursive)
     if not (overwrite or resume):
         for job in jobs:
-            if job.standing is not None:
+            if job.output_state is not None:
                 raise FileExistsError(
                     f"{job.output} exists; overwrite=True replaces it"
                 )

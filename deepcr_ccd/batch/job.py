@@ -47,14 +47,14 @@ UNKNOWN = (-1, -1)
 class Job:
     """A file to clean, and where the result goes.
 
-    ``standing`` is the state of the output when the batch was planned, from
+    ``output_state`` is that of the output when the batch was planned, from
     `~deepcr_ccd.batch.outputs.state_of`; a file that appears there later is not
     replaced.
     """
 
     path: Path
     output: Path
-    standing: tuple[int, int] | None = UNKNOWN
+    output_state: tuple[int, int] | None = UNKNOWN
 
 
 def file_size(path: Path) -> float:
@@ -112,7 +112,7 @@ def run_job(
     model: Model | None = None,
     resume: bool = False,
     replace: bool = False,
-    turn: contextlib.AbstractContextManager | None = None,
+    compute_lock: contextlib.AbstractContextManager | None = None,
     stop: threading.Event | None = None,
 ) -> dict:
     """Clean one file, and report it.
@@ -130,9 +130,9 @@ def run_job(
         that are no results.
     replace : bool
         Whether to replace any file, except inputs.
-    turn : context manager, optional
-        Entered while it computes, and not while it reads and writes: with a lock, jobs
-        in parallel compute one at a time.
+    compute_lock : context manager, optional
+        A lock that is acquired while it computes, and not while it reads and writes, so
+        that jobs in parallel compute one at a time.
     stop : `threading.Event`, optional
         Once it is set, nothing more is computed or written.
 
@@ -149,7 +149,7 @@ def run_job(
                 model = options.load_model()
             work = _Work(job, options, model, stop or threading.Event())
             row["status"], headers = work.run(
-                turn or contextlib.nullcontext(), resume, replace
+                compute_lock or contextlib.nullcontext(), resume, replace
             )
             row["message"] = "; ".join(messages)
             row["images"] = len(headers)
@@ -172,13 +172,16 @@ class _Work:
     ):
         self.job, self.options, self.model, self.stop = job, options, model, stop
         self.before = state_of(job.path, follow=True)
-        self.standing = job.standing
-        if job.standing == UNKNOWN:
-            self.standing = state_of(job.output)
+        self.output_state = job.output_state
+        if job.output_state == UNKNOWN:
+            self.output_state = state_of(job.output)
         self.digest = file_digest(job.path, options, model)
 
     def run(
-        self, turn: contextlib.AbstractContextManager, resume: bool, replace: bool
+        self,
+        compute_lock: contextlib.AbstractContextManager,
+        resume: bool,
+        replace: bool,
     ) -> tuple[str, list]:
         """Clean the file, if need be; return a status, and keywords of each image."""
         headers = self.finished() if resume else []
@@ -186,7 +189,7 @@ class _Work:
             return "skipped", headers
         self.check_place(resume, replace)
         try:
-            return "done", self._run(turn)
+            return "done", self._run(compute_lock)
         except FileExistsError:
             # Another run of the same kind may have been faster.
             headers = self.finished() if resume else []
@@ -206,7 +209,7 @@ class _Work:
         """Raise an error if there is a file that must not be replaced."""
         output = self.job.output
         self._check_input()
-        if self.standing is None or replace:
+        if self.output_state is None or replace:
             return
         if not resume:
             raise FileExistsError(f"{output} exists; overwrite=True replaces it")
@@ -228,7 +231,7 @@ class _Work:
         if state_of(self.job.path, follow=True) != self.before:
             raise OSError(f"{self.job.path} changed while it was read")
         self._check_input()
-        if state_of(self.job.output) != self.standing and not self.finished():
+        if state_of(self.job.output) != self.output_state and not self.finished():
             raise FileExistsError(
                 f"{self.job.output} came there, or changed, meanwhile"
             )
@@ -244,14 +247,14 @@ class _Work:
             ext=self.options.ext,
         )
 
-    def _run(self, turn: contextlib.AbstractContextManager) -> list[dict]:
+    def _run(self, compute_lock: contextlib.AbstractContextManager) -> list[dict]:
         job, options, file = self.job, self.options, self.file
         if not options.masks_only:
             file.check_flags()
         units = file.count_units(options.masks_only, options.probability)
         results, counts = [], []
         for image in file.images:
-            with turn:
+            with compute_lock:
                 if self.stop.is_set():
                     raise Interrupted
                 result = clean_image(image, options, self.model, file.path)
@@ -260,7 +263,7 @@ class _Work:
             counts.append({key: value for key, value, _ in result.cards})
             results.append(result)
         how: dict[str, Any] = {
-            "overwrite": self.standing is not None,
+            "overwrite": self.output_state is not None,
             "check": self.check_again,
         }
         if options.masks_only:

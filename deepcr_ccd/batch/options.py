@@ -6,9 +6,8 @@ import dataclasses
 import re
 from collections.abc import Sequence
 
-import numpy as np
-
 from ..io.extensions.find_images import read_choice
+from ..io.extensions.flag_planes import MAX_BITS, check_dq_bit, check_whole_number
 from ..models.model import Model
 from ..nddata.units import parse_unit
 from ..options import CleanOptions
@@ -18,9 +17,6 @@ __all__ = ["FileOptions"]
 
 #: How names of header keywords look.
 KEYWORD = re.compile(r"[A-Za-z_][\w-]*([ .][\w-]+)*", re.ASCII)
-
-#: All bits but the sign of the largest integers in FITS.
-MOST_BITS = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +49,10 @@ class FileOptions(CleanOptions):
         if self.unit is not None:
             parse_unit(self.unit)
         if self.dq_bit is not None:
-            check_bit(self.dq_bit)
+            check_dq_bit(self.dq_bit)
         if self.bad_bits is not None:
-            _check_whole("bad_bits", self.bad_bits)
-            if not -MOST_BITS - 1 <= self.bad_bits <= MOST_BITS:
+            check_whole_number("bad_bits", self.bad_bits)
+            if not -MAX_BITS - 1 <= self.bad_bits <= MAX_BITS:
                 raise ValueError(
                     f"bad_bits={self.bad_bits!r} must be from -2**63 to 2**63 - 1"
                 )
@@ -104,28 +100,3 @@ class FileOptions(CleanOptions):
         """
         self.thresholds(model)
         self.load_fill(model)
-
-
-def check_bit(dq_bit: int) -> None:
-    """Check the bit of DQ that stands for cosmic rays.
-
-    Parameters
-    ----------
-    dq_bit : int
-        A power of two.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is none.
-    """
-    _check_whole("dq_bit", dq_bit)
-    if dq_bit < 1 or dq_bit & (dq_bit - 1):
-        raise ValueError(f"dq_bit={dq_bit!r} must be a power of two, such as 4096")
-    if dq_bit > MOST_BITS:
-        raise ValueError(f"dq_bit={dq_bit!r} must be 2**62 or less: FITS has no larger")
-
-
-def _check_whole(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name}={value!r} must be a whole number")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .compression import compress
 
-__all__ = ["atomic_path", "is_left_over", "mark", "remove_stale"]
+__all__ = ["atomic_path", "is_left_over", "process_tag", "remove_stale"]
 
 #: As much of a file's name goes into that of its partial one, in characters.
 NAME_LENGTH = 40
@@ -52,7 +52,7 @@ def atomic_path(
     """
     if not overwrite:
         _refuse(path)
-    prefix = _prefix(path) + mark()
+    prefix = _prefix(path) + process_tag()
     folder = Path(tempfile.mkdtemp(".part", prefix, path.parent))
     try:
         partial = folder / "new.part"
@@ -125,8 +125,8 @@ def _move_to_new(partial: Path, path: Path) -> None:
         partial.replace(path)
 
 
-def mark() -> str:
-    """Return what goes into the name of a file that this process will remove."""
+def process_tag() -> str:
+    """Return the part of a temporary name that tells which process made it."""
     return f"{_host()}-{os.getpid()}."
 
 
@@ -136,7 +136,7 @@ def is_left_over(rest: str) -> bool:
     Parameters
     ----------
     rest : str
-        The name from `mark` on.
+        The name from `process_tag` on.
     """
     host = f"{_host()}-"
     number = rest[len(host) :].partition(".")[0]

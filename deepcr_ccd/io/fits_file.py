@@ -23,10 +23,10 @@ from ..nddata.header import header_value
 from ..nddata.units import choose_unit, parse_unit
 from .atomic import atomic_path
 from .extensions.find_images import find_images, fits_into, read_choice
-from .extensions.flag_planes import FLAG_KINDS, FlagPlane, read_flag_plane
+from .extensions.flag_planes import FLAG_KINDS, FlagPlane, check_dq_bit, read_flag_plane
 from .extensions.hdu_info import HduInfo, read_hdu_info
 from .extensions.mask_extensions import mask_header, mask_names
-from .extensions.noise_planes import noise_planes, spare_noise
+from .extensions.noise_planes import noise_planes, unpaired_noise
 from .file_changes import image_changes, stale_noise
 from .fits_image import CleanedImage, Image
 from .fits_layout import open_fits, read_layout
@@ -53,8 +53,8 @@ class FitsFile:
     bad_bits : int, optional
         Bits of pixels that are excluded, in DQ, MASK or BPM. By default those that
         make a pixel useless for HST; those whose planes are named BAD, SAT, INTRP,
-        NO_DATA or EDGE where the header names planes (LSST); all pixels that are not
-        zero in a MASK; and all bits but the cosmic-ray bit elsewhere.
+        NO_DATA, EDGE or UNMASKEDNAN where the header names planes (LSST); all pixels
+        that are not zero in a MASK; and all bits but the cosmic-ray bit elsewhere.
     dq_bit : int, optional
         The cosmic-ray bit, a power of two. By default 4096 in DQ, the one that is named
         CR where the header names planes, 8 in BPM and 1 in MASK.
@@ -67,10 +67,11 @@ class FitsFile:
     ------
     FileNotFoundError, OSError
         If there is no such file, or it is not a whole FITS file.
-    ValueError
-        If there is no image in it, or none that ``ext`` says; if an image has neither
-        two nor three dimensions; if it is not clear which flags or errors belong to an
-        image, or flags have another shape; or if ``unit`` is unknown.
+    TypeError, ValueError
+        If ``unit`` or ``dq_bit`` is not what is allowed; if there is no image in it, or
+        none that ``ext`` says; if an image has neither two nor three dimensions; or if
+        it is not clear which flags or errors belong to an image, or flags have another
+        shape.
 
     Warns
     -----
@@ -96,8 +97,8 @@ class FitsFile:
         ext: str | int | Sequence[str | int] | None = None,
     ):
         self.path = Path(path)
-        if dq_bit is not None and (dq_bit < 1 or dq_bit & (dq_bit - 1)):
-            raise ValueError(f"dq_bit={dq_bit!r} must be a power of two, such as 4096")
+        if dq_bit is not None:
+            check_dq_bit(dq_bit)
         self._dq_bit = dq_bit
         self._chosen = read_choice(ext)
         self._source = Source(self.path)
@@ -110,7 +111,7 @@ class FitsFile:
                 open_fits(stream, disable_image_compression=True) as hdus,
             ):
                 self._layout = read_layout(stream, hdus)
-                largest = max(s.end - s.data for s in self._layout)
+                largest = max(s.end - s.data_offset for s in self._layout)
                 packed = any(segment.compressed for segment in self._layout)
                 if not packed:
                     self.images = self._find_images(hdus)
@@ -133,8 +134,8 @@ class FitsFile:
             known[index].title + (f" ({reason})" if reason else "")
             for index, reason in found.left.items()
         ]
-        taken = {place for planes in found.planes.values() for place in planes.values()}
-        self._spare = spare_noise(hdus, known, taken | set(found.frames), found.left)
+        taken = set(found.frames).union(*(p.values() for p in found.planes.values()))
+        self._unpaired = unpaired_noise(hdus, known, taken, found.left)
         # Masks that are added are named with a view to all images of the file.
         frames = [(known[index].name, known[index].ver) for index in found.frames]
         names = mask_names(frames, "MASK")
@@ -171,8 +172,9 @@ class FitsFile:
         noise = [
             known[place] for kind, place in planes.items() if kind not in FLAG_KINDS
         ]
-        spare = [e for e in self._spare if e.ver == item.ver and e.shape == item.shape]
-        noise += spare
+        own = item.ver, item.shape
+        unpaired = [one for one in self._unpaired if (one.ver, one.shape) == own]
+        noise += unpaired
         # It knows the source and not this object, which would keep both alive.
         opened = functools.partial(_open, self._source)
         return Image(
@@ -185,7 +187,7 @@ class FitsFile:
             index,
             flags=tuple(flags),
             noise=noise_planes(
-                hdus, noise, item.shape, header, {other.index for other in spare}
+                hdus, noise, item.shape, header, {other.index for other in unpaired}
             ),
             blank=blank_value(hdu.header, self._layout[index].header),
         )

@@ -29,7 +29,7 @@ DOUBTFUL_FRACTION = 0.5
 class Image:
     """A science image of a file; its pixels are read when they are asked for.
 
-    ``open`` opens the file, as a context that gives a `~astropy.io.fits.HDUList`;
+    ``opener`` opens the file, as a context that gives a `~astropy.io.fits.HDUList`;
     ``name`` is "" where an extension has none; ``index`` is its place in the file;
     ``noise`` are the extensions that hold its noise, the one to be read first;
     ``flags`` are its planes of flags, into the first of which
@@ -37,7 +37,7 @@ class Image:
     primary header's keywords under its own.
     """
 
-    open: Callable = dataclasses.field(repr=False)
+    opener: Callable = dataclasses.field(repr=False)
     name: str
     extver: int
     shape: tuple[int, ...]
@@ -74,7 +74,7 @@ class Image:
             If most pixels are bad by bits whose meaning is not known.
         """
         mask = uncertainty = None
-        with self.open() as hdus:
+        with self.opener() as hdus:
             data = read_image(hdus[self.index])
             for plane in self.flags:
                 bad = _read_bad(hdus[plane.index], plane, self.shape)

@@ -24,14 +24,15 @@ _READING = ChildSafeLock()
 
 
 class Segment(NamedTuple):
-    """A header and data unit: its header, and the bytes where its parts begin and end.
+    """A header and data unit, and where it is in the file.
 
-    ``start`` is that of the header, ``data`` that of the data.
+    Offsets are in bytes from the start of the file: ``start`` of the header,
+    ``data_offset`` of the data, and ``end`` of what follows the data.
     """
 
     header: fits.Header
     start: int
-    data: int
+    data_offset: int
     end: int
 
     @property
@@ -114,7 +115,7 @@ def read_layout(stream: BinaryIO, hdus: fits.HDUList) -> list[Segment]:
         info = hdu.fileinfo()
         data = info["datLoc"]
         layout.append(Segment(hdu.header, info["hdrLoc"], data, data + info["datSpan"]))
-    end = layout[-1].data + hdus[-1].size
+    end = layout[-1].data_offset + hdus[-1].size
     length = stream.seek(0, io.SEEK_END)
     if end > length:
         raise OSError(

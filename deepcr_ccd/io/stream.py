@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from astropy.io import fits
 
-from .atomic import is_left_over, mark
+from .atomic import is_left_over, process_tag
 from .compression import open_packed
 from .tile_compression import FRAGILE, read_apart
 
@@ -139,7 +139,7 @@ class Source:
                 _remove_old_copies()
                 spooled = stack.enter_context(
                     tempfile.NamedTemporaryFile(
-                        prefix=f"{PREFIX}{mark()}", suffix=".fits"
+                        prefix=f"{PREFIX}{process_tag()}", suffix=".fits"
                     )
                 )
                 path = Path(spooled.name)

@@ -19,7 +19,7 @@ from sample_files import contents, write_night
 from deepcr_ccd import clean_files, cosmicray_probability
 from deepcr_ccd.cli import main
 from deepcr_ccd.cli_parser import build_parser, in_words_of_the_command
-from deepcr_ccd.io.atomic import mark
+from deepcr_ccd.io.atomic import process_tag
 from deepcr_ccd.io.fits_file import FitsFile
 from deepcr_ccd.notices import collected_warnings, warnings_by_thread
 from deepcr_ccd.pipeline.detect import threshold_mask
@@ -309,13 +309,13 @@ def test_old_copies_are_removed_where_they_have_names(night, tmp_path, monkeypat
     (tmp_path / "tmp").mkdir()
     packed = tmp_path / "a.fits.gz"
     packed.write_bytes(gzip.compress(night[0].read_bytes()))
-    host = mark().rpartition("-")[0]
+    host = process_tag().rpartition("-")[0]
     (tmp_path / "tmp" / f"deepcr_ccd.{host}-4194999.abc.fits").touch()
     (tmp_path / "tmp" / "deepcr_ccd.elsewhere-1.abc.fits").touch()
     file = FitsFile(packed)
     names = sorted(os.listdir(tmp_path / "tmp"))
     assert len(names) == 2
-    assert any(name.startswith(f"deepcr_ccd.{mark()}") for name in names)
+    assert any(name.startswith(f"deepcr_ccd.{process_tag()}") for name in names)
     np.testing.assert_array_equal(file.images[0].read().data, fits.getdata(night[0]))
     del file
     assert os.listdir(tmp_path / "tmp") == ["deepcr_ccd.elsewhere-1.abc.fits"]

@@ -115,9 +115,9 @@ def test_small_files_go_together_and_large_ones_alone(tmp_path):
             with open(path, "wb") as file:
                 file.truncate(length)
             jobs.append(Job(path, path))
-        parcels = list(cluster_module._parcels(jobs, threads))
-        assert [job for parcel in parcels for job in parcel] == jobs
-        return [len(parcel) for parcel in parcels]
+        groups = list(cluster_module._group_jobs(jobs, threads))
+        assert [job for group in groups for job in group] == jobs
+        return [len(group) for group in groups]
 
     small, large = 2880, 20 * 2**20
     assert sizes([small] * 24, 1) == [6, 4, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1]
@@ -126,14 +126,14 @@ def test_small_files_go_together_and_large_ones_alone(tmp_path):
     assert sizes([large] * 24, 1) == [1] * 24
     assert sizes([large, small, small, large] * 6, 1)[0] == 3
     nowhere = Job(tmp_path / "only on the workers", tmp_path)
-    assert [len(p) for p in cluster_module._parcels([nowhere] * 24, 1)] == [1] * 24
+    assert [len(p) for p in cluster_module._group_jobs([nowhere] * 24, 1)] == [1] * 24
 
 
 def test_a_worker_computes_one_file_while_it_writes_another(
     tmp_path, cluster, monkeypatch
 ):
     night = write_night(tmp_path / "night", 16)
-    assert len(next(cluster_module._parcels([Job(p, p) for p in night], 2))) == 2
+    assert len(next(cluster_module._group_jobs([Job(p, p) for p in night], 2))) == 2
     clean_image, write = jobs.clean_image, jobs.FitsFile.write
     at_work, most, seen = [], [], {path: threading.Event() for path in night}
 
@@ -161,7 +161,7 @@ def test_a_file_that_no_worker_can_bear_takes_no_other_with_it(
     tmp_path, cluster, monkeypatch
 ):
     night = write_night(tmp_path / "night", 20)
-    assert len(list(cluster_module._parcels([Job(p, p) for p in night], 2))) < 20
+    assert len(list(cluster_module._group_jobs([Job(p, p) for p in night], 2))) < 20
     run_job = cluster_module.run_job
 
     def fragile(job, *args, **kwargs):

@@ -95,7 +95,7 @@ def test_an_input_that_comes_to_the_output_meanwhile_is_kept(night, tmp_path):
 
 def test_what_came_meanwhile_is_not_replaced(night, tmp_path):
     path, out = night[0], tmp_path / "a.fits"
-    job = Job(path, out, standing=None)
+    job = Job(path, out, output_state=None)
     out.write_text("notes")
     for how in ({"replace": True}, {"resume": True}, {}):
         row = run_job(job, FileOptions(), **how)

@@ -171,6 +171,8 @@ def test_dq_bit(tmp_path, ccd):
     for bad in (0, 3, -1):
         with pytest.raises(ValueError, match=f"dq_bit={bad} must be a power of two"):
             FitsFile(path, dq_bit=bad)
+    with pytest.raises(TypeError, match="dq_bit=4096.0 must be a whole number"):
+        FitsFile(path, dq_bit=4096.0)
     file = FitsFile(path, dq_bit=1 << 20)
     with pytest.raises(
         ValueError, match="dq_bit=1048576 does not fit into DQ of int16"

@@ -105,7 +105,7 @@ def find_images(extensions: Sequence[HduInfo], chosen: Sequence = ()) -> Found:
 
     Parameters
     ----------
-    extensions : sequence of Extension
+    extensions : sequence of HduInfo
         All of the file, in order.
     chosen : sequence of str or int
         Frames to take: by number, by name ("SCI" or "SCI,2") or by a pattern of names

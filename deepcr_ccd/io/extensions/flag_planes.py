@@ -9,7 +9,15 @@ from astropy.io import fits
 
 from ...nddata.header import header_value
 
-__all__ = ["DQ_BIT", "HST_BAD_BITS", "FlagPlane", "read_flag_plane"]
+__all__ = [
+    "DQ_BIT",
+    "HST_BAD_BITS",
+    "MAX_BITS",
+    "FlagPlane",
+    "check_dq_bit",
+    "check_whole_number",
+    "read_flag_plane",
+]
 
 #: DQ bits of HST cameras that make a pixel useless: fill, bad, hot, saturated.
 #: Pixels flagged as CRs before (4096, 8192), and warm or trap pixels, are not excluded.
@@ -26,6 +34,42 @@ PREFIX = "MP_"
 #: cosmic rays leaves out all but the last two. Other planes tell what is seen in a
 #: pixel (DETECTED) or how it was treated (CROSSTALK, SUSPECT).
 LSST_BAD_PLANES = ("BAD", "SAT", "INTRP", "NO_DATA", "EDGE", "UNMASKEDNAN")
+#: All bits but the sign of the largest integers in FITS.
+MAX_BITS = 2**63 - 1
+
+
+def check_dq_bit(dq_bit: int) -> None:
+    """Raise an error if a number cannot be the cosmic-ray bit of a plane of flags.
+
+    Parameters
+    ----------
+    dq_bit : int
+        A power of two.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none, or too large for FITS.
+    """
+    check_whole_number("dq_bit", dq_bit)
+    if dq_bit < 1 or dq_bit & (dq_bit - 1):
+        raise ValueError(f"dq_bit={dq_bit!r} must be a power of two, such as 4096")
+    if dq_bit > MAX_BITS:
+        raise ValueError(f"dq_bit={dq_bit!r} must be 2**62 or less: FITS has no larger")
+
+
+def check_whole_number(name: str, value: int) -> None:
+    """Raise a TypeError if a value is no whole number.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the message.
+    value : int
+        What the user gave.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name}={value!r} must be a whole number")
 
 
 @dataclasses.dataclass(frozen=True)

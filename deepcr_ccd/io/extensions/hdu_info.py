@@ -75,7 +75,7 @@ def read_hdu_info(hdu: Any, index: int) -> HduInfo:
 
     Returns
     -------
-    Extension
+    HduInfo
     """
     header = hdu.header
     is_image = isinstance(

@@ -21,7 +21,7 @@ from ...nddata.uncertainty import POWERS
 from ...nddata.units import header_unit
 from .names import noise_words
 
-__all__ = ["NoisePlane", "noise_kind", "noise_planes", "spare_noise"]
+__all__ = ["NoisePlane", "noise_kind", "noise_planes", "unpaired_noise"]
 
 #: Kinds of noise by what `noise_words` says.
 MEANS = {
@@ -153,7 +153,7 @@ def noise_planes(
     places: Sequence,
     shape: tuple[int, ...],
     header: fits.Header,
-    spare: Collection[int] = (),
+    unpaired: Collection[int] = (),
 ) -> tuple[NoisePlane, ...]:
     """Return the extensions that hold the noise of an image, and in what form.
 
@@ -161,14 +161,15 @@ def noise_planes(
     ----------
     hdus : `~astropy.io.fits.HDUList`
         The file; no pixels are read.
-    places : sequence of Extension
+    places : sequence of HduInfo
         The extensions, with their ``index``, ``title`` and ``shape``.
     shape : tuple of int
         That of the image.
     header : `~astropy.io.fits.Header`
         That of the image, for its unit.
-    spare : collection of int
-        Places of those of which it is not clear which image they belong to.
+    unpaired : collection of int
+        Places of those among them that were not paired with an image
+        (`unpaired_noise`), so that it is not clear whether they are this image's.
 
     Returns
     -------
@@ -183,39 +184,40 @@ def noise_planes(
             kind = noise_kind(place.name, own) or UnknownUncertainty
             plane = NoisePlane(place.index, place.title, kind)
             plane = _scaled(plane, place.shape, own, shape, header)
-            if place.index in spare and not plane.problem:
+            if place.index in unpaired and not plane.problem:
                 problem = "it is not clear whether it is that of the image"
                 plane = dataclasses.replace(plane, problem=problem)
             planes.append(plane)
     return tuple(sorted(planes, key=lambda plane: plane.rank))
 
 
-def spare_noise(
+def unpaired_noise(
     hdus: fits.HDUList, known: Sequence, taken: set[int], left: Collection[int]
 ) -> list:
-    """Return extensions that hold noise and are known to belong to no image.
+    """Return extensions that hold noise and were not paired with an image.
 
-    Such are parts of the noise, as VAR_POISSON, weights, and what could be any image's.
+    Such are parts of the noise (VAR_POISSON), weights, and noise that could be that of
+    several images.
 
     Parameters
     ----------
     hdus : `~astropy.io.fits.HDUList`
         The file; no pixels are read.
-    known : sequence of Extension
+    known : sequence of HduInfo
         All extensions of the file.
     taken : set of int
         Places of images, and of what belongs to one.
     left : collection of int
         Places of images that belong to none.
     """
-    spare = []
+    unpaired = []
     for item in known:
         if not item.is_image or not item.shape or item.index in taken:
             continue
         kind = noise_kind(item.name, hdus[item.index].header)
         if kind is UnknownUncertainty or (kind is not None and item.index in left):
-            spare.append(item)
-    return spare
+            unpaired.append(item)
+    return unpaired
 
 
 def _scaled(

@@ -38,9 +38,9 @@ def pair_planes(
 
     Parameters
     ----------
-    images : sequence of Extension
+    images : sequence of HduInfo
         The frames of a file, in order.
-    extensions : sequence of Extension
+    extensions : sequence of HduInfo
         All of the file.
 
     Returns
@@ -102,7 +102,7 @@ def referred_to(extensions: Sequence[HduInfo]) -> set[int]:
 
     Parameters
     ----------
-    extensions : sequence of Extension
+    extensions : sequence of HduInfo
         All of a file.
     """
     return {

@@ -24,9 +24,9 @@ class Change:
         Places of the pixels that change, an index array an axis; in the order in which
         they are stored.
     values : `~numpy.ndarray` or None
-        Their new physical values; or None, and
+        Their new physical values; None if values stay.
     bit : int
-        the bit to set in them; or 0, and they stay.
+        The bit to set in them; 0 to set none.
     noise : bool
         Whether values are of the noise: then pixels stay of which nothing is known,
         those that hold 0 or no number, and others do not become 0 by rounding.

@@ -69,12 +69,12 @@ def rewrite(
                 _recompress(open_source(), index, segment.header, change, file)
                 continue
             header = segment.header
-            if segment.data == segment.end:
+            if segment.data_offset == segment.end:
                 _fill_constant(change.apply_header(header), change, file)
                 continue
             keywords = list(change.keywords)
             source.seek(segment.start)
-            raw = source.read(segment.data - segment.start)
+            raw = source.read(segment.data_offset - segment.start)
             if has_card(raw, "CHECKSUM") and not has_card(raw, "DATASUM"):
                 keywords.append(("DATASUM", *SUMS["DATASUM"]))
             start = file.tell()
