@@ -140,8 +140,9 @@ def cosmicray_deepcr(
         The mask is the old mask OR the CR mask; the CR mask alone is
         ``cleaned.mask & ~ccd.mask``, or ``cleaned.mask`` if ``ccd`` had no mask. The
         uncertainty of filled pixels becomes the one-sigma of the fill. It stays where
-        the neighbours are all equal, and where it was 0 or not finite. Excluded pixels, which were masked, not finite or saturated on input,
-        keep their data. Those that were not masked are not added to the mask.
+        the neighbours are all equal, and where it was 0 or not finite. Excluded pixels,
+        which were masked, not finite or saturated on input, keep their data. Those that
+        were not masked are not added to the mask.
     list of `~astropy.nddata.CCDData`
         If ``ccd`` is a list of them: each as if it had been given alone.
     cleaned, crmask : `~numpy.ndarray`
