@@ -25,6 +25,7 @@ class CleanedPlane(NamedTuple):
     sigma: Any
     excluded: int | None
     probability: np.ndarray | None
+    lazy_data: Any = None
 
 
 def clean_plane(

@@ -1,4 +1,4 @@
-"""Clean a frame, in memory or in Dask's chunks: what is new about it, nothing else.
+"""Clean a frame, in memory or in Dask's chunks: its mask of cosmic rays and its fills.
 
 `clean_frame` and `frame_probability` give each plane of a frame to the functions for
 its kind of array. Users' objects are taken apart and rebuilt by `deepcr_ccd.nddata`.
@@ -30,8 +30,8 @@ class CleanedFrame(NamedTuple):
     None if they stay; ``excluded`` is the number of excluded pixels; ``probability`` is
     float32, NaN where excluded, or None if it was not asked for.
 
-    Of Dask's arrays, ``values`` is the cleaned frame and ``sigma`` has its shape;
-    nothing is counted, as that takes the whole frame, and ``excluded`` is None.
+    Of Dask's arrays, ``lazy_data`` is the cleaned frame and ``sigma`` has its shape.
+    Values are None, and nothing is counted, as that takes the whole frame.
     """
 
     crmask: Any
@@ -39,6 +39,7 @@ class CleanedFrame(NamedTuple):
     sigma: Any
     excluded: int | None
     probability: np.ndarray | None = None
+    lazy_data: Any = None
 
     def data(self, frame: Frame) -> np.ndarray:
         """Return the cleaned data, a new array.
@@ -48,8 +49,8 @@ class CleanedFrame(NamedTuple):
         frame : Frame
             The frame that was cleaned.
         """
-        if is_dask(self.crmask):
-            return self.values
+        if self.lazy_data is not None:
+            return self.lazy_data
         cleaned = frame.copy_data()
         if self.values is not None:
             cleaned[self.crmask] = self.values
@@ -66,7 +67,7 @@ class CleanedFrame(NamedTuple):
         name = plan.model.card.name
         counts: dict[str, Any] = {}
         history = "deepcr_ccd: cosmic rays flagged lazily, and not counted"
-        if not is_dask(self.crmask):
+        if self.lazy_data is None:
             planes = self.crmask.reshape(-1, *self.crmask.shape[-2:])
             pixels = int(np.count_nonzero(self.crmask))
             objects = sum(count_objects(plane) for plane in planes)
@@ -104,15 +105,16 @@ def clean_frame(
     ]
     if frame.data.ndim == 2:
         return cleaned[0]
-    crmasks, values, sigmas, excluded, probabilities = zip(*cleaned, strict=True)
-    # In memory, the values are those of flagged pixels alone.
-    join = np.stack if is_dask(frame.data) else np.concatenate
+    crmasks, values, sigmas, excluded, probabilities, lazy = zip(*cleaned, strict=True)
+    # In memory, sigmas are those of flagged pixels alone, as values are.
+    join_sigmas = np.stack if is_dask(frame.data) else np.concatenate
     return CleanedFrame(
         np.stack(crmasks),
-        None if values[0] is None else join(values),
-        None if sigmas[0] is None else join(sigmas),
+        None if values[0] is None else np.concatenate(values),
+        None if sigmas[0] is None else join_sigmas(sigmas),
         None if excluded[0] is None else sum(excluded),
         None if probabilities[0] is None else np.stack(probabilities),
+        None if lazy[0] is None else np.stack(lazy),
     )
 
 

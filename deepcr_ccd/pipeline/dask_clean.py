@@ -51,7 +51,7 @@ def clean_plane(plane: Any, mask: Any, plan: Plan, **_options: Any) -> CleanedPl
     Returns
     -------
     CleanedPlane
-        ``values`` is the cleaned plane; ``sigma`` is 0 where nothing was filled, and
+        With ``lazy_data`` and no values; ``sigma`` is 0 where nothing was filled, and
         None if nothing was to be. Arrays are Dask's, in the chunks of ``plane``.
     """
     # Once for all that follows; the results are in the user's chunks again.
@@ -69,8 +69,8 @@ def clean_plane(plane: Any, mask: Any, plan: Plan, **_options: Any) -> CleanedPl
     if plan.fill.method != "none":
         cleaned, sigma = _fill_chunks(wide, crmask, bad, plan.fill, plan.dtype)
         sigma = sigma.rechunk(plane.chunks)
-    results = cleaned.rechunk(plane.chunks), sigma
-    return CleanedPlane(crmask.rechunk(plane.chunks), *results, None, None)
+    crmask, cleaned = crmask.rechunk(plane.chunks), cleaned.rechunk(plane.chunks)
+    return CleanedPlane(crmask, None, sigma, None, None, cleaned)
 
 
 def plane_probability(plane: Any, mask: Any, plan: Plan, **_options: Any) -> Any:
@@ -100,7 +100,7 @@ def _examine(plane: Any, mask: Any, plan: Plan) -> tuple[Any, Any]:
         shape = {"shape": plane.shape, "chunks": plane.chunks}
         return da.full(**shape, fill_value=np.nan, dtype=np.float32), bad
     scale = scale_factor_of(excluded.sample)
-    factor, noise_facts = detection.in_own_units(
+    factor, noise_facts = detection.scale_to_noise(
         model, scale, factor, dict(plan.input.noise_facts)
     )
     rows: Any = Rows(plane, lambda values: to_float32(values, factor, finite=True))

@@ -1,6 +1,7 @@
 """Find the cosmic rays of one plane: excluded pixels, probability, thresholds, mask.
 
-Plain arrays go in and come out; nothing here knows of units, headers or classes.
+Plain arrays go in and come out, with a factor to the unit of the model. Units, headers
+and users' classes are read and written elsewhere, in `deepcr_ccd.nddata`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ __all__ = [
     "excluded_pixels",
     "find_cosmic_rays",
     "finish_mask",
-    "in_own_units",
+    "scale_to_noise",
     "threshold_mask",
 ]
 
@@ -164,17 +165,17 @@ def _run_model(
     noise_facts: dict,
     **options: Any,
 ) -> np.ndarray:
-    factor, noise_facts = in_own_units(
+    factor, noise_facts = scale_to_noise(
         model, find_scale_factor(plane, bad), factor, noise_facts
     )
     network_input = NetworkInput(plane, factor, bad, model.network.radius)
     return model.probability(network_input, bad=bad, **options, **noise_facts)
 
 
-def in_own_units(
+def scale_to_noise(
     model: Model, scale: float, factor: float, noise_facts: dict
 ) -> tuple[float, dict]:
-    """Return factor and noise_facts of a frame in units of its own noise, where needed.
+    """Scale a frame to its noise where float32 would overflow or underflow.
 
     Parameters
     ----------
@@ -187,6 +188,13 @@ def in_own_units(
         From the frame's unit to the card's.
     noise_facts : dict
         What is known of the noise, in the card's unit.
+
+    Returns
+    -------
+    factor : float
+        From the frame's unit to that of the network, including ``scale``.
+    noise_facts : dict
+        In the latter.
     """
     if scale == 1 or not model.card.scale_free:
         return factor, noise_facts
