@@ -255,10 +255,10 @@ def test_a_real_star_is_not_flagged(model):
     [("cluster", 5), ("extragalactic", 5), ("spectrum", 8), ("sparse", 8)],
 )
 def test_fills_are_nearer_the_truth_than_medians(kind, gain):
-    network = load_model("universal-inpaint", device="cpu")
+    model = load_model("universal-inpaint", device="cpu")
     squares = np.zeros(2)
     for item in observations(kind, number=12, seed=3):
-        for i, fill in enumerate((Fill("network", network), Fill("median"))):
+        for i, fill in enumerate((Fill("network", model), Fill("median"))):
             value, sigma = fill_frame(
                 item.frame, item.truth, None, fill, cr_affected=item.truth
             )
@@ -299,12 +299,12 @@ def affected_stars():
 def test_cores_of_sharp_stars_are_restored(affected_stars, with_values):
     """Other stars tell how high they rise, and what is values limits it."""
     frame, truth, affected = affected_stars
-    network = load_model("universal-inpaint", device="cpu")
+    model = load_model("universal-inpaint", device="cpu")
     values = affected if with_values else None
     target = truth[affected]
     errors = [
         fill_frame(frame, affected, None, fill, cr_affected=values)[0] - target
-        for fill in (Fill("network", network), Fill("median"))
+        for fill in (Fill("network", model), Fill("median"))
     ]
     core = target > 300
     assert core.sum() > 30
