@@ -14,7 +14,13 @@ import torch
 from ..tiling.forking import ChildSafeLock
 from ..tiling.torch_settings import neutral_torch_state
 from .card import ModelCard
-from .engines.build import EngineName, build_engine, resolve_engine, usable_engine
+from .engines.build import (
+    EngineName,
+    build_engine,
+    keep_engine,
+    resolve_engine,
+    usable_engine,
+)
 from .engines.devices import PrecisionName, resolve_device, resolve_precision
 from .networks.build import Network, restore_network
 from .weights import read_network, write_weights
@@ -90,7 +96,8 @@ class LoadedNetwork:
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
         self.engine = resolve_engine(engine, network, self.device, card.task)
-        self._wanted_engine: EngineName | None = "torch" if engine == "torch" else None
+        #: The user's choice, kept by `to` and pickling; None is the default.
+        self._chosen_engine: EngineName | None = None if engine == "auto" else engine
         self._built: tuple[str | None, Callable | None] = None, None
         self._fingerprint: str | None = None
         if self.precision == "int8" and not (self.engine == "openvino" and card.ranges):
@@ -125,7 +132,7 @@ class LoadedNetwork:
     def __reduce__(self) -> tuple:
         network = copy.deepcopy(self.network).cpu()
         # Where it arrives there may be no OpenVINO, or one.
-        how = self.device, self.precision, self._wanted_engine
+        how = self.device, self.precision, self._chosen_engine
         return _rebuild, (type(self), self.card, network, *how)
 
     def __repr__(self) -> str:
@@ -176,7 +183,8 @@ class LoadedNetwork:
             Precision of the computation; "auto" is bfloat16 where the processor
             supports it. None leaves it as it is.
         engine : {"auto", "torch", "openvino"}, optional
-            The engine that runs it. None leaves it as it is, if the device is the same.
+            The engine that runs it. None keeps the one that was chosen before, where
+            it runs the network on that device, and otherwise takes the default.
 
         Returns
         -------
@@ -188,8 +196,9 @@ class LoadedNetwork:
         new_precision = self.precision
         if moved or precision is not None:
             new_precision = resolve_precision(precision, target)
-        wanted = engine or self._wanted_engine
-        new_engine = resolve_engine(wanted, self.network, target, self.card.task)
+        where = self.network, target, self.card.task
+        wanted = engine or keep_engine(self._chosen_engine, *where)
+        new_engine = resolve_engine(wanted, *where)
         if not moved and (new_precision, new_engine) == (self.precision, self.engine):
             return self
         network = restore_network(
@@ -254,4 +263,5 @@ def _rebuild(
     precision: PrecisionName,
     engine: EngineName | None,
 ) -> LoadedNetwork:
+    engine = keep_engine(engine, network, device, card.task)
     return cls(card, network, device=device, precision=precision, engine=engine)

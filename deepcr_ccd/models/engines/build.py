@@ -16,7 +16,14 @@ from .devices import resolve_precision
 from .openvino_engine import OpenVINOEngine, has_openvino
 from .torch_engine import TorchEngine
 
-__all__ = ["ENGINES", "EngineName", "build_engine", "resolve_engine", "usable_engine"]
+__all__ = [
+    "ENGINES",
+    "EngineName",
+    "build_engine",
+    "keep_engine",
+    "resolve_engine",
+    "usable_engine",
+]
 
 #: Engines that a user can choose.
 EngineName: TypeAlias = Literal["auto", "torch", "openvino"]
@@ -53,7 +60,7 @@ def resolve_engine(
         raise ValueError(
             f"engine={engine!r} is unknown; allowed are {', '.join(map(repr, ENGINES))}"
         )
-    fits = device.type == "cpu" and task == "mask" and isinstance(network, UNet)
+    fits = _fits_openvino(network, device, task)
     if engine == "openvino" and not fits:
         raise ValueError(
             "engine='openvino' runs detection models, on the CPU; use "
@@ -62,6 +69,35 @@ def resolve_engine(
     if engine in (None, "auto"):
         return "openvino" if fits and has_openvino() else "torch"
     return engine
+
+
+def keep_engine(
+    engine: EngineName | None, network: Network, device: torch.device, task: str
+) -> EngineName | None:
+    """Return an engine that a user chose elsewhere, if it runs a network here.
+
+    Parameters
+    ----------
+    engine : {"torch", "openvino"} or None
+        What the user chose on another device or machine, if anything.
+    network, device, task
+        As for `resolve_engine`.
+
+    Returns
+    -------
+    {"torch", "openvino"} or None
+        None, which is the default engine, in place of OpenVINO where that does not run
+        the network or is not installed.
+    """
+    if engine == "openvino" and not (
+        _fits_openvino(network, device, task) and has_openvino()
+    ):
+        return None
+    return engine
+
+
+def _fits_openvino(network: torch.nn.Module, device: torch.device, task: str) -> bool:
+    return device.type == "cpu" and task == "mask" and isinstance(network, UNet)
 
 
 def usable_engine(engine: str) -> str:
@@ -119,6 +155,13 @@ def build_engine(
     callable
         Takes float32 ``(channels, ny, nx)`` and returns float32 ``(ny, nx)``; for
         networks of cutouts, ``(n, features)`` and ``(n, 3)``. Threads may share it.
+
+    Raises
+    ------
+    ValueError
+        If the engine is unknown.
+    ImportError
+        If it is OpenVINO, and that is not installed.
     """
     run: Callable[[np.ndarray], np.ndarray]
     if engine == "openvino":
@@ -128,11 +171,15 @@ def build_engine(
             wide_input=wide_input,
             activation_ranges=activation_ranges,
         )
-    else:
+    elif engine == "torch":
         if precision == "int8":
             # In a forked child, which does without OpenVINO.
             precision = resolve_precision("auto", device)
         run = TorchEngine(network, device, precision, task, wide_input=wide_input)
+    else:
+        raise ValueError(
+            f"engine={engine!r} is unknown; allowed are 'torch', 'openvino'"
+        )
     if rotations == 1:
         return run
     return functools.partial(_mean_over_rotations, run, rotations)

@@ -14,6 +14,7 @@ import torch
 from conftest import random_model
 
 from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, load_model
+from deepcr_ccd.models import loaded_network
 from deepcr_ccd.models.card import ModelCard
 from deepcr_ccd.models.engines import build as engines
 from deepcr_ccd.models.engines import openvino_engine as openvino_graph
@@ -208,10 +209,46 @@ def test_choice():
     assert load_model("universal", device="cpu").engine == "openvino"
 
 
-def test_a_model_arrives_where_there_is_no_openvino(monkeypatch):
-    sent = pickle.dumps(random_model())
+@needs_openvino
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_a_chosen_engine_stays_where_the_default_is_another(engine, monkeypatch):
+    chosen = random_model().to(engine="torch").to(engine=engine)
+    sent = pickle.dumps(chosen)
+    other = {"torch": "openvino", "openvino": "torch"}[engine]
+
+    def resolve(engine, *_where):
+        return other if engine in (None, "auto") else engine
+
+    monkeypatch.setattr(loaded_network, "resolve_engine", resolve)
+    assert chosen.to(precision="bfloat16").engine == engine
+    assert pickle.loads(sent).engine == engine
+    assert pickle.loads(sent).to(precision="bfloat16").engine == engine
+    assert chosen.to(engine="auto").engine == other
+
+
+@pytest.mark.parametrize("engine", [None, "openvino"])
+def test_a_model_arrives_where_there_is_no_openvino(engine, monkeypatch):
+    model = random_model()
+    card, network = model.card, model.network
+    model = Model(card, network, device="cpu", precision="float32", engine=engine)
+    sent = pickle.dumps(model)
     monkeypatch.setattr(engines, "has_openvino", lambda: False)
     assert pickle.loads(sent).engine == "torch"
+    assert model.to(precision="bfloat16").engine == "torch"
+
+
+def test_a_chosen_engine_that_does_not_run_on_another_device_is_the_default_there():
+    network, gpu = random_model().network, torch.device("cuda")
+    assert engines.keep_engine("openvino", network, gpu, "mask") is None
+    assert engines.keep_engine("torch", network, gpu, "mask") == "torch"
+
+
+def test_an_unknown_engine_is_not_built():
+    model = random_model()
+    with pytest.raises(ValueError, match="engine='fast' is unknown; allowed are"):
+        engines.build_engine(
+            "fast", model.network, model.device, "float32", "mask", wide_input=False
+        )
 
 
 @pytest.fixture
