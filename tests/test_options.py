@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from deepcr_ccd import (
 from deepcr_ccd.batch.options import FileOptions
 from deepcr_ccd.cli_parser import build_parser
 from deepcr_ccd.models import loaded_network, zoo
-from deepcr_ccd.options import FILL_METHODS, CleanOptions
+from deepcr_ccd.options import FILL_METHODS, CleanOptions, FillMethod
 from deepcr_ccd.segmentation.growth import grow_mask
 
 EXACT = {"model": "universal", "device": "cpu", "precision": "float32"}
@@ -47,6 +48,10 @@ def test_every_option_reaches_the_function_the_files_and_the_command():
     probability = inspect.signature(cosmicray_probability).parameters
     of_masks = {"threshold", "extend_threshold", "target_fpr", "grow", "inpaint"}
     assert set(names(CleanOptions)) - set(probability) == of_masks
+
+
+def test_hints_name_every_fill_method():
+    assert get_args(FillMethod) == FILL_METHODS
 
 
 def test_options_do_not_change():

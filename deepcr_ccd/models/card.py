@@ -52,13 +52,17 @@ class ModelCard:
         Probability above which a pixel is a cosmic ray by default.
     extend_threshold : float or None
         Lower probability above which a pixel is a cosmic ray by default if it is
-        connected to a certain one; None to follow none.
+        connected to one of a high probability; see
+        ``deepcr_ccd.segmentation.hysteresis``. None for one threshold alone.
     calibration : dict
-        Thresholds, by the fraction of clean pixels that are flagged at them.
+        How to choose a threshold by its false positive rate: thresholds, by the
+        fraction of clean pixels that are flagged at them. For ``target_fpr`` only; it
+        changes no probability.
     recalibration : sequence of (float, float)
-        Points of a curve from the network's output to the fraction of affected pixels
-        among those with such output, which is the model's probability. Without points,
-        the probability is the output. See ``deepcr_ccd.models.recalibration``.
+        How to correct the network's output, before any threshold: points of a curve to
+        the fraction of affected pixels among those with such output, which is the
+        model's probability. Without points, the probability is the output. See
+        ``deepcr_ccd.models.recalibration``.
     ranges : list of (float, float)
         Activation ranges: lowest and highest input of each inner layer of the network,
         for int8; see ``deepcr_ccd.training.quantization``.
@@ -219,8 +223,8 @@ class ModelCard:
             A probability, above which a pixel is flagged by itself.
         extend_threshold : float or None
             A probability down to which cosmic rays are followed, not above the
-            threshold; or 1 to follow none. By default the card's, or the threshold if
-            that is lower.
+            threshold; or 1 for one threshold alone. By default the card's, or the
+            threshold if that is lower.
         target_fpr : float or None
             As for `threshold_for`, in place of both thresholds. Cosmic rays are not
             followed: one threshold has the highest true positive rate at a given
@@ -250,7 +254,7 @@ class ModelCard:
         if seed < extend < 1:
             raise ValueError(
                 f"extend_threshold={extend_threshold!r} must not be above the "
-                f"threshold, {seed:g}; 1 follows none"
+                f"threshold, {seed:g}; 1 uses the threshold alone"
             )
         return Thresholds(seed, min(extend, seed))
 

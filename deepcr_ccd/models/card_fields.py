@@ -186,7 +186,7 @@ FIELDS: dict[str, Rule] = {
     "description": TEXT,
 }
 #: Limits of arguments of transforms and of architectures: far beyond useful ones, and
-#: small enough to be planned.
+#: small enough to be planned. "window" is the name in files of what works on cutouts.
 TRANSFORM_ARGUMENTS: dict[str, dict[str, Rule]] = {
     "scaled": {"scale": _number(*SCALES)},
     "standardized": {},

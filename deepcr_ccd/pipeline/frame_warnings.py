@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..notices import warn_user
+from ..preprocess.cells import MAD_TO_SIGMA
 
 __all__ = [
     "is_cr_dominated",
@@ -30,7 +31,6 @@ BLOCK_BAD_FRACTION = 0.2
 BELOW, ABOVE = 0.003, 0.1
 #: With a greater fraction of equal pixels, digits hide the noise, or the rest is empty.
 EQUAL_FRACTION = 0.3
-MAD_TO_SIGMA = 1.4826
 #: Differences smaller than this fraction of a number are lost in either precision.
 SINGLE, DOUBLE = (float(np.finfo(kind).eps) for kind in (np.float32, np.float64))
 

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from ..segmentation.connected import EIGHT_CONNECTED
+
 __all__ = ["Cutout", "keep_extended", "keep_star", "keep_wrapped"]
 
-EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 #: Distances from a core, in px, of its wings and of the surroundings of these.
 WINGS, AROUND = (1.0, 2.9), (6.0, 9.0)
 #: How far wings rise above their surroundings: in sigma of the median, and at least one

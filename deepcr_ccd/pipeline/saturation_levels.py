@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..preprocess.cells import MAD_TO_SIGMA
+
 __all__ = [
     "ABOVE",
     "Background",
@@ -21,7 +23,6 @@ __all__ = [
     "sample_step",
 ]
 
-MAD_TO_SIGMA = 1.4826
 #: Pixels that are sampled for the background.
 BACKGROUND_SAMPLES = 60_000
 #: A saturation level is more than so many sigma above the background.

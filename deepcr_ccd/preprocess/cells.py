@@ -14,6 +14,7 @@ from ..tiling.torch_settings import neutral_torch_state
 
 __all__ = [
     "FrameLike",
+    "MAD_TO_SIGMA",
     "all_where_given",
     "fill_missing",
     "interpolate",

@@ -2,8 +2,8 @@
 
 A mask is made with two thresholds, as in edge detection (Canny 1986, IEEE TPAMI 8, 679)
 and in L.A.Cosmic with ``sigclip`` and ``sigfrac``. Pixels above the higher threshold
-are flagged, and those above the lower one that are connected to a certain cosmic ray,
-at corners too.
+are flagged, and those above the lower one that are connected, at corners too, to a
+pixel of a high probability (`CERTAIN_PROBABILITY`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ CERTAIN_PROBABILITY = 0.85
 #: exceeds. So no extended source is flagged as a whole, and a chunk of a frame depends
 #: on its neighbours only.
 MAX_STEPS = 32
-#: Levels of pixels: above the lower threshold only, above both, and certain.
+#: Levels of pixels: above the lower threshold only, above both, and above
+#: `CERTAIN_PROBABILITY` too.
 WEAK, SEED, CERTAIN = 1, 2, 3
 #: From a pixel to its neighbours.
 STEPS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
@@ -40,8 +41,9 @@ STEPS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
 class Thresholds(NamedTuple):
     """Probabilities above which pixels are flagged.
 
-    ``seed`` flags a pixel by itself, ``extend`` if it is connected to a certain one. No
-    cosmic ray is followed unless ``extend`` is below ``seed``.
+    A pixel above ``seed`` is flagged by itself; one above ``extend`` is if it is
+    connected to a pixel above `CERTAIN_PROBABILITY`. No cosmic ray is followed unless
+    ``extend`` is below ``seed``.
     """
 
     seed: float
@@ -84,7 +86,7 @@ def threshold_levels(probability: np.ndarray, cuts: tuple[float, ...]) -> np.nda
 
 
 def apply_hysteresis(levels: np.ndarray) -> np.ndarray:
-    """Return the mask of seed pixels, and of weak ones connected to certain ones.
+    """Return the mask of pixels above the threshold, and of weak connected ones.
 
     Parameters
     ----------

@@ -45,17 +45,18 @@ class Recipe:
     steps, batch : int
         Steps, and items of each.
     rate, warmup : float, int
-        Highest learning rate, and steps until it is reached; from there it falls to 0
-        along half a cosine.
+        Peak learning rate, and steps of linear warm-up to it; from there it decays to 0
+        along half a cosine (cosine annealing).
     decay : float
         Weight decay of AdamW.
     clip : float
-        Largest norm of the gradient.
+        Largest norm of the gradient (gradient clipping).
     average : float
-        Decay of the exponential moving average of the weights, which is what the model
-        has in the end.
+        Decay of the exponential moving average (EMA) of the weights; the trained model
+        has the average.
     bend : float
-        ``delta`` of the Huber loss of an inpainting network without mixture.
+        Huber ``delta``: where the loss of an inpainting network without mixture turns
+        from squared to absolute residuals.
     teacher_weight : float
         Weight of a teacher's probabilities in the target, from 0 to 1.
     seed : int

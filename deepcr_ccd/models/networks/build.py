@@ -25,7 +25,8 @@ __all__ = [
 Network: TypeAlias = UNet | CutoutNetwork
 #: Largest stride of a network in px; frames are padded to its multiples.
 MAX_STRIDE = 256
-#: Networks a model card can name.
+#: Networks a model card can name. "window" is the name in files of the network that
+#: takes cutouts.
 ARCHITECTURES: dict[str, type[UNet] | type[CutoutNetwork]] = {
     "unet": UNet,
     "window": CutoutNetwork,
