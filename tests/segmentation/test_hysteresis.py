@@ -197,7 +197,8 @@ def test_which_thresholds_are_used():
         ({"extend_threshold": "low"}, "extend_threshold='low' must be a probability"),
         (
             {"threshold": 0.2, "extend_threshold": 0.3},
-            "extend_threshold=0.3 must not be above the threshold, 0.2; 1 uses the threshold alone",
+            "extend_threshold=0.3 must not be above the threshold, 0.2; 1 uses the "
+            "threshold alone",
         ),
         (
             {"extend_threshold": 0.3, "target_fpr": 1e-3},
