@@ -194,7 +194,8 @@ def _add_thresholds(parser: argparse.ArgumentParser) -> None:
         "--extend-threshold",
         type=float,
         metavar="P",
-        help="lower one, down to which cosmic rays are followed; 1 follows none",
+        help="lower one, down to which cosmic rays are followed; 1 uses the "
+        "threshold alone",
     )
     add(
         "--target-fpr",

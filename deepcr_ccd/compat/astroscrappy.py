@@ -130,7 +130,7 @@ def detect_cosmics(
         ``universal``.
     extend_threshold : float, optional
         Lower probability, down to which cosmic rays are followed, as for
-        `~deepcr_ccd.cosmicray_deepcr`; 1 follows none.
+        `~deepcr_ccd.cosmicray_deepcr`; with 1, ``threshold`` is used alone.
     target_fpr : float, optional
         In place of thresholds: the false positive rate, which is the fraction of
         clean pixels that may be flagged; ``extend_threshold`` is then not used.

@@ -76,8 +76,8 @@ def cosmicray_deepcr(
         Lower probability, down to which cosmic rays are followed: a pixel above it is
         flagged too if it is connected (by sides or corners, within 32 steps) to one
         that is above ``threshold`` and above 0.85. By default that of the model
-        description, which is 0.2 for ``universal``, or ``threshold`` if that is lower;
-        1 follows none.
+        description, which is 0.2 for ``universal``, or ``threshold`` if that is lower.
+        With 1, ``threshold`` is used alone.
     target_fpr : float, optional
         In place of thresholds: the false positive rate, which is the fraction of clean
         pixels that may be flagged, such as 1e-4; for models whose description has a
