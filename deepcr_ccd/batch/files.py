@@ -216,12 +216,23 @@ def _plan(files: Any, output: Path, recursive: bool) -> list[Job]:
     elif isinstance(files, str | os.PathLike):
         files = [files]
     if isinstance(files, Mapping):
-        pairs = [(Path(path), Path(place)) for path, place in files.items()]
+        pairs = [(Path(path), _inside(place)) for path, place in files.items()]
     else:
         pairs = find_files(files, recursive=recursive, output=output)
     pairs = [(path, output / place) for path, place in pairs]
     check_outputs(pairs)
     return [Job(path, place, state_of(place)) for path, place in pairs]
+
+
+def _inside(place: str | os.PathLike) -> Path:
+    """Return the place of a result in the folder for them, if it is inside."""
+    path = Path(place)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(
+            f"files: {os.fspath(place)!r} must be a place in the folder of output=, such "
+            "as 'night1/frame.fits'"
+        )
+    return path
 
 
 def _make_folder(folder: Path) -> None:

@@ -59,10 +59,17 @@ def make_scene(
     -------
     `~numpy.ndarray`
         float32, ``(size, size)``, in electron, >= 0, without the background.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind.
     """
     if kind is None:
         frequencies = np.array(list(KINDS.values()))
         kind = str(rng.choice(list(KINDS), p=frequencies / sum(KINDS.values())))
+    if kind not in KINDS:
+        raise ValueError(f"kind={kind!r} is unknown; allowed are {', '.join(KINDS)}")
     width = size + 2 * BORDER
     fine = np.zeros((width * OVERSAMPLING, width * OVERSAMPLING))
     drawn, fwhm = make_psf(rng)

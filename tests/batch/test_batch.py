@@ -207,3 +207,14 @@ def test_what_a_killed_run_leaves_is_removed(tmp_path):
     assert not path.exists()
     remove_stale([path])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["../x.fits", "a/../../x.fits", "absolute"])
+def test_results_stay_in_their_folder(tmp_path, place):
+    night = write_night(tmp_path / "night", 1)
+    if place == "absolute":
+        place = str(tmp_path / "x.fits")
+    with pytest.raises(ValueError, match="must be a place in the folder of output="):
+        clean_files({night[0]: place}, tmp_path / "out")
+    assert not (tmp_path / "x.fits").exists()
+    assert not (tmp_path / "out").exists()

@@ -20,3 +20,8 @@ def test_new_kinds_are_appended():
     # The seeds of held-out frames depend on the position.
     first = "sparse extragalactic cluster resolved nebula spectrum trails slits disks"
     assert list(KINDS)[:9] == first.split()
+
+
+def test_an_unknown_kind_is_an_error(rng):
+    with pytest.raises(ValueError, match="kind='sparce' is unknown; allowed are spars"):
+        make_scene(rng, 32, "sparce")
