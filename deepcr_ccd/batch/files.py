@@ -229,8 +229,8 @@ def _inside(place: str | os.PathLike) -> Path:
     path = Path(place)
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(
-            f"files: {os.fspath(place)!r} must be a place in the folder of output=, such "
-            "as 'night1/frame.fits'"
+            f"files: {os.fspath(place)!r} must be a place in the folder of output=, "
+            "such as 'night1/frame.fits'"
         )
     return path
 

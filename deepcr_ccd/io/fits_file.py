@@ -11,16 +11,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from astropy import units as u
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyUserWarning
 
 from ..nddata.header import header_value
 from ..nddata.units import choose_unit, parse_unit
+from ..notices import warn_user
 from .atomic import atomic_path
 from .extensions.find_images import find_images, fits_into, read_choice
 from .extensions.flag_planes import FLAG_KINDS, FlagPlane, check_dq_bit, read_flag_plane
@@ -234,7 +233,7 @@ class FitsFile:
 
     def _warn_of_units(self) -> None:
         for odd, titles in self._odd_units.items():
-            _warn(f"{self.path.name}[{_shortened(titles)}]: {odd}")
+            warn_user(f"{self.path.name}[{_shortened(titles)}]: {odd}")
 
     def check_flags(self) -> None:
         """Raise an error if the cosmic-ray bit cannot be set in some plane of flags.
@@ -307,7 +306,7 @@ class FitsFile:
         with target as partial:
             rewrite(self._source.open, partial, self._layout, changes, masks)
         for problem, titles in stale_noise(self.images, results).items():
-            _warn(
+            warn_user(
                 f"{self.path.name}[{_shortened(titles)}] stays as it is where pixels "
                 f"were filled: {problem}"
             )
@@ -316,18 +315,16 @@ class FitsFile:
 @contextlib.contextmanager
 def _open(source: Source) -> Iterator[fits.HDUList]:
     """Open a file, to be read; data that were read stay readable afterwards."""
-    # A file that is mapped, and cut short, would end the process.
-    with open_fits(source.path or source.open(), memmap=source.private) as hdus:
+    # A file that is mapped, and cut short, would end the process. By default astropy
+    # maps what it can; asked for it, it would refuse scaled integers.
+    memmap = None if source.private else False
+    with open_fits(source.path or source.open(), memmap=memmap) as hdus:
         yield hdus
 
 
 def _shortened(titles: list[str]) -> str:
     more = len(titles) - 1
     return f"{titles[0]} and {more} more" if more else titles[0]
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, AstropyUserWarning, stacklevel=3)
 
 
 def matching_images(files: Sequence[FitsFile]) -> list[tuple[Image, ...]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,8 +11,8 @@ import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
-from astropy.utils.exceptions import AstropyUserWarning
 
+from ..notices import warn_user
 from ..tiling.tiles import row_blocks
 from .extensions.flag_planes import FlagPlane
 from .extensions.noise_planes import NoisePlane
@@ -145,11 +144,9 @@ def _read_bad(
         several = several or bool((rows[part] > 1).any())
     fraction = found.mean()
     if fraction > DOUBTFUL_FRACTION and several and not plane.is_sure:
-        warnings.warn(
+        warn_user(
             f"{plane.name} hides {100 * fraction:.0f} % of the pixels, as nothing says "
             "what its bits mean; bad_bits= chooses those that are bad",
-            AstropyUserWarning,
-            stacklevel=2,
         )
     # One plane of flags may serve a stack.
     own = found.reshape(shape if found.size == math.prod(shape) else shape[-2:])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from astropy.nddata import (
     StdDevUncertainty,
     VarianceUncertainty,
 )
-from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import ArrayLike
+
+from ..notices import warn_user
 
 __all__ = [
     "POWERS",
@@ -200,11 +200,9 @@ def warn_stale(uncertainty: object) -> None:
     uncertainty : object
         Of a kind not in `POWERS`.
     """
-    warnings.warn(
+    warn_user(
         f"the uncertainty is of type {type(uncertainty).__name__}, which is not "
         "renewed: at filled pixels it is that of the data before",
-        AstropyUserWarning,
-        stacklevel=5,
     )
 
 

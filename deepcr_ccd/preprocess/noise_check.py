@@ -7,13 +7,12 @@ one where that is right. Elsewhere the noise is scaled to the measured scatter.
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from astropy.utils.exceptions import AstropyUserWarning
 
+from ..notices import warn_user
 from ..tiling.tiles import Tile
 from .background import CELL, BackgroundMap, measure_background
 from .cells import FrameLike, fill_missing, interpolate_maps, sample_places
@@ -215,11 +214,7 @@ def _differences(
 
 def _warn_not_used(known: KnownNoise, why: str) -> None:
     if known.name is not None:
-        warnings.warn(
-            f"{known.name} is not used, and the noise is measured: {why}",
-            AstropyUserWarning,
-            stacklevel=2,
-        )
+        warn_user(f"{known.name} is not used, and the noise is measured: {why}")
 
 
 def _blocks(shape: tuple[int, int]) -> Iterator[tuple[Any, Any]]:

@@ -1,4 +1,6 @@
+import bz2
 import gzip
+import lzma
 import mmap
 import os
 import sys
@@ -266,6 +268,41 @@ def test_large_gzipped_files_are_mapped(tmp_path, ccd, on_disk):
         backed = backed.base
     assert isinstance(backed.base, mmap.mmap) == on_disk
     np.testing.assert_array_equal(image, fits.getdata(path, ("SCI", 2)))
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz"])
+@pytest.mark.parametrize("largest_read", [0, 1 << 30])
+@pytest.mark.parametrize("dtype", ["u2", "i2", "f4"])
+@pytest.mark.usefixtures("on_disk")
+def test_scaled_integers_in_compressed_files(
+    tmp_path, ccd, suffix, largest_read, dtype, monkeypatch
+):
+    """As most cameras write them: with BZERO, or with BLANK."""
+    monkeypatch.setattr(files, "LARGEST_READ", largest_read)
+    stored = np.rint(np.clip(ccd.data, 0, 30000)).astype(dtype)
+    hdu = fits.PrimaryHDU(stored)
+    hdu.header["BUNIT"] = "electron"
+    if dtype == "i2":
+        hdu.header["BLANK"] = -1
+        stored[4, 4:7] = -1
+        hdu.data[4, 4:7] = -1
+    plain = tmp_path / "a.fits"
+    hdu.writeto(plain)
+    path = tmp_path / f"a.fits{suffix}"
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    if suffix:
+        path.write_bytes(pack[suffix](plain.read_bytes()))
+    data = FitsFile(path).images[0].read().data
+    expected = stored.astype(float)
+    if dtype == "i2":
+        expected[4, 4:7] = np.nan
+    np.testing.assert_array_equal(data, expected)
+    (row,) = deepcr_ccd.clean_files([path], tmp_path / "out")
+    assert row["status"] == "done", row["message"]
+    with fits.open(tmp_path / "out" / path.name) as hdus:
+        assert hdus[0].data.dtype.newbyteorder("=") == fits.getdata(
+            plain
+        ).dtype.newbyteorder("=")
 
 
 def test_a_full_disk_is_an_error(tmp_path, ccd, on_disk, monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any, NamedTuple
@@ -11,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from astropy import units as u
 from astropy.nddata import NDData
-from astropy.utils.exceptions import AstropyUserWarning
 from scipy import ndimage
 
 from ...nddata.frame import read_frame
 from ...nddata.gain import COUNTS, convert_satlevel, electron_factor, resolve_gain
 from ...nddata.typing import CCDLike, ParameterLike
+from ...notices import warn_user
 from ...pipeline.detect import excluded_pixels
 from ...preprocess.network_input import NetworkInput
 from ...segmentation.connected import EIGHT_CONNECTED, group_peaks
@@ -217,7 +216,7 @@ def _report_changed(changed: list, truths: list, seeing: list) -> None:
         )
     if messages:
         message = f"label_exposures: {'; '.join(messages)}"
-        warnings.warn(message, AstropyUserWarning, stacklevel=3)
+        warn_user(message)
 
 
 def _read(
@@ -260,13 +259,11 @@ def _shifts(frames: list) -> list[tuple[float, float]]:
     for number, frame in enumerate(frames[1:], start=1):
         found = measure_shift(frame, frames[0])
         if found.doubtful:
-            warnings.warn(
+            warn_user(
                 f"exposures[{number}] has fewer than {MIN_SOURCES} sources in "
                 "common with the first, and is taken to be of the very same pointing; "
                 "if it is not, sources are labelled: align such frames, and give "
                 "register=False",
-                AstropyUserWarning,
-                stacklevel=3,
             )
         shifts.append(found.shift)
     return shifts
