@@ -61,11 +61,16 @@ def warn_user(message: str, category: type[Warning] = AstropyUserWarning) -> Non
     category : type
         Of the warning.
     """
-    package = __name__.partition(".")[0]
     frame, stacklevel = inspect.currentframe(), 0
-    while frame and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+    while frame and _is_ours(frame.f_globals.get("__name__", "")):
         frame, stacklevel = frame.f_back, stacklevel + 1
     warnings.warn(message, category, stacklevel=stacklevel + 1)
+
+
+def _is_ours(module: str) -> bool:
+    package = __name__.partition(".")[0]
+    # A decorator of ours stands between a function and its caller.
+    return module.partition(".")[0] == package or module == "astropy.utils.decorators"
 
 
 def warn_unused(parameter: str, why: str) -> None:

@@ -218,6 +218,13 @@ def _plan(files: Any, output: Path, recursive: bool) -> list[Job]:
     if isinstance(files, Mapping):
         pairs = [(Path(path), _inside(place)) for path, place in files.items()]
     else:
+        files = list(files)
+        for one in files:
+            if not isinstance(one, str | os.PathLike):
+                raise TypeError(
+                    f"files holds a {type(one).__name__}, and no path; for frames in "
+                    "memory use cosmicray_deepcr"
+                )
         pairs = find_files(files, recursive=recursive, output=output)
     pairs = [(path, output / place) for path, place in pairs]
     check_outputs(pairs)

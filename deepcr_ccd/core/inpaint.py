@@ -16,7 +16,7 @@ from ..nddata.bayer import colours_of, is_bayer
 from ..nddata.frame import Frame, as_mask, read_frame, read_frames
 from ..nddata.gain import resolve_gain
 from ..nddata.typing import CCDLike, MaskLike, ParameterLike
-from ..options import FillMethod
+from ..options import FILL_METHODS, FillMethod
 from ..pipeline import detect as detection
 from ..pipeline.fill import Fill, choose_fill, fill_frame
 from ..tiling.run import check_tile_size
@@ -107,7 +107,9 @@ def inpaint(
     5.0
     """
     if method in (None, False):
-        raise ValueError(f"method={method!r} is unknown; use 'auto' or see the docs")
+        raise ValueError(
+            f"method={method!r} is unknown; allowed are {', '.join(FILL_METHODS)}"
+        )
     if precision == "int8":
         raise ValueError(
             "precision='int8' is for detection models; allowed are auto, float32 "

@@ -218,3 +218,8 @@ def test_results_stay_in_their_folder(tmp_path, place):
         clean_files({night[0]: place}, tmp_path / "out")
     assert not (tmp_path / "x.fits").exists()
     assert not (tmp_path / "out").exists()
+
+
+def test_frames_in_memory_are_no_files(tmp_path, ccd):
+    with pytest.raises(TypeError, match="files holds a CCDData, and no path; for"):
+        clean_files([ccd], tmp_path / "out")

@@ -291,4 +291,4 @@ def _not_there(
         what = f"{shape}; allowed are images of shape (ny, nx) and (n, ny, nx)"
     elif found:
         what = "matches only what is no frame; name such an extension in full"
-    return f"ext={item!r} {what}; there are {there or 'no images'}"
+    return f"ext={item!r} {what}; its images: {there or 'none'}"

@@ -167,7 +167,9 @@ def test_frames_can_be_chosen():
         assert images(*mosaic, chosen=read_choice(chosen))[0] == expected
     with pytest.raises(ValueError, match=r"ext='Q\*' is no extension of the file"):
         images(*mosaic, chosen=["Q*"])
-    with pytest.raises(ValueError, match=r"there are 1 \(N1,1\), 2 \(N1_MASK,1\), 3 "):
+    with pytest.raises(
+        ValueError, match=r"its images: 1 \(N1,1\), 2 \(N1_MASK,1\), 3 "
+    ):
         images(*mosaic, chosen=["SCI,1"])
     with pytest.raises(ValueError, match=r"ext='0' has shape \(\); allowed are"):
         images(*mosaic, chosen=["0"])

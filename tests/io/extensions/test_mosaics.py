@@ -155,7 +155,7 @@ def test_ext_chooses(tmp_path, capsys):
     with fits.open(tmp_path / "m/a.fits") as hdus:
         assert [hdu.header["CREXT"] for hdu in hdus[1:]] == ["A2"]
     assert main(["clean", str(path), "-o", str(tmp_path / "n"), "--ext", "C"]) == 1
-    assert "C is no extension of the file; there are 1 (A1,1)" in (
+    assert "C is no extension of the file; its images: 1 (A1,1)" in (
         capsys.readouterr().err.replace("'", "")
     )
 
