@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from deepcr_ccd.preprocess.background import measure_background
 from deepcr_ccd.simulation.camera import Observation
-from deepcr_ccd.training.exposures.labels import label_exposures
+from deepcr_ccd.training.exposure_labels import label_exposures
 
 STIS = {
     "train": ["o56502020", "o56502030", "o56502040"],

@@ -17,7 +17,7 @@ from ..simulation.camera import CameraSimulator, LabelThresholds, Observation
 from ..simulation.cosmic_rays import simulate_deposit
 from ..simulation.psf import read_psf
 from ..simulation.scenes import KINDS, make_scene
-from ..training.exposures.labels import label_exposures
+from ..training.exposure_labels import label_exposures
 
 __all__ = ["LabelledFrame", "read_labelled_frames", "simulate_frames"]
 
@@ -113,7 +113,7 @@ def read_labelled_frames(
         where CR-affected) of the shape of its image, and optionally IGNORE (nonzero
         where pixels do not count); or
         they are two or more exposures of one pointing, whose cosmic rays
-        `~deepcr_ccd.training.exposures.labels.label_exposures` labels.
+        `~deepcr_ccd.training.exposure_labels.label_exposures` labels.
     unit : str, optional
         Unit of the images, in place of BUNIT.
     gain : float, `~astropy.units.Quantity` or str, optional

@@ -17,7 +17,7 @@ from ..models.model import Model, ModelCard
 from ..models.zoo import DEFAULT_MODEL, load_model
 from ..notices import suggestion
 from .datasets import LabelledFrames
-from .exposures.labels import LabelledFrame, label_exposures
+from .exposure_labels import LabelledFrame, label_exposures
 from .fit import Recipe, train_model
 
 __all__ = ["read_config", "train_from_config"]

@@ -102,7 +102,7 @@ class LabelledFrames(torch.utils.data.Dataset):
     ----------
     frames : sequence of (frame, truth, ignore)
         Arrays of ``(ny, nx)``, such as
-        `~deepcr_ccd.training.exposures.labels.LabelledFrame`.
+        `~deepcr_ccd.training.exposure_labels.LabelledFrame`.
     length : int
         Number of items.
     size : int

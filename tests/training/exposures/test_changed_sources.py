@@ -10,7 +10,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from scipy import ndimage
 
 from deepcr_ccd.simulation.cosmic_rays import add_deposits, simulate_deposit
-from deepcr_ccd.training.exposures.labels import label_exposures
+from deepcr_ccd.training.exposure_labels import label_exposures
 from deepcr_ccd.training.exposures.star_shapes import (
     SHARP,
     normalised,

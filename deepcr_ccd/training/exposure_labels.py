@@ -12,16 +12,16 @@ from astropy import units as u
 from astropy.nddata import NDData
 from scipy import ndimage
 
-from ...nddata.frame import read_frame
-from ...nddata.gain import COUNTS, convert_satlevel, electron_factor, resolve_gain
-from ...nddata.typing import CCDLike, ParameterLike
-from ...notices import warn_user
-from ...pipeline.detect import excluded_pixels
-from ...preprocess.network_input import NetworkInput
-from ...segmentation.connected import EIGHT_CONNECTED, group_peaks
-from .changed_sources import changed_sources
-from .comparison import ExposureComparison, compare_exposure
-from .registration import MIN_SOURCES, measure_shift, moved_image
+from ..nddata.frame import read_frame
+from ..nddata.gain import COUNTS, convert_satlevel, electron_factor, resolve_gain
+from ..nddata.typing import CCDLike, ParameterLike
+from ..notices import warn_user
+from ..pipeline.detect import excluded_pixels
+from ..preprocess.network_input import NetworkInput
+from ..segmentation.connected import EIGHT_CONNECTED, group_peaks
+from .exposures.changed_sources import changed_sources
+from .exposures.comparison import ExposureComparison, compare_exposure
+from .exposures.registration import MIN_SOURCES, measure_shift, moved_image
 
 __all__ = ["LabelledFrame", "label_exposures"]
 

@@ -7,8 +7,8 @@ from astropy.utils.exceptions import AstropyUserWarning
 from sample_files import series
 from scipy import ndimage
 
+from deepcr_ccd.training.exposure_labels import label_exposures
 from deepcr_ccd.training.exposures.comparison import compare_exposure
-from deepcr_ccd.training.exposures.labels import label_exposures
 from deepcr_ccd.training.exposures.registration import find_shift
 
 #: In small frames a few cosmic rays that look like stars are more than one of twenty.
