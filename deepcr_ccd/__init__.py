@@ -5,8 +5,7 @@ from importlib.metadata import version as _version
 from .batch.files import clean_files
 from .compat.astroscrappy import detect_cosmics
 from .compat.deepcr import deepCR
-from .core.cosmicray import cosmicray_deepcr, cosmicray_probability
-from .core.inpaint import inpaint
+from .core import cosmicray_deepcr, cosmicray_probability, inpaint
 from .models.zoo import list_models, load_model
 from .notices import DeepCRWarning
 
