@@ -223,16 +223,23 @@ def cosmicray_deepcr(
         engine=engine,
         tile_size=tile_size,
     )
-    frames = read_frames(ccd, chunked=True)
-    loaded = options.load_model()
-    several = frames or [read_frame(ccd, chunked=True)]
-    logged = read_keywords(add_keyword, [frame.header for frame in several])
-    plans = [make_plan(frame, loaded, options) for frame in several]
+    frames, plans, is_list = _read_and_plan(ccd, options)
+    logged = read_keywords(add_keyword, [frame.header for frame in frames])
     results = []
-    for frame, plan in zip(several, plans, strict=True):
+    for frame, plan in zip(frames, plans, strict=True):
         cleaned = clean_frame(frame, plan, progress=progress)
         results.append(_rebuild(frame, cleaned, plan, logged))
-    return results if frames else results[0]
+    return results if is_list else results[0]
+
+
+def _read_and_plan(
+    ccd: CCDLike, options: CleanOptions
+) -> tuple[list[Frame], list[Plan], bool]:
+    """Return frames, how each is cleaned, and whether a list of them was given."""
+    several = read_frames(ccd, chunked=True)
+    model = options.load_model()
+    frames = several or [read_frame(ccd, chunked=True)]
+    return frames, [make_plan(frame, model, options) for frame in frames], bool(several)
 
 
 def _rebuild(
@@ -314,12 +321,9 @@ def cosmicray_probability(
         engine=engine,
         tile_size=tile_size,
     )
-    frames = read_frames(ccd, chunked=True)
-    loaded = options.load_model()
-    several = frames or [read_frame(ccd, chunked=True)]
-    plans = [make_plan(frame, loaded, options) for frame in several]
+    frames, plans, is_list = _read_and_plan(ccd, options)
     results = [
         frame_probability(frame, plan, progress=progress)
-        for frame, plan in zip(several, plans, strict=True)
+        for frame, plan in zip(frames, plans, strict=True)
     ]
-    return results if frames else results[0]
+    return results if is_list else results[0]
