@@ -145,6 +145,12 @@ def _work_parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print a line of JSON for each file")
     _add_thresholds(work)
     _add_detector(work)
+    work.add_argument(
+        "--psffwhm",
+        type=float,
+        metavar="PX",
+        help="FWHM of the stars in px (default: measured on each image)",
+    )
     add("--unit", help="unit of the images, whatever BUNIT says: electron, adu")
     add(
         "--ext",

@@ -25,6 +25,7 @@ __all__ = [
     "CleanOptions",
     "FillMethod",
     "check_fill_method",
+    "check_fwhm",
 ]
 
 #: How CR-affected pixels may be filled.
@@ -56,6 +57,7 @@ class CleanOptions:
     grow: float = 0
     inpaint: str | Literal[False] | None = "auto"
     satlevel: ParameterLike | None = None
+    psffwhm: float | None = None
     device: str | torch.device | None = None
     precision: PrecisionName | None = None
     engine: EngineName | None = None
@@ -64,6 +66,8 @@ class CleanOptions:
     def __post_init__(self) -> None:
         if not np.isscalar(self.grow) or not _is_radius(self.grow):
             raise ValueError(f"grow={self.grow!r} must be a radius >= 0 in px")
+        if self.psffwhm is not None:
+            check_fwhm(self.psffwhm)
         if self.tile_size is not None:
             check_tile_size(self.tile_size)
         if not self._keeps_pixels():
@@ -128,6 +132,24 @@ class CleanOptions:
 
 def _is_radius(value: Any) -> bool:
     return not isinstance(value, str) and 0 <= value < np.inf
+
+
+def check_fwhm(psffwhm: Any) -> None:
+    """Check the FWHM of stars that a user gives.
+
+    Parameters
+    ----------
+    psffwhm : float
+        In px.
+
+    Raises
+    ------
+    ValueError
+        If it is no positive, finite number.
+    """
+    number = np.isscalar(psffwhm) and not isinstance(psffwhm, str | bool | np.bool_)
+    if not number or not 0 < psffwhm < np.inf:
+        raise ValueError(f"psffwhm={psffwhm!r} must be a FWHM in px, above 0")
 
 
 def check_fill_method(method: Any, parameter: str) -> None:

@@ -90,9 +90,9 @@ def clean_files(
         Takes the row of each file as a dictionary, as soon as it is done.
     **options
         ``model``, ``gain``, ``readnoise``, ``threshold``, ``extend_threshold``,
-        ``target_fpr``, ``grow``, ``inpaint``, ``satlevel``, ``device``, ``precision``,
-        ``engine`` and ``tile_size``, as for `~deepcr_ccd.cosmicray_deepcr`; and those
-        of files, in the next section.
+        ``target_fpr``, ``grow``, ``inpaint``, ``satlevel``, ``psffwhm``, ``device``,
+        ``precision``, ``engine`` and ``tile_size``, as for
+        `~deepcr_ccd.cosmicray_deepcr`; and those of files, in the next section.
 
     Returns
     -------

@@ -25,8 +25,10 @@ from ..pipeline import detect as detection
 from ..pipeline.fill import Fill, fill_frame
 from ..pipeline.frame_warnings import warn_if_cr_dominated, warn_of_flagged
 from ..preprocess.known_noise import KnownNoise
+from ..preprocess.star_width import StarWidth
 from .lacosmic_arguments import (
     CLEANTYPES,
+    PSFFWHM,
     READNOISE,
     check_arguments,
     heed_sigfrac,
@@ -118,7 +120,10 @@ def detect_cosmics(
     niter : int
         The network needs one pass: values from 1 on have no effect. With 0 nothing is
         searched, and the mask is empty.
-    fsmode, psfmodel, psffwhm, psfsize, psfk, psfbeta : optional
+    psffwhm : float
+        FWHM in px of the stars in ``indat``, as for `~deepcr_ccd.cosmicray_deepcr`. The
+        default, 2.5, is astroscrappy's and not that of your frame: it is measured.
+    fsmode, psfmodel, psfsize, psfk, psfbeta : optional
         Of L.A.Cosmic; accepted without effect.
     verbose : bool
         Print the number of pixels found.
@@ -195,6 +200,7 @@ def detect_cosmics(
         extend_threshold=extend_threshold,
         target_fpr=target_fpr,
         grow=grow,
+        psffwhm=None if psffwhm == PSFFWHM else psffwhm,
         device=device,
         precision=precision,
         engine=engine,
@@ -215,7 +221,9 @@ def detect_cosmics(
     invar = read_plane(invar, data.shape, "invar")
     if invar is not None and "known_noise" not in loaded_model.card.uses_noise_facts:
         warn_unused("invar", f"model {loaded_model.card.name!r} does not use it")
-    ignored = ignored_arguments(given, followed=followed)
+    told = options.psffwhm is not None and loaded_model.card.uses_star_width
+    heeded = {name for name, has in (("sigfrac", followed), ("psffwhm", told)) if has}
+    ignored = ignored_arguments(given, heeded=heeded)
     if ignored:
         name = loaded_model.card.name
         logger.info("no effect with model %r: %s", name, ", ".join(ignored))
@@ -239,6 +247,8 @@ def detect_cosmics(
     if loaded_model.card.measures_noise:
         warn_if_cr_dominated(work, bad)
     arguments = {"factor": factor, "tile_size": tile_size, **noise_facts}
+    if told:
+        arguments["star_width"] = StarWidth.of(psffwhm)
     crmask = detection.find_cosmic_rays(
         work, bad, loaded_model, thresholds, grow, **arguments
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..segmentation.hysteresis import Thresholds
 __all__ = [
     "CLEANTYPES",
     "IGNORED",
+    "PSFFWHM",
     "READNOISE",
     "check_arguments",
     "heed_sigfrac",
@@ -23,6 +25,7 @@ __all__ = [
 
 #: The default of astroscrappy, which is not that of the frame: the noise is measured.
 READNOISE = 6.5
+PSFFWHM = 2.5
 #: Fill methods of astroscrappy, and those of this package that do the same.
 CLEANTYPES = {"median": None, "medmask": "median", "meanmask": "mean", "idw": "idw"}
 
@@ -35,7 +38,7 @@ IGNORED: dict[str, Any] = {
     "sepmed": True,
     "fsmode": "median",
     "psfmodel": "gauss",
-    "psffwhm": 2.5,
+    "psffwhm": PSFFWHM,
     "psfsize": 7,
     "psfk": None,
     "psfbeta": 4.765,
@@ -49,20 +52,20 @@ CHOICES = {
 NUMBERS = ("sigclip", "sigfrac", "objlim", "niter", "psffwhm", "psfsize", "psfbeta")
 
 
-def ignored_arguments(given: dict, *, followed: bool) -> list[str]:
+def ignored_arguments(given: dict, *, heeded: Collection[str]) -> list[str]:
     """Return the names of parameters that were given and have no effect.
 
     Parameters
     ----------
     given : dict
         Values by name.
-    followed : bool
-        Whether ``sigfrac`` has one.
+    heeded : collection of str
+        Those of ``sigfrac`` and ``psffwhm`` that have one.
     """
     return [
         name
         for name, default in IGNORED.items()
-        if not _same(given[name], default) and not (followed and name == "sigfrac")
+        if name not in heeded and not _same(given[name], default)
     ]
 
 

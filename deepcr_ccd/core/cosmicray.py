@@ -36,6 +36,7 @@ def cosmicray_deepcr(
     grow: float = 0,
     inpaint: FillMethod | Literal[False] | None = "auto",
     satlevel: ParameterLike | None = None,
+    psffwhm: float | None = None,
     device: str | torch.device | None = None,
     precision: PrecisionName | None = None,
     engine: EngineName | None = None,
@@ -98,6 +99,11 @@ def cosmicray_deepcr(
         frame pile up. Header levels are taken to be in adu: for a frame in electron
         they are used only with ``gain``, and for one in another unit not at all. Cosmic
         rays above the level are still flagged. With `numpy.inf` no pixel is saturated.
+    psffwhm : float, optional
+        FWHM in px of the stars on the frame; of spectra, that across the trace. Models
+        that are told how wide stars are, such as the default, flag what is sharper. By
+        default it is measured on the frame; "unknown" and "no stars" are possible
+        results (see CRPSF below).
     device : str or torch.device, optional
         Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16", "int8"}, optional
@@ -118,6 +124,7 @@ def cosmicray_deepcr(
         CRVERS    version of deepcr_ccd
         CRTHRESH  probability above which a pixel is flagged
         CREXTEND  threshold of pixels connected to flagged ones
+        CRPSF     FWHM of stars in px that the model was told
         CRNPIX    number of pixels flagged as cosmic rays
         CRNOBJ    number of cosmic rays (groups of touching pixels)
         CRNSKIP   number of pixels excluded, being bad on input
@@ -165,7 +172,7 @@ def cosmicray_deepcr(
     Warns
     -----
     DeepCRWarning
-        If ``gain`` or ``readnoise`` was given and has no use.
+        If ``gain``, ``readnoise`` or ``psffwhm`` was given and has no use.
     AstropyUserWarning
         If the uncertainty contradicts the scatter of the frame, and is not used; if its
         class is unknown, and it stays as it was at filled pixels; if more than 10 % of
@@ -218,6 +225,7 @@ def cosmicray_deepcr(
         grow=grow,
         inpaint=inpaint,
         satlevel=satlevel,
+        psffwhm=psffwhm,
         device=device,
         precision=precision,
         engine=engine,
@@ -273,6 +281,7 @@ def cosmicray_probability(
     gain: ParameterLike | None = None,
     readnoise: ParameterLike | None = None,
     satlevel: ParameterLike | None = None,
+    psffwhm: float | None = None,
     device: str | torch.device | None = None,
     precision: PrecisionName | None = None,
     engine: EngineName | None = None,
@@ -283,9 +292,9 @@ def cosmicray_probability(
 
     Parameters
     ----------
-    ccd, model, gain, readnoise, satlevel, device, precision
+    ccd, model, gain, readnoise, satlevel, psffwhm, device
         As for `cosmicray_deepcr`.
-    engine, tile_size, progress
+    precision, engine, tile_size, progress
         As for `cosmicray_deepcr`.
 
     Returns
@@ -316,6 +325,7 @@ def cosmicray_probability(
         readnoise=readnoise,
         inpaint=None,
         satlevel=satlevel,
+        psffwhm=psffwhm,
         device=device,
         precision=precision,
         engine=engine,

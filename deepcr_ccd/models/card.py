@@ -153,6 +153,11 @@ class ModelCard:
         return self.transform_info.scale_free
 
     @property
+    def uses_star_width(self) -> bool:
+        """Whether the network is told how wide the stars of the frame are."""
+        return bool(self.arguments.get("star_widths"))
+
+    @property
     def measures_noise(self) -> bool:
         """Whether the network sees frames in units of the noise that is measured."""
         return "known_noise" in self.uses_noise_facts

@@ -69,6 +69,18 @@ def _wholes(low: int, high: int, most: int) -> Rule:
     )
 
 
+def _numbers(low: float, high: float, fewest: int, most: int) -> Rule:
+    one = _number(low, high)
+    return Rule(
+        lambda value: (
+            isinstance(value, list | tuple)
+            and fewest <= len(value) <= most
+            and all(map(one.allows, value))
+        ),
+        f"a list of {fewest} to {most} numbers from {low:g} to {high:g}",
+    )
+
+
 def _either(one: Rule, other: Rule) -> Rule:
     return Rule(
         lambda value: one.allows(value) or other.allows(value),
@@ -203,6 +215,7 @@ ARCHITECTURE_ARGUMENTS: dict[str, dict[str, Rule]] = {
         "merge": _whole(1, 16),
         "skip": _one_of("concatenate", "add"),
         "norm": _one_of(True, False),
+        "star_widths": _numbers(0.1, 100, 2, 64),
     },
     "window": {
         "radius": _whole(1, 64),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 
+from ..preprocess.star_width import UNKNOWN, StarWidth, width_code
 from ..tiling.forking import ChildSafeLock
 from ..tiling.torch_settings import neutral_torch_state
 from .card import ModelCard
@@ -23,29 +25,17 @@ from .engines.build import (
 )
 from .engines.devices import PrecisionName, resolve_device, resolve_precision
 from .networks.build import Network, restore_network
+from .networks.unet import UNet
 from .weights import read_network, write_weights
 
 __all__ = ["LoadedNetwork"]
 
-#: While an engine is built, so that threads that need it do not all build it.
+#: While an engine is built, so that threads that need it do not all build it. Children
+#: that are forked meanwhile must not wait for it.
 _BUILDING = ChildSafeLock()
-
-
-class _LazyEngine:
-    """The engine of a network, built when it is first used, and kept with it.
-
-    ``functools.cached_property`` would do, but for a lock that stays locked in children
-    that are forked while another thread builds, and for engines that do not work there.
-    """
-
-    def __get__(self, loaded: LoadedNetwork | None, owner: type | None = None) -> Any:
-        if loaded is None:
-            return self
-        engine = usable_engine(loaded.engine)
-        with _BUILDING:
-            if loaded._built[0] != engine:  # noqa: SLF001
-                loaded._built = engine, loaded._build(engine)  # noqa: SLF001
-            return loaded._built[1]  # noqa: SLF001
+#: How many engines a model keeps. A network that is told the width of a frame's stars
+#: has one for each width.
+MAX_ENGINES = 16
 
 
 class LoadedNetwork:
@@ -98,7 +88,7 @@ class LoadedNetwork:
         self.engine = resolve_engine(engine, network, self.device, card.task)
         #: The user's choice, kept by `to` and pickling; None is the default.
         self._chosen_engine: EngineName | None = None if engine == "auto" else engine
-        self._built: tuple[str | None, Callable | None] = None, None
+        self._built: OrderedDict[tuple, Callable] = OrderedDict()
         self._fingerprint: str | None = None
         if self.precision == "int8" and not (self.engine == "openvino" and card.ranges):
             raise ValueError(
@@ -111,15 +101,35 @@ class LoadedNetwork:
         network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network
 
-    #: Runs the network on arrays, see `build_engine`. The network itself stays whole,
-    #: to be saved and moved.
-    _run = _LazyEngine()
+    def engine_for(self, star_width: StarWidth = UNKNOWN) -> Callable:
+        """Return what runs the network on arrays, see `build_engine`.
+
+        It is built when it is first needed, and kept.
+
+        Parameters
+        ----------
+        star_width : StarWidth
+            How wide the stars of the frame are, for networks that are told.
+        """
+        engine = usable_engine(self.engine)
+        widths = getattr(self.network, "star_widths", ())
+        key = engine, width_code(star_width, widths) if widths else ()
+        with _BUILDING:
+            if key not in self._built:
+                self._built[key] = self._build(*key)
+                while len(self._built) > MAX_ENGINES:
+                    self._built.popitem(last=False)
+            self._built.move_to_end(key)
+            return self._built[key]
 
     @neutral_torch_state()
-    def _build(self, engine: str) -> Callable[[np.ndarray], np.ndarray]:
+    def _build(
+        self, engine: str, code: tuple[float, ...]
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        network = self.network
         return build_engine(
             engine,
-            self.network,
+            network.of_frame(code) if isinstance(network, UNet) else network,
             self.device,
             self.precision,
             self.card.task,

@@ -13,6 +13,7 @@ from ..inpainting.pixel_flags import flag_pixels
 from ..preprocess.cells import FrameLike
 from ..preprocess.network_input import NetworkInput
 from ..preprocess.normalize import TRANSFORMS, Normalization
+from ..preprocess.star_width import UNKNOWN, StarWidth
 from ..preprocess.synthetic_noise import pad_thin_frame
 from ..segmentation.hysteresis import Thresholds, threshold_levels
 from ..tiling.run import run_over_tiles
@@ -44,6 +45,7 @@ class Model(LoadedNetwork):
         prepared: Normalization | None = None,
         region: tuple[tuple[int, int], tuple[int, int]] | None = None,
         thresholds: Thresholds | None = None,
+        star_width: StarWidth | None = None,
         **noise_facts: Any,
     ) -> np.ndarray:
         """Return the probability that each pixel is affected by a cosmic ray.
@@ -65,6 +67,9 @@ class Model(LoadedNetwork):
         thresholds : `~deepcr_ccd.segmentation.hysteresis.Thresholds`, optional
             Return levels of these in place of the probability, in a quarter of the
             memory.
+        star_width : StarWidth, optional
+            How wide the stars of the frame are, for networks that are told; by default
+            it is measured on the frame.
         **noise_facts
             Known properties of the noise, for transforms that use them: see
             `~deepcr_ccd.preprocess.normalize.in_noise_units`.
@@ -77,8 +82,11 @@ class Model(LoadedNetwork):
         """
         self.require("mask")
         plane = _as_network_input(frame)
-        apply = prepared or self.prepare(plane, bad, **noise_facts)
-        run, points = self._run, self.card.recalibration
+        apply = prepared or self.prepare(
+            plane, bad, star_width=star_width, **noise_facts
+        )
+        run = self.engine_for(getattr(apply, "star_width", UNKNOWN))
+        points = self.card.recalibration
         cuts: tuple[float, ...] = ()
         if thresholds is not None:
             cuts = tuple(network_threshold(cut, points) for cut in thresholds.cuts)
@@ -151,14 +159,14 @@ class Model(LoadedNetwork):
                 frame,
                 mask,
                 flag_pixels(mask, bad, cr_affected),
-                run=self._run,
+                run=self.engine_for(),
                 prepare=CUTOUT_TRANSFORMS[self.card.transform],
                 radius=self.network.radius,
                 device=self.device,
                 origin=origin,
             )
         hidden = mask if bad is None else mask | bad
-        apply = self.prepare(frame, hidden)
+        apply, run = self.prepare(frame, hidden), self.engine_for()
 
         def function(
             tile: Tile, values: np.ndarray, targets: np.ndarray, hidden: np.ndarray
@@ -169,7 +177,7 @@ class Model(LoadedNetwork):
             planes[0] = apply(values, tile)
             planes[0][hidden] = 0
             planes[1] = hidden
-            filled = self._run(planes)
+            filled = run(planes)
             filled[targets] = apply.invert(filled, tile, targets)
             return filled
 
@@ -183,13 +191,15 @@ class Model(LoadedNetwork):
         self,
         frame: FrameLike,
         bad: FrameLike | None = None,
+        *,
+        star_width: StarWidth | None = None,
         **noise_facts: Any,
     ) -> Normalization:
         """Measure a frame, and return what takes its pixels to the network's input.
 
         Parameters
         ----------
-        frame, bad, **noise_facts
+        frame, bad, star_width, **noise_facts
             As for `probability`; the frame needs only a shape and to be indexed.
 
         Returns
@@ -199,6 +209,8 @@ class Model(LoadedNetwork):
         """
         used = self.card.uses_noise_facts
         facts = {key: fact for key, fact in noise_facts.items() if key in used}
+        if self.card.uses_star_width:
+            facts["star_width"] = star_width
         transform = TRANSFORMS[self.card.transform]
         return transform(frame, bad, **self.card.transform_arguments, **facts)
 

@@ -26,6 +26,7 @@ COMMENTS = {
     "CRVERS": "version of deepcr_ccd",
     "CRTHRESH": "probability above which a pixel is flagged",
     "CREXTEND": "threshold of pixels connected to flagged ones",
+    "CRPSF": "FWHM of stars in px that the model was told",
     "CRNPIX": "pixels flagged as cosmic rays",
     "CRNOBJ": "cosmic rays (groups of touching pixels)",
     "CRNSKIP": "pixels excluded: bad, not finite or saturated",
@@ -122,7 +123,7 @@ def header_key(key: str) -> str:
 
 
 def cleaning_keywords(
-    model: str, thresholds: tuple[float, float], fill: str, **counts: int
+    model: str, thresholds: tuple[float, float], fill: str, **measured: Any
 ) -> dict[str, tuple[Any, str]]:
     """Return the keywords that say how a frame was cleaned.
 
@@ -135,8 +136,8 @@ def cleaning_keywords(
         are connected with such.
     fill : str
         Name of the inpainting method.
-    **counts : int
-        CRNPIX, CRNOBJ and CRNSKIP, where they are known.
+    **measured
+        CRPSF, CRNPIX, CRNOBJ and CRNSKIP, where they are known.
 
     Returns
     -------
@@ -148,7 +149,7 @@ def cleaning_keywords(
         "CRVERS": version(),
         "CRTHRESH": thresholds[0],
         "CREXTEND": thresholds[1],
-        **counts,
+        **measured,
         "CRFILL": fill,
     }
     return {key: (values[key], COMMENTS[key]) for key in KEYWORDS if key in values}

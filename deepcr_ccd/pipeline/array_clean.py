@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..nddata.bayer import colours_of
+from ..preprocess.star_width import StarWidth
 from ..segmentation.hysteresis import Thresholds, threshold_levels
 from . import detect as detection
 from .fill import fill_frame
@@ -26,6 +27,7 @@ class CleanedPlane(NamedTuple):
     excluded: int | None
     probability: np.ndarray | None
     lazy_data: Any = None
+    star_width: StarWidth | None = None
 
 
 def clean_plane(
@@ -95,8 +97,15 @@ def plane_probability(
             )
         return probability
     bad = detection.excluded_pixels(plane, mask, plan.satlevel)
-    model_arguments = _model_arguments(plan, progress)
-    return detection.cosmic_ray_probability(plane, bad, plan.model, **model_arguments)
+    return detection.cosmic_ray_probability(
+        plane,
+        bad,
+        plan.model,
+        factor=plan.input.factor,
+        tile_size=plan.tile_size,
+        progress=progress,
+        **plan.input.facts,
+    )
 
 
 def _clean_whole(
@@ -107,11 +116,12 @@ def _clean_whole(
     probability: bool,
 ) -> CleanedPlane:
     bad = detection.excluded_pixels(plane, mask, plan.satlevel)
-    crmask, found = _detect(plane, bad, plan, plan.grow, progress, probability)
+    crmask, found, width = _detect(plane, bad, plan, plan.grow, progress, probability)
     excluded = 0 if bad is None else int(np.count_nonzero(bad))
-    if plan.fill.method == "none":
-        return CleanedPlane(crmask, None, None, excluded, found)
-    return CleanedPlane(crmask, *_fill(plane, crmask, bad, plan), excluded, found)
+    values, sigma = None, None
+    if plan.fill.method != "none":
+        values, sigma = _fill(plane, crmask, bad, plan)
+    return CleanedPlane(crmask, values, sigma, excluded, found, star_width=width)
 
 
 def _clean_colours(
@@ -130,7 +140,7 @@ def _clean_colours(
         input_mask = None if mask is None else mask[colour]
         excluded_part = detection.excluded_pixels(part, input_mask, plan.satlevel)
         colour_plan = plan.of_part(colour)
-        crmask[colour], found_part = _detect(
+        crmask[colour], found_part, _ = _detect(
             part, excluded_part, colour_plan, 0, progress, probability
         )
         if found is not None:
@@ -160,26 +170,24 @@ def _detect(
     grow: float,
     progress: bool,
     probability: bool,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the mask of cosmic rays, and their probability if it is wanted."""
+) -> tuple[np.ndarray, np.ndarray | None, StarWidth | None]:
+    """Return the mask of cosmic rays, their probability if wanted, the star width."""
     if plan.model.card.measures_noise:
         warn_if_cr_dominated(plane, bad)
-    model_arguments = _model_arguments(plan, progress)
+    if bad is not None and bad.all():
+        found = np.full(plane.shape, np.nan, np.float32) if probability else None
+        return np.zeros(plane.shape, dtype=bool), found, None
+    factor, facts = plan.input
+    known: Any = {"tile_size": plan.tile_size, "progress": progress}
+    prepared = detection.prepare_plane(plane, bad, plan.model, factor=factor, **facts)
+    known["prepared"], width = prepared, prepared.star_width
     if not probability:
         wanted = plan.model, plan.thresholds, grow
-        return detection.find_cosmic_rays(plane, bad, *wanted, **model_arguments), None
-    found = detection.cosmic_ray_probability(plane, bad, plan.model, **model_arguments)
+        crmask = detection.find_cosmic_rays(plane, bad, *wanted, **known)
+        return crmask, None, width
+    found = detection.cosmic_ray_probability(plane, bad, plan.model, **known)
     levels = threshold_levels(found, plan.thresholds.cuts)
-    return detection.finish_mask(levels, plane, bad, grow), found
-
-
-def _model_arguments(plan: Plan, progress: bool) -> dict:
-    return {
-        "factor": plan.input.factor,
-        "tile_size": plan.tile_size,
-        "progress": progress,
-        **plan.input.noise_facts,
-    }
+    return detection.finish_mask(levels, plane, bad, grow), found, width
 
 
 def _fill(

@@ -15,6 +15,7 @@ import numpy as np
 from ..nddata.frame import Frame, is_dask
 from ..nddata.header import HISTORY_LENGTH, cleaning_keywords
 from ..preprocess.known_noise import noise_facts_of_planes
+from ..preprocess.star_width import StarWidth
 from . import array_clean, dask_clean
 from .detect import count_objects
 from .plan import Plan
@@ -30,6 +31,8 @@ class CleanedFrame(NamedTuple):
     None if they stay; ``excluded`` is the number of excluded pixels; ``probability`` is
     float32, NaN where excluded, or None if it was not asked for.
 
+    ``star_width`` is how wide the stars are, of each plane, where the model is told.
+
     Of Dask's arrays, ``lazy_data`` is the cleaned frame and ``sigma`` has its shape.
     Values are None, and nothing is counted, as that takes the whole frame.
     """
@@ -40,6 +43,7 @@ class CleanedFrame(NamedTuple):
     excluded: int | None
     probability: np.ndarray | None = None
     lazy_data: Any = None
+    star_width: StarWidth | None | tuple[StarWidth | None, ...] = None
 
     def data(self, frame: Frame) -> np.ndarray:
         """Return the cleaned data, a new array.
@@ -73,6 +77,8 @@ class CleanedFrame(NamedTuple):
             objects = sum(count_objects(plane) for plane in planes)
             counts = {"CRNPIX": pixels, "CRNOBJ": objects, "CRNSKIP": self.excluded}
             history = f"deepcr_ccd: {objects} cosmic rays, {pixels} px, by {name}"
+        if self.star_width is not None:
+            counts["CRPSF"] = _header_width(self.star_width)
         keywords = cleaning_keywords(name, plan.thresholds, plan.fill.method, **counts)
         return keywords, history[:HISTORY_LENGTH]
 
@@ -105,7 +111,9 @@ def clean_frame(
     ]
     if frame.data.ndim == 2:
         return cleaned[0]
-    crmasks, values, sigmas, excluded, probabilities, lazy = zip(*cleaned, strict=True)
+    crmasks, values, sigmas, excluded, probabilities, lazy, widths = zip(
+        *cleaned, strict=True
+    )
     # In memory, sigmas are those of flagged pixels alone, as values are.
     join_sigmas = np.stack if is_dask(frame.data) else np.concatenate
     return CleanedFrame(
@@ -115,6 +123,7 @@ def clean_frame(
         None if excluded[0] is None else sum(excluded),
         None if probabilities[0] is None else np.stack(probabilities),
         None if lazy[0] is None else np.stack(lazy),
+        widths if any(width is not None for width in widths) else None,
     )
 
 
@@ -152,4 +161,14 @@ def _planes(
     used = plan.model.card.uses_noise_facts
     facts_of_planes = noise_facts_of_planes(frame, used, plan.input.factor)
     for (plane, mask), noise_facts in zip(frame.planes(), facts_of_planes, strict=True):
-        yield plane, mask, plan.with_noise_facts(noise_facts)
+        yield plane, mask, plan.with_facts(noise_facts)
+
+
+def _header_width(width: StarWidth | tuple[StarWidth | None, ...]) -> float | str:
+    """Return the FWHM of stars in px, or in words if there is no common one."""
+    several = (width,) if isinstance(width, StarWidth) else width
+    widths = {each for each in several if each is not None}
+    if len(widths) > 1:
+        return "differs between planes"
+    (only,) = widths
+    return round(only.fwhm, 2) if only.stars else str(only)

@@ -17,6 +17,7 @@ from ..inpainting.network import BLOCK_SIZE
 from ..models.model import Model
 from ..preprocess.network_input import NetworkInput, to_float32
 from ..preprocess.scaled_frame import SAMPLES, scale_factor_of
+from ..preprocess.star_width import StarWidth
 from ..segmentation.hysteresis import Thresholds, threshold_levels
 from ..tiling.workers import one_torch_thread
 from . import detect as detection
@@ -56,7 +57,7 @@ def clean_plane(plane: Any, mask: Any, plan: Plan, **_options: Any) -> CleanedPl
     """
     # Once for all that follows; the results are in the user's chunks again.
     wide = widen(plane)
-    probability, bad = _examine(wide, mask, plan)
+    probability, bad, width = _examine(wide, mask, plan)
     crmask = map_chunks(
         _mask_chunk,
         [probability, wide, bad],
@@ -70,7 +71,7 @@ def clean_plane(plane: Any, mask: Any, plan: Plan, **_options: Any) -> CleanedPl
         cleaned, sigma = _fill_chunks(wide, crmask, bad, plan.fill, plan.dtype)
         sigma = sigma.rechunk(plane.chunks)
     crmask, cleaned = crmask.rechunk(plane.chunks), cleaned.rechunk(plane.chunks)
-    return CleanedPlane(crmask, None, sigma, None, None, cleaned)
+    return CleanedPlane(crmask, None, sigma, None, None, cleaned, width)
 
 
 def plane_probability(plane: Any, mask: Any, plan: Plan, **_options: Any) -> Any:
@@ -89,8 +90,8 @@ def plane_probability(plane: Any, mask: Any, plan: Plan, **_options: Any) -> Any
     return _examine(widen(plane), mask, plan)[0].rechunk(plane.chunks)
 
 
-def _examine(plane: Any, mask: Any, plan: Plan) -> tuple[Any, Any]:
-    """Return the probability of a cosmic ray in each pixel, and the excluded pixels."""
+def _examine(plane: Any, mask: Any, plan: Plan) -> tuple[Any, Any, StarWidth | None]:
+    """Return the probability of a cosmic ray, the excluded pixels, the star width."""
     import dask.array as da
 
     model, factor = plan.model, plan.input.factor
@@ -98,22 +99,22 @@ def _examine(plane: Any, mask: Any, plan: Plan) -> tuple[Any, Any]:
     bad = excluded.bad
     if excluded.all:
         shape = {"shape": plane.shape, "chunks": plane.chunks}
-        return da.full(**shape, fill_value=np.nan, dtype=np.float32), bad
+        return da.full(**shape, fill_value=np.nan, dtype=np.float32), bad, None
     scale = scale_factor_of(excluded.sample)
-    factor, noise_facts = detection.scale_to_noise(
-        model, scale, factor, dict(plan.input.noise_facts)
+    factor, facts = detection.scale_to_noise(
+        model, scale, factor, dict(plan.input.facts)
     )
     rows: Any = Rows(plane, lambda values: to_float32(values, factor, finite=True))
     arrays = [plane, bad]
-    if "known_noise" in noise_facts:
-        noise = noise_facts["known_noise"]
+    if "known_noise" in facts:
+        noise = facts["known_noise"]
         arrays.append(da.asarray(noise.array).rechunk(plane.chunks))
-        noise_facts["known_noise"] = dataclasses.replace(
+        facts["known_noise"] = dataclasses.replace(
             noise, array=Rows(arrays[-1], np.asarray)
         )
     bad_rows: Any = Rows(bad, np.asarray) if excluded.any else None
-    prepared: Any = model.prepare(rows, bad_rows, **noise_facts)
-    if "known_noise" in noise_facts:
+    prepared: Any = model.prepare(rows, bad_rows, **facts)
+    if "known_noise" in facts:
         # Its pixels come with the chunks.
         prepared = prepared.with_known(array=None)
     network = model.network
@@ -131,7 +132,7 @@ def _examine(plane: Any, mask: Any, plan: Plan) -> tuple[Any, Any]:
     probability = map_chunks(
         _examine_chunk, arrays, margin, np.float32, model, prepared, of_plane
     )
-    return probability, bad
+    return probability, bad, getattr(prepared, "star_width", None)
 
 
 class _Excluded(NamedTuple):

@@ -6,13 +6,15 @@ and users' classes are read and written elsewhere, in `deepcr_ccd.nddata`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..models.model import Model
 from ..preprocess.network_input import NetworkInput
+from ..preprocess.normalize import Normalization
 from ..preprocess.scaled_frame import find_scale_factor
+from ..preprocess.star_width import StarWidth
 from ..segmentation.connected import label_pixels
 from ..segmentation.growth import grow_mask
 from ..segmentation.hysteresis import (
@@ -27,11 +29,13 @@ from .frame_warnings import warn_of_excluded
 from .saturation import exclude_saturated
 
 __all__ = [
+    "PreparedPlane",
     "cosmic_ray_probability",
     "count_objects",
     "excluded_pixels",
     "find_cosmic_rays",
     "finish_mask",
+    "prepare_plane",
     "scale_to_noise",
     "threshold_mask",
 ]
@@ -75,6 +79,40 @@ def excluded_pixels(
     return bad if bad.any() else None
 
 
+class PreparedPlane(NamedTuple):
+    """A plane as a network takes it, and what was measured on it."""
+
+    network_input: NetworkInput
+    normalization: Normalization
+
+    @property
+    def star_width(self) -> StarWidth | None:
+        """How wide the stars are, if it was measured or given."""
+        return getattr(self.normalization, "star_width", None)
+
+
+def prepare_plane(
+    plane: np.ndarray,
+    bad: np.ndarray | None,
+    model: Model,
+    *,
+    factor: float = 1.0,
+    **facts: Any,
+) -> PreparedPlane:
+    """Measure a plane, before the network sees any of it.
+
+    Parameters
+    ----------
+    plane, bad, model, factor
+        As for `cosmic_ray_probability`.
+    **facts
+        What is known of the noise, in the model's unit, and the ``star_width``.
+    """
+    factor, facts = scale_to_noise(model, find_scale_factor(plane, bad), factor, facts)
+    network_input = NetworkInput(plane, factor, bad, model.network.radius)
+    return PreparedPlane(network_input, model.prepare(network_input, bad, **facts))
+
+
 def cosmic_ray_probability(
     plane: np.ndarray,
     bad: np.ndarray | None,
@@ -83,7 +121,8 @@ def cosmic_ray_probability(
     factor: float = 1.0,
     tile_size: int | None = None,
     progress: bool = False,
-    **noise_facts: Any,
+    prepared: PreparedPlane | None = None,
+    **facts: Any,
 ) -> np.ndarray:
     """Return the probability of a cosmic ray in each pixel of a plane.
 
@@ -102,8 +141,10 @@ def cosmic_ray_probability(
         Core of a tile, in px.
     progress : bool
         Show a progress bar.
-    **noise_facts
-        What is known of the noise, in the model's unit.
+    prepared : PreparedPlane, optional
+        From `prepare_plane`, if it has been called already.
+    **facts
+        As for `prepare_plane`.
 
     Returns
     -------
@@ -112,8 +153,9 @@ def cosmic_ray_probability(
     """
     if bad is not None and bad.all():
         return np.full(plane.shape, np.nan, dtype=np.float32)
+    prepared = prepared or prepare_plane(plane, bad, model, factor=factor, **facts)
     options = {"tile_size": tile_size, "progress": progress}
-    probability = _run_model(plane, bad, model, factor, noise_facts, **options)
+    probability = _run_model(model, prepared, **options)
     if bad is not None:
         probability[bad] = np.nan
     return probability
@@ -129,7 +171,8 @@ def find_cosmic_rays(
     factor: float = 1.0,
     tile_size: int | None = None,
     progress: bool = False,
-    **noise_facts: Any,
+    prepared: PreparedPlane | None = None,
+    **facts: Any,
 ) -> np.ndarray:
     """Return the mask of the cosmic rays of a plane.
 
@@ -138,7 +181,7 @@ def find_cosmic_rays(
 
     Parameters
     ----------
-    plane, bad, model, factor, tile_size, progress, **noise_facts
+    plane, bad, model, factor, tile_size, progress, prepared, **facts
         As for `cosmic_ray_probability`.
     thresholds : `~deepcr_ccd.segmentation.hysteresis.Thresholds`
         As for `threshold_mask`.
@@ -153,27 +196,18 @@ def find_cosmic_rays(
     if bad is not None and bad.all():
         return np.zeros(plane.shape, dtype=bool)
     options = {"tile_size": tile_size, "progress": progress, "thresholds": thresholds}
-    levels = _run_model(plane, bad, model, factor, noise_facts, **options)
+    prepared = prepared or prepare_plane(plane, bad, model, factor=factor, **facts)
+    levels = _run_model(model, prepared, **options)
     return finish_mask(levels, plane, bad, grow)
 
 
-def _run_model(
-    plane: np.ndarray,
-    bad: np.ndarray | None,
-    model: Model,
-    factor: float,
-    noise_facts: dict,
-    **options: Any,
-) -> np.ndarray:
-    factor, noise_facts = scale_to_noise(
-        model, find_scale_factor(plane, bad), factor, noise_facts
-    )
-    network_input = NetworkInput(plane, factor, bad, model.network.radius)
-    return model.probability(network_input, bad=bad, **options, **noise_facts)
+def _run_model(model: Model, prepared: PreparedPlane, **options: Any) -> np.ndarray:
+    network_input, normalization = prepared
+    return model.probability(network_input, prepared=normalization, **options)
 
 
 def scale_to_noise(
-    model: Model, scale: float, factor: float, noise_facts: dict
+    model: Model, scale: float, factor: float, facts: dict
 ) -> tuple[float, dict]:
     """Scale a frame to its noise where float32 would overflow or underflow.
 
@@ -186,23 +220,26 @@ def scale_to_noise(
         frames.
     factor : float
         From the frame's unit to the card's.
-    noise_facts : dict
-        What is known of the noise, in the card's unit.
+    facts : dict
+        What is known of the frame: of the noise, in the card's unit.
 
     Returns
     -------
     factor : float
         From the frame's unit to that of the network, including ``scale``.
-    noise_facts : dict
-        In the latter.
+    facts : dict
+        With the noise in the latter.
     """
     if scale == 1 or not model.card.scale_free:
-        return factor, noise_facts
-    scaled = {
-        key: fact.scaled(scale) if key == "known_noise" else fact * scale
-        for key, fact in noise_facts.items()
-    }
+        return factor, facts
+    scaled = {key: _scaled_fact(key, fact, scale) for key, fact in facts.items()}
     return factor * scale, scaled
+
+
+def _scaled_fact(key: str, fact: Any, scale: float) -> Any:
+    if key == "star_width":
+        return fact
+    return fact.scaled(scale) if key == "known_noise" else fact * scale
 
 
 def threshold_mask(

@@ -20,6 +20,7 @@ from ..nddata.gain import (
 )
 from ..notices import warn_unused
 from ..options import CleanOptions
+from ..preprocess.star_width import StarWidth
 from ..segmentation.hysteresis import Thresholds
 from .fill import Fill, choose_fill
 
@@ -29,12 +30,13 @@ __all__ = ["ModelInput", "Plan", "make_plan"]
 class ModelInput(NamedTuple):
     """What a model needs to know of a frame.
 
-    ``factor`` is from the frame's unit to that of the model, ``noise_facts`` are the
-    arguments of its transform that say what is known of the noise, in its unit.
+    ``factor`` is from the frame's unit to that of the model, ``facts`` are the
+    arguments of its transform that say what is known of the noise, in its unit, and of
+    the width of stars.
     """
 
     factor: float
-    noise_facts: dict
+    facts: dict
 
 
 def _read_model_input(
@@ -78,7 +80,7 @@ def _warn_of_gain(frame: Frame, gain: float, read: ModelInput, name: str) -> Non
         # As ccdproc says it.
         why = "Image unit is electron but gain value is not 1.0"
         warn_unused("gain", f"{why}, and the frame is not multiplied by it")
-    elif "readnoise" not in read.noise_facts:
+    elif "readnoise" not in read.facts:
         warn_unused("gain", f"model {name!r} can use the frame as it is")
 
 
@@ -105,20 +107,18 @@ class Plan:
     dtype: np.dtype
     bayer: bool = False
 
-    def with_noise_facts(self, noise_facts: dict) -> Plan:
-        """Return the plan with more that is known of the noise of a plane.
+    def with_facts(self, facts: dict) -> Plan:
+        """Return the plan with more that is known of a plane.
 
         Parameters
         ----------
-        noise_facts : dict
+        facts : dict
             From `~deepcr_ccd.preprocess.known_noise.noise_facts_of_planes`.
         """
-        if not noise_facts:
+        if not facts:
             return self
-        noise_facts = self.input.noise_facts | noise_facts
-        return dataclasses.replace(
-            self, input=self.input._replace(noise_facts=noise_facts)
-        )
+        facts = self.input.facts | facts
+        return dataclasses.replace(self, input=self.input._replace(facts=facts))
 
     def of_part(self, index: tuple[slice, slice]) -> Plan:
         """Return the plan for a part of a plane, such as the pixels of a colour.
@@ -128,10 +128,14 @@ class Plan:
         index : tuple of slice
             Which rows and columns.
         """
-        known = self.input.noise_facts.get("known_noise")
-        if known is None:
-            return self
-        return self.with_noise_facts({"known_noise": known.part(index)})
+        facts: dict[str, Any] = {}
+        if "known_noise" in self.input.facts:
+            facts["known_noise"] = self.input.facts["known_noise"].part(index)
+        if "star_width" in self.input.facts:
+            # Of every second pixel.
+            fwhm = self.input.facts["star_width"].fwhm
+            facts["star_width"] = StarWidth.of(fwhm / (index[0].step or 1))
+        return self.with_facts(facts)
 
 
 def make_plan(frame: Frame, model: Model, options: CleanOptions) -> Plan:
@@ -158,7 +162,7 @@ def make_plan(frame: Frame, model: Model, options: CleanOptions) -> Plan:
     Warns
     -----
     DeepCRWarning
-        If the gain or the read noise has no effect.
+        If the gain, the read noise or the FWHM has no effect.
     """
     thresholds = options.thresholds(model)
     gain = resolve_gain(options.gain, frame.header)
@@ -169,6 +173,11 @@ def make_plan(frame: Frame, model: Model, options: CleanOptions) -> Plan:
             "which is not supported: read it into memory first"
         )
     read, used = _read_model_input(frame, model, gain, options.readnoise)
+    if options.psffwhm is not None:
+        if model.card.uses_star_width:
+            read.facts["star_width"] = StarWidth.of(options.psffwhm)
+        else:
+            warn_unused("psffwhm", f"model {model.card.name!r} does not use it")
     satlevel, converts = _read_satlevel(frame, options.satlevel, gain)
     if gain is not None and not (used or converts):
         _warn_of_gain(frame, gain, read, model.card.name)

@@ -6,6 +6,7 @@ of a tile to the input of the network. Training and inference call the same one.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from ..tiling.tiles import Tile, read_tile, row_blocks
 from .background import CELL, BackgroundMap, measure_background
 from .known_noise import KnownNoise, NoiseRatio
 from .noise_check import measure_ratio
+from .star_width import UNKNOWN, StarWidth, measure_star_width
 from .synthetic_noise import DitheredFrame, dither, find_quantization_step
 
 __all__ = ["TRANSFORMS", "Normalization"]
@@ -76,6 +78,8 @@ class NoiseUnits:
         The noise is not less.
     digit : float
         Quantization step of the frame, which is dithered; 0 if it is not.
+    star_width : StarWidth
+        How wide the stars of the frame are.
     """
 
     def __init__(
@@ -85,7 +89,9 @@ class NoiseUnits:
         known: NoiseRatio | None,
         floor: float,
         digit: float = 0.0,
+        star_width: StarWidth = UNKNOWN,
     ):
+        self.star_width = star_width
         self.digit = digit
         self.noise = noise
         self.background = background
@@ -102,8 +108,9 @@ class NoiseUnits:
         """
         if self.known is None:
             return self
-        known = self.known.replace(**changes)
-        return NoiseUnits(self.noise, self.background, known, self.floor, self.digit)
+        changed = copy.copy(self)
+        changed.known = self.known.replace(**changes)
+        return changed
 
     def _units(
         self, tile: Tile | None, values: np.ndarray | None = None
@@ -196,6 +203,7 @@ def in_noise_units(
     background: np.ndarray | None = None,
     known_noise: KnownNoise | None = None,
     readnoise: float | None = None,
+    star_width: StarWidth | None = UNKNOWN,
 ) -> NoiseUnits:
     """Subtract the background, divide by the noise, take the inverse hyperbolic sine.
 
@@ -213,6 +221,8 @@ def in_noise_units(
         How the noise differs between the pixels of a cell.
     readnoise : float, optional
         In the unit of the frame: the noise is not less.
+    star_width : StarWidth or None
+        How wide the stars of the frame are; with None it is measured.
     """
     digit = find_quantization_step(frame, bad)
     measured: Any = DitheredFrame(frame, digit) if digit else frame
@@ -223,7 +233,9 @@ def in_noise_units(
     ratio = None
     if known_noise is not None:
         ratio = measure_ratio(known_noise, measured, bad, noise, cell)
-    return NoiseUnits(noise, background, ratio, readnoise or 0, digit)
+    if star_width is None:
+        star_width = measure_star_width(measured, bad, noise)
+    return NoiseUnits(noise, background, ratio, readnoise or 0, digit, star_width)
 
 
 #: Transforms a model card can name, for networks on tiles; for those on cutouts, see

@@ -100,11 +100,11 @@ def _blocks(network: UNet) -> dict[str, list[Any]]:
 
 
 def _joining_weights(network: UNet) -> dict[str, torch.Tensor]:
-    """Return the weights of the layers that have no BatchNorm: up and output."""
+    """Return the weights that have no BatchNorm: up, output, shifts by star width."""
     return {
         name: value
         for name, value in network.state_dict().items()
-        if name.split(".")[0] in ("up", "out")
+        if name.split(".")[0] in ("up", "out", "shifts")
     }
 
 

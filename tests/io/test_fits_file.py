@@ -61,7 +61,8 @@ def news(file, results):
             errors = result.uncertainty.array[flagged]
             if np.array_equal(errors, before.uncertainty.array[flagged]):
                 errors = None
-        cards = [(key, header[key], header.comments[key]) for key in KEYWORDS]
+        set_keys = [key for key in KEYWORDS if key in header]
+        cards = [(key, header[key], header.comments[key]) for key in set_keys]
         cards.append(("HISTORY", list(header["HISTORY"])[-1], ""))
         new.append(
             CleanedImage(np.nonzero(flagged), result.data[flagged], errors, cards)
@@ -141,7 +142,7 @@ def test_only_flagged_pixels_change(tmp_path, ccd, suffix):
             assert (new["ERR", ver].data[~flagged] == 8).all()
             header = new["SCI", ver].header
             for key in KEYWORDS:
-                assert header[key] == result.header[key]
+                assert header.get(key) == result.header.get(key)
             assert header["CRNSKIP"] == 3
             assert "TELESCOP" not in header
             assert list(header["HISTORY"]) == list(result.header["HISTORY"])

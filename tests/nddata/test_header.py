@@ -43,6 +43,7 @@ def test_values(card, value):
 def test_comments_are_whole_in_a_header():
     """Also beside numbers of all digits, and in the words of the glossary."""
     counts = dict.fromkeys(("CRNPIX", "CRNOBJ", "CRNSKIP"), 12345678901234567890)
+    counts["CRPSF"] = 10 / 3
     keywords = cleaning_keywords("universal", (1 / 3, 1e-5 / 3), "median", **counts)
     header = fits.Header()
     for key, (value, comment) in keywords.items():

@@ -242,7 +242,7 @@ def test_a_teacher_with_test_time_rotations(data, tmp_path):
     network = ReferenceNetwork(plain.network, weight=0.5, rotations=4)
     rotated = torch.stack([network.probability(frames, step) for step in range(4)])
     assert rotated.std(dim=0).max() > 1e-3
-    run = rotating.to(precision="float32", engine="torch")._run
+    run = rotating.to(precision="float32", engine="torch").engine_for()
     expected = np.stack([run(frame.numpy()) for frame in frames])
     np.testing.assert_allclose(rotated.mean(dim=0), expected, atol=0.02)
     made = [

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -23,6 +27,20 @@ class Convolutions(nn.Sequential):
                 layers.append(nn.BatchNorm2d(out_channels))
             layers.append(nn.ReLU(inplace=True))
         super().__init__(*layers)
+
+    def forward(
+        self, x: torch.Tensor, shift: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the output, with a shift of the first ReLU's input, if any.
+
+        ``shift`` is ``(n, out_channels)``.
+        """
+        for layer in self:
+            if shift is not None and isinstance(layer, nn.ReLU):
+                x = x + shift[:, :, None, None].to(x.dtype)
+                shift = None
+            x = layer(x)
+        return x
 
 
 class UNet(nn.Module):
@@ -52,6 +70,11 @@ class UNet(nn.Module):
     norm : bool
         Whether convolutions are followed by BatchNorm, for training; see
         ``deepcr_ccd.training.batch_norm``.
+    star_widths : list of float, optional
+        FWHMs in px, ascending, of a network that is told how wide the stars of the
+        frame are, see `~deepcr_ccd.preprocess.star_width.width_code`: for each, and
+        for frames without stars, what is added to the input of the first ReLU of each
+        block.
     """
 
     def __init__(
@@ -64,6 +87,7 @@ class UNet(nn.Module):
         merge: int = 2,
         skip: str = "concatenate",
         norm: bool = False,
+        star_widths: list[float] | None = None,
     ):
         super().__init__()
         if isinstance(width, int):
@@ -91,6 +115,13 @@ class UNet(nn.Module):
             for here, _ in steps
         )
         self.out = nn.Conv2d(width[0], out_channels * stem**2, 1)
+        self.star_widths = _check_widths(star_widths)
+        self.shifts = nn.ParameterList()
+        if self.star_widths:
+            known = len(self.star_widths) + 1
+            self.shifts.extend(
+                nn.Parameter(torch.zeros(known, n)) for n in (*width, *width[:-1])
+            )
 
     #: Whether it takes features of cutouts, rather than tiles of the frame.
     takes_cutouts = False
@@ -125,6 +156,31 @@ class UNet(nn.Module):
             reach = 2 * (reach + down)
         return self.stem * (reach + down)
 
+    def of_frame(self, code: Sequence[float]) -> UNet:
+        """Return the network for frames whose stars have a width.
+
+        Parameters
+        ----------
+        code : sequence of float
+            From `~deepcr_ccd.preprocess.star_width.width_code`.
+
+        Returns
+        -------
+        UNet
+            One that is not told, with other biases; or the network itself if it is
+            such a one.
+        """
+        if not self.star_widths:
+            return self
+        network = copy.deepcopy(self)
+        for block, shift in zip(
+            [*network.down, *network.merge], self.shifts, strict=True
+        ):
+            bias = block[0].bias
+            bias.data += torch.as_tensor(code, dtype=bias.dtype).to(bias.device) @ shift
+        network.star_widths, network.shifts = (), nn.ParameterList()
+        return network
+
     def inner_layers(self) -> list[nn.Module]:
         """Return convolutions but the first and the last, in the order they run in."""
         layers = [layer for block in self.down for layer in block.children()][1:]
@@ -132,20 +188,51 @@ class UNet(nn.Module):
             layers += [self.up[level], *self.merge[level].children()]
         return [n for n in layers if isinstance(n, nn.Conv2d | nn.ConvTranspose2d)]
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map ``(n, in_channels, ny, nx)`` to ``(n, out_channels, ny, nx)``."""
+    def forward(
+        self, x: torch.Tensor, code: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Map ``(n, in_channels, ny, nx)`` to ``(n, out_channels, ny, nx)``.
+
+        ``code`` is ``(n, known)``, for a network that is told the width of stars;
+        without, nothing is known.
+        """
+        shifts: list = [None] * (2 * self.levels - 1)
+        if code is not None and self.star_widths:
+            shifts = [code.to(shift.dtype) @ shift for shift in self.shifts]
         if self.stem > 1:
             x = nn.functional.pixel_unshuffle(x, self.stem)
         skips = []
         for level, block in enumerate(self.down):
             if level:
                 x = nn.functional.max_pool2d(x, 2)
-            x = block(x)
+            x = _run_block(block, x, shifts[level])
             skips.append(x)
         skips.pop()
         for level in reversed(range(self.levels - 1)):
             above, below = skips.pop(), self.up[level](x)
             joined = below.add_(above) if self.adds else torch.cat([above, below], 1)
-            x = self.merge[level](joined)
+            x = _run_block(self.merge[level], joined, shifts[self.levels + level])
         x = self.out(x)
         return nn.functional.pixel_shuffle(x, self.stem) if self.stem > 1 else x
+
+
+def _run_block(
+    block: nn.Module, x: torch.Tensor, shift: torch.Tensor | None
+) -> torch.Tensor:
+    """Run a block; those of engines take no shift."""
+    return block(x) if shift is None else block(x, shift)
+
+
+def _check_widths(widths: Sequence[float] | None) -> tuple[float, ...]:
+    """Return the star widths of a network, or raise TypeError."""
+    if widths is None:
+        return ()
+    numbers = tuple(map(float, widths))
+    ascending = all(a < b for a, b in zip(numbers, numbers[1:], strict=False))
+    if (
+        len(numbers) < 2
+        or not ascending
+        or not 0 < numbers[0] <= numbers[-1] < math.inf
+    ):
+        raise TypeError(f"star_widths={widths!r} must be two FWHMs or more, ascending")
+    return numbers

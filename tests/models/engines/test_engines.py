@@ -168,7 +168,7 @@ import numpy as np
 from deepcr_ccd import load_model
 
 sys.setswitchinterval(1e-6)
-run = load_model("universal", device="cpu", engine="openvino")._run
+run = load_model("universal", device="cpu", engine="openvino").engine_for()
 start = threading.Barrier(8)
 
 def work():
