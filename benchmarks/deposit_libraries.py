@@ -6,7 +6,7 @@ Those to train on and those that are held out come from different exposures.
 
 import numpy as np
 from astropy.io import fits
-from real_frames import STIS
+from real_frames import STIS, UVIS, uvis_excess, uvis_frames
 from scipy import ndimage
 
 from deepcr_ccd.preprocess.background import measure_background
@@ -48,8 +48,22 @@ def cut_hrc(path, gain):
     return cut_deposits(excess, sigma, core=10, grow=2.5)
 
 
-def deposit_libraries(folder, seed, part):
-    """Return libraries of deposits: simulated, and real ones of a part of REAL."""
+def cut_uvis(folder, part):
+    """Cut deposits from a part of the WFC3/UVIS frame."""
+    labelled = uvis_frames(folder, part)
+    if not labelled:
+        return []
+    frame, _, light, _ = uvis_excess(folder)
+    excess = np.where(labelled[0].ignore, 0, (frame - light)[:, UVIS[part]])
+    sigma = np.sqrt(np.median(frame) + labelled[0].readnoise ** 2)
+    return cut_deposits(excess.astype(np.float32), sigma, core=6, grow=1.5)
+
+
+def deposit_libraries(folder, seed, part, thick=False):
+    """Return libraries of deposits: simulated, and real ones of a part of REAL.
+
+    With ``thick``, those of WFC3/UVIS are among them.
+    """
     rng = np.random.default_rng(seed)
     libraries = [[simulate_deposit(rng) for _ in range(12000)]]
     stis, hrc = [], []
@@ -66,7 +80,14 @@ def deposit_libraries(folder, seed, part):
     if path.is_file():
         every = read_lsst_darks(path)
         lsst = [d for i, d in enumerate(every) if (i % 5 == 0) == (part == "held out")]
-    print(f"{part}: {len(stis)} STIS, {len(hrc)} HRC, {len(lsst)} LSST deposits")
+    uvis = cut_uvis(folder, part) if thick else []
+    print(
+        f"{part}: {len(stis)} STIS, {len(hrc)} HRC, {len(lsst)} LSST, {len(uvis)} UVIS "
+        "deposits"
+    )
     real = [library for library in (stis + hrc, lsst) if library]
+    if uvis:
+        # Those of thick detectors as often as all the others that are real.
+        return libraries * len(real) + real + [uvis] * 2
     # The simulated ones are as frequent as the real ones together.
     return libraries * max(1, len(real)) + real

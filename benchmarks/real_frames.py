@@ -102,6 +102,59 @@ def lowell_frames(folder, part, pixel=2.0, peak=5.0):
     ]
 
 
+#: Columns of the WFC3/UVIS subarray, on which a moving target was followed.
+UVIS = {"train": slice(0, 256), "held out": slice(256, 513)}
+UVIS_ANGLE, UVIS_READNOISE = 117.5, 3.1  # degree along the trails, electron
+#: Diffraction spikes of stars on it: where they cross, half their width and length.
+UVIS_SPIKES = ((247, 259, 9, 300), (405, 371, 6, 90))
+
+
+def uvis_excess(folder):
+    """Return the WFC3/UVIS frame, and what is above the light of its trails over noise.
+
+    All stars are trailed: what is left after a median along the trails is a cosmic ray.
+    """
+    path = folder / "hst_wfc3_uvis" / "ibo821kvq_flt.fits"
+    with fits.open(path) as hdus:
+        frame = hdus["SCI"].data.astype(np.float32)
+        dq = hdus["DQ"].data
+    dy, dx = np.sin(np.deg2rad(UVIS_ANGLE)), np.cos(np.deg2rad(UVIS_ANGLE))
+    along = np.stack(
+        [
+            ndimage.shift(frame, (k * dy, k * dx), order=1, mode="nearest")
+            for k in range(-9, 10)
+        ]
+    )
+    # Near the end of a trail, that of one side.
+    parts = along, along[:10], along[9:]
+    light = np.max([np.median(part, axis=0) for part in parts], axis=0)
+    sigma = np.sqrt(np.maximum(light, np.median(frame)) + UVIS_READNOISE**2)
+    return frame, dq, light, (frame - light) / sigma
+
+
+def uvis_frames(folder, part, pixel=2.0, peak=6.0):
+    """Return the labelled part of the WFC3/UVIS frame."""
+    if not (folder / "hst_wfc3_uvis" / "ibo821kvq_flt.fits").is_file():
+        return []
+    frame, dq, light, excess = uvis_excess(folder)
+    groups, number = ndimage.label(excess > pixel, np.ones((3, 3)))
+    peaks = ndimage.maximum(excess, groups, np.arange(number + 1))
+    truth = (groups > 0) & (peaks > peak)[groups]
+    ignore = (np.abs(excess) > 1.2) & ~truth
+    ignore |= ndimage.binary_dilation(truth) & ~truth
+    ignore |= ndimage.binary_dilation(light > 3000, iterations=12)
+    ignore |= ndimage.binary_dilation((dq & (256 | 2048)) > 0, iterations=2)
+    y, x = np.mgrid[: frame.shape[0], : frame.shape[1]]
+    for row, column, half, length in UVIS_SPIKES:
+        diagonal = np.abs(np.abs(x - column) - np.abs(y - row)) < half
+        ignore |= diagonal & (np.hypot(x - column, y - row) < length)
+    truth &= ~ignore
+    half = (slice(None), UVIS[part])
+    planes = (frame, truth, ignore, light)
+    frame, truth, ignore, light = (np.ascontiguousarray(p[half]) for p in planes)
+    return [Observation(frame, truth, ignore, UVIS_READNOISE, light)]
+
+
 def stis_frames(folder, part, **limits):
     """Return labelled frames of the STIS pairs of one part."""
     items = []

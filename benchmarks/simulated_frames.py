@@ -4,10 +4,20 @@ import multiprocessing
 import time
 
 import numpy as np
+from scipy import ndimage
 
+from deepcr_ccd.preprocess.background import BackgroundMap
+from deepcr_ccd.preprocess.star_width import measure_star_width
 from deepcr_ccd.simulation.camera import CameraSimulator, LabelThresholds
-from deepcr_ccd.simulation.psf import read_psf
-from deepcr_ccd.simulation.scenes import KINDS, make_scene
+from deepcr_ccd.simulation.extended_scenes import OVERSAMPLING
+from deepcr_ccd.simulation.psf import make_sharp_psf, psf_fwhm, read_psf
+from deepcr_ccd.simulation.scenes import (
+    KINDS,
+    SPECTRA,
+    make_scene,
+    make_scene_with_psf,
+)
+from deepcr_ccd.simulation.star_camera import SceneBank
 
 SIZE = 256
 #: Tiny Tim's point spread functions, by camera: filters, and pixels binned to one. In
@@ -69,6 +79,74 @@ def make_scenes(path, number, seed, kind=None, psfs=(), fraction=THROUGH_PSFS):
     np.save(path, made)
     print(f"{number} scenes in {time.time() - start:.0f} s")
     return np.load(path, mmap_mode="r")
+
+
+#: Fraction of scenes that are empty sky, in banks whose star widths are known, and of
+#: these how many have smooth structure.
+EMPTY, STRUCTURED = 0.08, 0.4
+#: Kinds of scenes through sharp point spread functions.
+SHARP_KINDS = ("sparse", "sparse", "extragalactic", "cluster", "resolved", "trails")
+
+
+def _empty_sky(rng):
+    """Return a scene without stars."""
+    light = np.zeros((SIZE, SIZE), np.float32)
+    if rng.random() < STRUCTURED:
+        smooth = ndimage.zoom(rng.normal(0, 1, (12, 12)), SIZE / 12, order=3)
+        light += np.clip(smooth[:SIZE, :SIZE], 0, None) * 10 ** rng.uniform(0, 2.5)
+    return light.astype(np.float32)
+
+
+def _spectrum_fwhm(light):
+    """Return the FWHM across the traces of a noise-free spectrum, or 0."""
+    scaled = (light * (2000 / max(float(light.max()), 1e-9)) + 3).astype(np.float32)
+    flat = np.zeros((1, 1), np.float32)
+    width = measure_star_width(scaled, None, BackgroundMap(flat, flat + 1, light.shape))
+    return width.fwhm if width.stars else 0.0
+
+
+def told_scene(arguments):
+    """Make a scene and the FWHM of its stars; for a pool of processes."""
+    seed, kind, psf, blur = arguments
+    rng = np.random.default_rng(seed)
+    if kind == "empty":
+        return _empty_sky(rng), 0.0, False
+    if psf is not None and blur:
+        psf = ndimage.gaussian_filter(psf, blur * OVERSAMPLING)
+    scene = make_scene_with_psf(rng, SIZE, kind, psf)
+    spectrum = scene.kind in SPECTRA
+    if scene.psf is None:
+        fwhm = _spectrum_fwhm(scene.light)
+    else:
+        fwhm = psf_fwhm(scene.psf, scene.sampled)
+    return scene.light, fwhm if np.isfinite(fwhm) else 0.0, spectrum
+
+
+def told_scenes(path, number, seed, psfs=(), sharp=False):
+    """Make a bank of scenes whose star widths are known, or read it.
+
+    With ``sharp``, all are seen through sharp point spread functions. Others are as
+    those of `make_scenes`, but some are empty, and of three that are seen through
+    Tiny Tim's two are blurred by charge diffusion.
+    """
+    if not path.exists():
+        rng = np.random.default_rng(seed)
+        jobs = []
+        for i in range(number):
+            kind, psf, blur = None, None, 0.0
+            if sharp:
+                kind, psf = str(rng.choice(SHARP_KINDS)), make_sharp_psf(rng)
+            elif rng.random() < EMPTY:
+                kind = "empty"
+            elif psfs and rng.random() < THROUGH_PSFS:
+                psf, blur = psfs[rng.integers(len(psfs))], rng.choice([0, 0.35, 0.5])
+            jobs.append(((seed, i), kind, psf, float(blur)))
+        with multiprocessing.Pool() as pool:
+            made = list(pool.imap(told_scene, jobs, chunksize=8))
+        light, fwhm, spectra = (np.array(part) for part in zip(*made, strict=True))
+        np.savez(path, light=light, fwhm=fwhm, spectra=spectra)
+    with np.load(path) as bank:
+        return SceneBank(bank["light"], bank["fwhm"], bank["spectra"])
 
 
 def held_out_frames(folder, libraries, number=None, psfs=None, limits=SCORED):

@@ -26,21 +26,31 @@ from pathlib import Path
 
 import numpy as np
 from deposit_libraries import deposit_libraries
-from real_frames import lowell_frames, stis_frames
-from simulated_frames import SIZE, held_out_frames, make_scenes, read_psfs
+from real_frames import lowell_frames, stis_frames, uvis_frames
+from simulated_frames import (
+    SIZE,
+    held_out_frames,
+    make_scenes,
+    read_psfs,
+    told_scenes,
+)
 
 from deepcr_ccd.evaluation.scores import RocCurve
 from deepcr_ccd.models.model import Model, ModelCard
 from deepcr_ccd.models.zoo import load_model
 from deepcr_ccd.pipeline.fill import Fill, fill_frame
-from deepcr_ccd.training.datasets import LabelledFrames, MixedFrames, SimulatedFrames
+from deepcr_ccd.simulation.star_camera import StarCamera
+from deepcr_ccd.training.datasets import LabelledFrames, MixedFrames, ToldFrames
 from deepcr_ccd.training.fit import Recipe, train_model
 from deepcr_ccd.training.inpaint_datasets import InpaintCutouts
 from deepcr_ccd.training.pruning import prune_channels
 
 BATCH = 8
-#: Fractions of items: simulated frames, labelled exposures of STIS and Lowell Hall.
-FRACTIONS = {"simulated": 0.84, "stis": 0.06, "lowell": 0.10}
+#: Fractions of items: simulated frames, labelled exposures of three cameras.
+FRACTIONS = {"simulated": 0.78, "stis": 0.06, "lowell": 0.09, "uvis": 0.07}
+#: FWHMs in px that the network knows, and the fraction of scenes with sharp stars.
+STAR_WIDTHS = [1.3, 1.7, 2.2, 3.0, 4.2, 6.5]
+SHARP = 0.15
 FPRS = (0.0005, 0.005)
 UNIVERSAL = ModelCard(
     name="universal",
@@ -53,6 +63,7 @@ UNIVERSAL = ModelCard(
         "stem": 2,
         "skip": "add",
         "merge": 1,
+        "star_widths": STAR_WIDTHS,
     },
     unit=None,
     transform="noise",
@@ -84,30 +95,42 @@ TASKS = {
 }
 
 
+#: Real frames that are labelled.
+REAL_FRAMES = {"stis": stis_frames, "lowell": lowell_frames, "uvis": uvis_frames}
 #: Where in its folder each goes.
 SUBFOLDERS = {"mask": "", "inpaint": "inpaint", "fast": "fast"}
 
 
-def mixture(data, bank, libraries, length, seed):
+def mixture(options, camera, length):
     """Return items to train on: simulated frames, and real ones that are labelled."""
-    known = {"length": length, "size": SIZE, "seed": seed}
-    sets = {"simulated": SimulatedFrames(bank, libraries, defects=0.2, **known)}
-    real = {"stis": stis_frames(data, "train"), "lowell": lowell_frames(data, "train")}
-    for name, items in real.items():
+    known = {"length": length, "seed": options.seed}
+    sets = {"simulated": ToldFrames(camera, STAR_WIDTHS, **known)}
+    known |= {"size": SIZE, "star_widths": STAR_WIDTHS}
+    for name, read in REAL_FRAMES.items():
+        items = read(options.data, "train")
         if items:
             frames = [(item.frame, item.truth, item.ignore) for item in items]
             sets[name] = LabelledFrames(frames, **known)
     fractions = [FRACTIONS[name] for name in sets]
-    return MixedFrames(list(sets.values()), fractions, length=length, seed=seed)
+    return MixedFrames(list(sets.values()), fractions, length=length, seed=options.seed)
+
+
+def told_camera(options, psfs):
+    """Return the camera that simulates frames whose star width is told."""
+    folder, seed = options.folder, options.seed
+    banks = [
+        told_scenes(folder / "told_scenes.npz", options.scenes, seed, psfs),
+        told_scenes(folder / "sharp_scenes.npz", options.scenes // 6, seed, sharp=True),
+    ]
+    libraries = deposit_libraries(options.data, seed, "train", thick=True)
+    return StarCamera(banks, [1 - SHARP, SHARP], libraries)
 
 
 def validation(folder, libraries, data, psfs):
     """Return a function that scores a model on held-out frames of every kind."""
     frames = held_out_frames(folder, libraries, psfs=psfs)
-    frames |= {
-        "stis": stis_frames(data, "held out"),
-        "lowell": lowell_frames(data, "held out")[::5],
-    }
+    frames |= {name: read(data, "held out") for name, read in REAL_FRAMES.items()}
+    frames["lowell"] = frames["lowell"][::5]
     frames = {kind: items for kind, items in frames.items() if items}
 
     def validate(model):
@@ -174,12 +197,7 @@ def main():
     parser.add_argument("--teacher", help="a model to learn from, by name or path")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    bank = make_scenes(
-        options.folder / "scenes.npy",
-        options.scenes,
-        options.seed,
-        psfs=read_psfs(options.psfs, "train"),
-    )
+    psfs = read_psfs(options.psfs, "train")
     card, steps = TASKS[options.task]
     if options.width:
         arguments = {**card.arguments, "width": options.width}
@@ -192,13 +210,19 @@ def main():
         rate=options.rate,
         batch=BATCH,
         checkpoint_every=1000,
+        teacher_weight=0.0 if options.task == "mask" else 0.5,
+        ignored_weight=0.2 if options.task == "mask" else 1.0,
+        norm=options.task != "mask",
     )
-    libraries = deposit_libraries(options.data, options.seed, "train")
     length = recipe.steps * recipe.batch
     masks = card.task == "mask"
     if masks:
-        dataset = mixture(options.data, bank, libraries, length, options.seed)
+        dataset = mixture(options, told_camera(options, psfs), length)
     else:
+        libraries = deposit_libraries(options.data, options.seed, "train")
+        bank = make_scenes(
+            options.folder / "scenes.npy", options.scenes, options.seed, psfs=psfs
+        )
         dataset = InpaintCutouts(
             bank,
             libraries,

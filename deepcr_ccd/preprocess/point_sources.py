@@ -15,7 +15,7 @@ import numpy as np
 
 from .background import BackgroundMap
 
-__all__ = ["SIGMAS", "find_sources"]
+__all__ = ["MARGIN", "SIGMAS", "find_sources", "measure_sources"]
 
 #: Of each block of this width in px, the highest pixel is a candidate.
 BLOCK = 16
@@ -72,7 +72,7 @@ def find_sources(
     every = np.concatenate(cutouts) if cutouts else np.zeros((0, 17, 17))
     if len(every) > MAX_CANDIDATES:
         every = every[np.linspace(0, len(every) - 1, MAX_CANDIDATES).astype(int)]
-    return _measure(every), total
+    return measure_sources(every), total
 
 
 def _candidates(
@@ -128,8 +128,19 @@ def _at(
     return noise.background[i, j], noise.rms[i, j]
 
 
-def _measure(cutouts: np.ndarray) -> np.ndarray:
-    """Return sigma, its error, charge and axis ratio, of cutouts of sources."""
+def measure_sources(cutouts: np.ndarray) -> np.ndarray:
+    """Measure sources in the middle of cutouts.
+
+    Parameters
+    ----------
+    cutouts : `~numpy.ndarray`
+        ``(n, 2 * MARGIN + 1, 2 * MARGIN + 1)``, above the background, over the noise.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        ``(m, 4)``, as of `find_sources`, of those that are sources.
+    """
     if not len(cutouts):
         return np.zeros((0, 4))
     sigma, error, ratio, valid = _sigma(cutouts, 1, 1)

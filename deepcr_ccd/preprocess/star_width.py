@@ -39,11 +39,13 @@ MAX_CHANCE = 5e-3
 #: Widths on which fewer sources agree than this fraction of those that agree on another
 #: are of galaxies or close pairs.
 MIN_FRACTION = 0.2
-#: There are no stars if at most this fraction of candidates is round and not sharper
-#: than stars can be; more may be stars that do not agree.
-MAX_ROUND = 0.03
+#: There are no stars if at most this fraction of candidates could be: those that are
+#: round and not sharper than stars are, or wider than this FWHM in px. More may be
+#: stars that do not agree.
+MAX_POSSIBLE = 0.015
+WIDE = 1.6
 #: Fewer candidates than this tell nothing about a frame.
-MIN_CANDIDATES = 5
+MIN_CANDIDATES = 20
 #: Sources of one charge are no stars, but events of one energy, as X-rays of a
 #: calibration source (Janesick 2001, "Scientific Charge-Coupled Devices"). There are
 #: such if a window of this width in the logarithm of the charge holds at least so many
@@ -150,14 +152,15 @@ def measure_star_width(
     alike = _same_charge(sources[:, 2])
     events, sources = np.log(sources[alike, 0]), sources[~alike]
     if len(sources) < 3:
-        return NO_STARS
+        return NO_STARS if candidates >= MIN_CANDIDATES else UNKNOWN
     width, error, _, ratio = sources.T
     logs = np.log(width)
     scatter = np.hypot(error, 0.06)
     grid = np.linspace(np.log(SIGMAS[0]), np.log(SIGMAS[1]), 170)
     density = _gaussians(grid, logs, scatter)
     inner = density[1:-1]
-    round_sources = (ratio < MAX_RATIO) & (FWHM_PER_SIGMA * width > MIN_FWHM)
+    fwhms = FWHM_PER_SIGMA * width
+    possible = (fwhms > WIDE) | ((fwhms > MIN_FWHM) & (ratio < MAX_RATIO))
     peaks = 1 + np.flatnonzero((inner > density[:-2]) & (inner >= density[2:]))
     agreed: list[StarWidth] = []
     for place in peaks[::-1]:  # from the widest
@@ -180,15 +183,15 @@ def measure_star_width(
             continue
         if np.count_nonzero(np.abs(events - grid[place]) < 0.2) > 1.5 * number:
             # Events too, whose charge is less well known.
-            round_sources &= ~members
+            possible &= ~members
             continue
         spread = scatter[members] / np.sqrt(number)
         agreed.append(StarWidth(fwhm, fwhm * float(np.mean(spread)), True, number))
     if agreed:
         most = max(width.number for width in agreed)
         return next(width for width in agreed if width.number >= MIN_FRACTION * most)
-    few = np.count_nonzero(round_sources) <= MAX_ROUND * candidates
-    return NO_STARS if few else UNKNOWN
+    few = np.count_nonzero(possible) <= MAX_POSSIBLE * candidates + 0.5
+    return NO_STARS if few and candidates >= MIN_CANDIDATES else UNKNOWN
 
 
 def _gaussians(

@@ -12,7 +12,13 @@ from ..segmentation.connected import EIGHT_CONNECTED, group_peaks
 from .cosmic_rays import add_deposits
 from .defects import add_banding, add_columns, add_hot_pixels, bleed, shade
 
-__all__ = ["CameraSimulator", "LabelThresholds", "Observation", "label_charge"]
+__all__ = [
+    "CameraSimulator",
+    "LabelThresholds",
+    "Observation",
+    "ignored_saturation",
+    "label_charge",
+]
 
 #: Fraction of exposures whose deposits are blurred by charge diffusion.
 DIFFUSED = 0.2
@@ -147,7 +153,7 @@ class CameraSimulator:
         frame = frame + rng.normal(0, readnoise, scene.shape)
         well = 10 ** rng.uniform(4.4, 5.3)
         limited = bleed(frame, well) if rng.random() < 0.6 else np.minimum(frame, well)
-        ignore |= _ignored_saturation(frame, limited, noiseless > 0.5 * well, truth)
+        ignore |= ignored_saturation(frame, limited, noiseless > 0.5 * well, truth)
         truth &= ~ignore
         frame = limited
         if rng.random() < 0.5:
@@ -227,13 +233,20 @@ class CameraSimulator:
         return noiseless, ambiguous
 
 
-def _ignored_saturation(
+def ignored_saturation(
     frame: np.ndarray, limited: np.ndarray, bright: np.ndarray, truth: np.ndarray
 ) -> np.ndarray:
     """Return which pixels that full wells changed can be neither CR nor clean.
 
     Pixels that a star filled, and to which its charge bled, are clean, but for cosmic
     rays on top of them; those to which charge of a cosmic ray bled are ignored.
+
+    Parameters
+    ----------
+    frame, limited : `~numpy.ndarray`
+        ``(ny, nx)``, before and after wells were full.
+    bright, truth : `~numpy.ndarray`
+        bool, where light alone nearly fills a well, and the CR mask.
     """
     changed = frame != limited
     if not changed.any():

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
+from scipy import fft, ndimage, special
 
-__all__ = ["add_banding", "add_columns", "add_hot_pixels", "bleed", "shade"]
+__all__ = [
+    "add_banding",
+    "add_columns",
+    "add_equal_hot_pixels",
+    "add_hot_pixels",
+    "add_spots",
+    "bleed",
+    "compress",
+    "shade",
+]
 
 
 def add_hot_pixels(
@@ -34,6 +43,87 @@ def add_hot_pixels(
     charge = np.zeros(sigma.shape, dtype=np.float32)
     charge[hot] = scale * size * sigma[hot]
     return charge
+
+
+def add_equal_hot_pixels(
+    rng: np.random.Generator, sigma: np.ndarray, fraction: float
+) -> np.ndarray:
+    """Return the charge of hot pixels that are all as hot as each other.
+
+    Parameters
+    ----------
+    rng, sigma, fraction
+        As for `add_hot_pixels`.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        float32, ``(ny, nx)``, in electron: 8 to 100 times the noise, or 0.
+    """
+    hot = rng.random(sigma.shape) < fraction
+    level = np.exp(rng.uniform(np.log(8), np.log(100))) * np.median(sigma)
+    return np.where(hot, level, 0).astype(np.float32)
+
+
+def add_spots(
+    rng: np.random.Generator, shape: tuple[int, int], background: float
+) -> np.ndarray:
+    """Return round patches of light with sharp edges: discs, half discs and rings.
+
+    As pinholes in front of a lamp, masks of focal planes, and ghosts make them.
+
+    Parameters
+    ----------
+    rng : `~numpy.random.Generator`
+        Source of random numbers.
+    shape : tuple of int
+        Of the frame.
+    background : float
+        In electron.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        float32, ``(ny, nx)``, in electron.
+    """
+    ny, nx = shape
+    fine = np.zeros((2 * ny, 2 * nx), dtype=np.float32)
+    y, x = np.mgrid[: 2 * ny, : 2 * nx] / 2
+    for _ in range(rng.integers(1, 25)):
+        y0, x0 = rng.uniform(0, ny), rng.uniform(0, nx)
+        radius = rng.uniform(1.3, 4) if rng.random() < 0.6 else rng.uniform(3, 20)
+        distance = np.hypot(y - y0, x - x0)
+        spot = distance < radius
+        if rng.random() < 0.3:
+            angle = rng.uniform(0, 2 * np.pi)
+            spot &= (y - y0) * np.cos(angle) + (x - x0) * np.sin(angle) > 0
+        if rng.random() < 0.3:
+            spot &= distance > 0.7 * radius
+        fine += spot * np.float32((background + 30) * 10 ** rng.uniform(-1, 1.3))
+    smooth = ndimage.gaussian_filter(fine, rng.uniform(1.2, 2.5))
+    return smooth.reshape(ny, 2, nx, 2).mean(axis=(1, 3))
+
+
+def compress(
+    rng: np.random.Generator, frame: np.ndarray, sigma: np.ndarray
+) -> np.ndarray:
+    """Return a frame after lossy compression in blocks of 8x8 px, as JPEG does.
+
+    Parameters
+    ----------
+    rng : `~numpy.random.Generator`
+        Source of random numbers.
+    frame, sigma : `~numpy.ndarray`
+        ``(ny, nx)``, sides multiples of 8, and its one-sigma noise.
+    """
+    ny, nx = (n // 8 for n in frame.shape)
+    blocks = frame.reshape(ny, 8, nx, 8).transpose(0, 2, 1, 3)
+    waves = fft.dctn(blocks, axes=(2, 3), norm="ortho")
+    # High frequencies are kept less well.
+    steps = 1 + rng.uniform(0.1, 0.5) * np.add.outer(np.arange(8), np.arange(8))
+    steps = steps * np.median(sigma) * rng.uniform(1, 6)
+    blocks = fft.idctn(np.rint(waves / steps) * steps, axes=(2, 3), norm="ortho")
+    return blocks.transpose(0, 2, 1, 3).reshape(frame.shape)
 
 
 def add_columns(rng: np.random.Generator, sigma: np.ndarray) -> np.ndarray:

@@ -8,9 +8,11 @@ import numpy as np
 from astropy.io import fits
 from scipy import ndimage
 
+from ..preprocess.point_sources import MARGIN, measure_sources
+from ..preprocess.star_width import FWHM_PER_SIGMA
 from .extended_scenes import OVERSAMPLING
 
-__all__ = ["make_psf", "read_psf"]
+__all__ = ["make_psf", "make_sharp_psf", "psf_fwhm", "read_psf"]
 
 
 def make_psf(rng: np.random.Generator, size: int = 65) -> tuple[np.ndarray, float]:
@@ -66,6 +68,37 @@ def make_psf(rng: np.random.Generator, size: int = 65) -> tuple[np.ndarray, floa
     return (psf / psf.sum()).astype(np.float32), fwhm
 
 
+def make_sharp_psf(rng: np.random.Generator, size: int = 65) -> np.ndarray:
+    """Return a sharp point spread function, mostly a Gaussian without wings.
+
+    Parameters
+    ----------
+    rng : `~numpy.random.Generator`
+        Source of random numbers.
+    size : int
+        Width in px.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        float32, on the fine grid: what a pixel collects of a star, as of `read_psf`.
+    """
+    half = size * OVERSAMPLING // 2
+    y, x = np.mgrid[-half : half + 1, -half : half + 1] / OVERSAMPLING
+    fwhm, ellipticity = rng.uniform(1.15, 2.3), rng.uniform(1, 1.1)
+    angle = rng.uniform(0, np.pi)
+    along = (x * np.cos(angle) + y * np.sin(angle)) * ellipticity
+    across = (-x * np.sin(angle) + y * np.cos(angle)) / ellipticity
+    radius2 = along**2 + across**2
+    if rng.random() < 0.7:
+        psf = np.exp(-radius2 * 4 * np.log(2) / fwhm**2)
+    else:
+        beta = rng.uniform(2.2, 5)
+        psf = (1 + radius2 / ((fwhm / 2) ** 2 / (2 ** (1 / beta) - 1))) ** -beta
+    psf = ndimage.uniform_filter(psf, OVERSAMPLING, mode="constant")
+    return (psf * (OVERSAMPLING**2 / psf.sum())).astype(np.float32)
+
+
 def read_psf(path: str | PathLike, binning: int = 1, size: int = 65) -> np.ndarray:
     """Read a point spread function that is sampled as a detector samples it.
 
@@ -102,3 +135,35 @@ def read_psf(path: str | PathLike, binning: int = 1, size: int = 65) -> np.ndarr
     places = np.meshgrid(y + fine, x + fine, indexing="ij")
     seen = np.maximum(ndimage.map_coordinates(psf, places, order=3), 0)
     return (seen * (OVERSAMPLING**2 / seen.sum())).astype(np.float32)
+
+
+def psf_fwhm(psf: np.ndarray, sampled: bool) -> float:
+    """Return the FWHM in px of stars, as it is measured on a frame.
+
+    Parameters
+    ----------
+    psf : `~numpy.ndarray`
+        On the fine grid.
+    sampled : bool
+        Whether it is what a pixel collects of a star, as that of `read_psf`.
+
+    Returns
+    -------
+    float
+        Median over positions within a pixel; NaN if it cannot be measured.
+    """
+    if not sampled:
+        psf = ndimage.uniform_filter(psf, OVERSAMPLING, mode="constant")
+    middle = psf.shape[0] // 2
+    reach = 2 * MARGIN * OVERSAMPLING
+    padded = np.pad(psf, reach)
+    cutouts = []
+    for dy in range(OVERSAMPLING):
+        for dx in range(OVERSAMPLING):
+            offsets = np.arange(-2 * MARGIN, 2 * MARGIN) * OVERSAMPLING + middle + reach
+            star = padded[np.ix_(offsets + dy, offsets + dx)]
+            y, x = np.unravel_index(star.argmax(), star.shape)
+            star = np.pad(star, MARGIN)[y : y + 2 * MARGIN + 1, x : x + 2 * MARGIN + 1]
+            cutouts.append(star * (1e5 / max(float(star.max()), 1e-30)) + 10)
+    widths = measure_sources(np.array(cutouts))[:, 0]
+    return FWHM_PER_SIGMA * float(np.median(widths)) if len(widths) else float("nan")

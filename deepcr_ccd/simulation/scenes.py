@@ -8,6 +8,7 @@ where in its pixel it falls, which is what makes it look like a cosmic ray.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy import fft, ndimage
@@ -15,7 +16,7 @@ from scipy import fft, ndimage
 from .extended_scenes import OVERSAMPLING, make_disks, make_slits, make_spectrum
 from .psf import make_psf
 
-__all__ = ["KINDS", "make_scene"]
+__all__ = ["KINDS", "Scene", "make_scene", "make_scene_with_psf"]
 
 #: Kinds of scenes, and their relative frequencies. The random numbers of held-out
 #: frames (`~deepcr_ccd.evaluation.frames.simulate_frames`) depend on the position in
@@ -31,6 +32,8 @@ KINDS = {
     "slits": 0.12,
     "disks": 0.08,
 }
+#: Kinds that have no point sources.
+SPECTRA = ("spectrum", "slits")
 #: Border in px around a scene in which there are sources, whose light reaches inside.
 BORDER = 16
 
@@ -65,6 +68,45 @@ def make_scene(
     ValueError
         If there is no such kind.
     """
+    return make_scene_with_psf(rng, size, kind, psf).light
+
+
+class Scene(NamedTuple):
+    """A scene: what it shows, and through which point spread function.
+
+    ``light`` is float32, ``(size, size)``, in electron; ``kind`` a key of `KINDS`;
+    ``psf`` is that on the fine grid, None for spectra; ``sampled`` tells whether what a
+    pixel collects is in it.
+    """
+
+    light: np.ndarray
+    kind: str
+    psf: np.ndarray | None
+    sampled: bool
+
+
+def make_scene_with_psf(
+    rng: np.random.Generator,
+    size: int = 256,
+    kind: str | None = None,
+    psf: np.ndarray | None = None,
+) -> Scene:
+    """Make a scene, and tell through which point spread function it is seen.
+
+    Parameters
+    ----------
+    rng, size, kind, psf
+        As for `make_scene`.
+
+    Returns
+    -------
+    Scene
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind.
+    """
     if kind is None:
         frequencies = np.array(list(KINDS.values()))
         kind = str(rng.choice(list(KINDS), p=frequencies / sum(KINDS.values())))
@@ -88,7 +130,9 @@ def make_scene(
             middle = slice(OVERSAMPLING // 2, None, OVERSAMPLING)
             scene = sharp[middle, middle]
     scene = scene[BORDER:-BORDER, BORDER:-BORDER]
-    return np.maximum(scene, 0).astype(np.float32)
+    light = np.maximum(scene, 0).astype(np.float32)
+    through = None if kind in SPECTRA else drawn if psf is None else psf
+    return Scene(light, kind, through, psf is not None)
 
 
 def _sum_to_pixels(fine: np.ndarray) -> np.ndarray:

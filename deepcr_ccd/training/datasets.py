@@ -11,10 +11,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from ..preprocess.background import measure_background
 from ..preprocess.normalize import TRANSFORMS, Normalization
+from ..preprocess.star_width import (
+    UNKNOWN,
+    StarWidth,
+    measure_star_width,
+    width_code,
+)
 from ..simulation.camera import CameraSimulator, LabelThresholds, Observation
+from ..simulation.star_camera import TOLD, StarCamera
 
-__all__ = ["LabelledFrames", "MixedFrames", "SimulatedFrames"]
+__all__ = ["LabelledFrames", "MixedFrames", "SimulatedFrames", "ToldFrames"]
 
 
 class SimulatedFrames(torch.utils.data.Dataset):
@@ -95,6 +103,58 @@ class SimulatedFrames(torch.utils.data.Dataset):
         return self.camera.observe(rng)
 
 
+class ToldFrames(torch.utils.data.Dataset):
+    """Simulated exposures, and what a network is told of the stars on them.
+
+    Parameters
+    ----------
+    camera : StarCamera
+        Takes the exposures.
+    star_widths : sequence of float
+        FWHMs in px that the network knows, see
+        `~deepcr_ccd.preprocess.star_width.width_code`.
+    length : int
+        Number of items.
+    seed : int
+        Of the random numbers.
+    transform : str
+        Preprocessing of a frame, a key of
+        ``deepcr_ccd.preprocess.normalize.TRANSFORMS``.
+
+    Notes
+    -----
+    Items are as those of `SimulatedFrames`, and have ``code``, float32, what is told;
+    and ``dropped``, bool ``(size, size)``, pixels that do not count at all.
+    """
+
+    def __init__(
+        self,
+        camera: StarCamera,
+        star_widths: Sequence[float],
+        *,
+        length: int,
+        seed: int = 0,
+        transform: str = "noise",
+    ):
+        self.camera = camera
+        self.star_widths = star_widths
+        self.length = length
+        self.seed = seed
+        self.transform = TRANSFORMS[transform]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        seen = self.camera.observe(np.random.default_rng([self.seed, index]))
+        item = _as_item(self.transform, seen.frame, seen.truth, seen.ignore)
+        code = width_code(seen.star_width, self.star_widths)
+        return item | {
+            "code": torch.tensor(code, dtype=torch.float32),
+            "dropped": torch.from_numpy(seen.dropped),
+        }
+
+
 class LabelledFrames(torch.utils.data.Dataset):
     """Crops of frames whose cosmic rays are known, such as those of a user's camera.
 
@@ -112,6 +172,10 @@ class LabelledFrames(torch.utils.data.Dataset):
     transform : str
         Preprocessing of a crop, a key of
         ``deepcr_ccd.preprocess.normalize.TRANSFORMS``.
+    star_widths : sequence of float
+        FWHMs in px that a network knows, if it is told how wide stars are: two items of
+        three have the width of the whole frame, and the others none. Items then have
+        ``code`` and ``dropped``, as those of `ToldFrames`.
 
     Raises
     ------
@@ -132,6 +196,7 @@ class LabelledFrames(torch.utils.data.Dataset):
         size: int = 128,
         seed: int = 0,
         transform: str = "noise",
+        star_widths: Sequence[float] = (),
     ):
         if not frames:
             raise ValueError("frames must be one or more")
@@ -140,6 +205,8 @@ class LabelledFrames(torch.utils.data.Dataset):
                 raise ValueError(
                     f"frames[{number}] has shape {frame.shape}, less than size={size}"
                 )
+        self.star_widths = star_widths
+        self.widths = [_width_of(frame) for frame, _, _ in frames if star_widths]
         self.frames = frames
         self.cr_positions = [np.argwhere(truth) for _, truth, _ in frames]
         self.length = length
@@ -168,7 +235,17 @@ class LabelledFrames(torch.utils.data.Dataset):
             arrays.append(np.ascontiguousarray(array[::-1] if mirrored else array))
         frame, truth, ignore = arrays
         frame = frame.astype(np.float32, copy=False)
-        return _as_item(self.transform, frame, truth, ignore)
+        item = _as_item(self.transform, frame, truth, ignore)
+        if not self.star_widths:
+            return item
+        width = self.widths[number] if rng.random() < TOLD else UNKNOWN
+        if width.stars:
+            width = StarWidth.of(width.fwhm * np.exp(rng.normal(0, 0.04)))
+        code = width_code(width, self.star_widths)
+        return item | {
+            "code": torch.tensor(code, dtype=torch.float32),
+            "dropped": torch.zeros(truth.shape, dtype=torch.bool, device="cpu"),
+        }
 
 
 class MixedFrames(torch.utils.data.Dataset):
@@ -221,6 +298,12 @@ class MixedFrames(torch.utils.data.Dataset):
         rng = np.random.default_rng([self.seed, index])
         chosen = rng.choice(len(self.datasets), p=self.fractions)
         return self.datasets[chosen][index]
+
+
+def _width_of(frame: np.ndarray) -> StarWidth:
+    """Return how wide the stars of a frame are."""
+    plane = np.ascontiguousarray(frame, dtype=np.float32)
+    return measure_star_width(plane, None, measure_background(plane))
 
 
 def _as_item(

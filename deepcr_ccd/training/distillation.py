@@ -35,7 +35,9 @@ class ReferenceNetwork:
     rotations: int = 1
 
     @torch.no_grad()
-    def probability(self, frame: torch.Tensor, step: int) -> torch.Tensor:
+    def probability(
+        self, frame: torch.Tensor, step: int, code: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return the probabilities of cosmic rays.
 
         Parameters
@@ -44,6 +46,8 @@ class ReferenceNetwork:
             ``(n, channels, ny, nx)``, preprocessed.
         step : int
             Number of the training step, which chooses the rotation.
+        code : `torch.Tensor`, optional
+            ``(n, known)``: how wide stars are, for a network that is told.
 
         Returns
         -------
@@ -51,7 +55,8 @@ class ReferenceNetwork:
             float32, ``(n, ny, nx)``.
         """
         quarters = step % self.rotations
-        output = forward(self.network, torch.rot90(frame, quarters, dims=(-2, -1)))
+        rotated = torch.rot90(frame, quarters, dims=(-2, -1))
+        output = forward(self.network, rotated, code)
         return torch.rot90(output.sigmoid(), -quarters, dims=(-2, -1))
 
 

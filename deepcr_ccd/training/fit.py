@@ -59,6 +59,11 @@ class Recipe:
         from squared to absolute residuals.
     teacher_weight : float
         Weight of a teacher's probabilities in the target, from 0 to 1.
+    ignored_weight : float
+        Weight in the loss of pixels whose label is ignored, and whose target is what
+        the teacher or the first model gives.
+    norm : bool
+        Whether BatchNorm is added where a model is fine-tuned with a teacher.
     seed : int
         Of the first weights.
     workers : int
@@ -76,6 +81,8 @@ class Recipe:
     average: float = 0.998
     bend: float = 0.5
     teacher_weight: float = 0.5
+    ignored_weight: float = 1.0
+    norm: bool = True
     seed: int = 0
     workers: int = 2
     checkpoint_every: int = 250
@@ -115,10 +122,10 @@ def train_model(
     recipe : Recipe, optional
         Length and settings.
     start : Model, optional
-        A model of the same architecture to fine-tune. BatchNorm is added with a
-        teacher only. Where labels are ignored, the target is what this model gives,
-        or the teacher (learning without forgetting: Li & Hoiem 2016,
-        arXiv:1606.09282).
+        A model of the same architecture to fine-tune; it may lack ``star_widths``.
+        BatchNorm is added with a teacher only. Where labels are ignored, the target is
+        what this model gives, or the teacher (learning without forgetting: Li & Hoiem
+        2016, arXiv:1606.09282).
     teacher : Model, optional
         For the task "mask": a model, perhaps a slower one, with the card's transform.
         Its probabilities are mixed with the truth, and replace it where labels are
@@ -155,7 +162,7 @@ def train_model(
     device = resolve_device(device)
     torch.manual_seed(recipe.seed)
     network = _initial_network(card, start)
-    if start is not None and teacher is not None:
+    if start is not None and teacher is not None and recipe.norm:
         frames = (dataset[i]["frame"] for i in range(min(NORM_ITEMS, length)))
         network = add_norm(cast(UNet, network), card.arguments, frames)
     if not network.takes_cutouts:
@@ -179,14 +186,17 @@ def train_model(
     total, since = 0.0, time.perf_counter()
     for batch in loader:
         batch = {key: value.to(device) for key, value in batch.items()}
-        output = forward(run.network, batch["frame"])
+        output = forward(run.network, batch["frame"], batch.get("code"))
         if card.task == "inpaint":
             loss = inpainting_loss(output, batch, recipe.bend)
         elif reference is None:
             loss = detection_loss(output, batch)
         else:
-            expected = reference.probability(batch["frame"], run.step + 1)
-            loss = detection_loss(output, batch, expected, reference.weight)
+            expected = reference.probability(
+                batch["frame"], run.step + 1, batch.get("code")
+            )
+            weights = reference.weight, recipe.ignored_weight
+            loss = detection_loss(output, batch, expected, *weights)
         run.take_step(loss)
         total += loss.item()
         if run.step % recipe.checkpoint_every and run.step != recipe.steps:
@@ -215,6 +225,7 @@ def _initial_network(card: ModelCard, start: Model | None) -> Network:
     if start is None:
         norm = {"norm": True} if card.architecture == "unet" else {}
         return build_network(card.architecture, {**card.arguments, **norm})
+    start = _told(start, card)
     own = (card.architecture, card.arguments, card.transform)
     if own != (start.card.architecture, start.card.arguments, start.card.transform):
         raise ValueError(
@@ -224,6 +235,22 @@ def _initial_network(card: ModelCard, start: Model | None) -> Network:
     network = build_network(card.architecture, card.arguments)
     network.load_state_dict(start.network.state_dict())
     return network
+
+
+def _told(model: Model, card: ModelCard) -> Model:
+    """Return a model, one that is told how wide stars are if the card has that."""
+    widths = {
+        key: value for key, value in card.arguments.items() if key == "star_widths"
+    }
+    if not widths or "star_widths" in model.card.arguments:
+        return model
+    arguments = {**model.card.arguments, **widths}
+    network = build_network(model.card.architecture, arguments)
+    # What is told changes nothing at first.
+    network.load_state_dict(model.network.state_dict(), strict=False)
+    return Model(
+        dataclasses.replace(model.card, arguments=arguments), network, device="cpu"
+    )
 
 
 class _Run:

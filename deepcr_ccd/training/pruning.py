@@ -90,7 +90,12 @@ def prune_channels(
             [_importance(one, channels.number, rms) for one in channels.consumers]
         ).sum(dim=0)
         kept.append(importance.topk(width[channels.level]).indices.sort().values)
+    blocks: list[Any] = [*network.down, *network.merge]
+    shifts = dict(zip((block[0] for block in blocks), network.shifts, strict=False))
     for channels, indices in zip(sets, kept, strict=True):
+        for layer in channels.producers:
+            if layer in shifts:
+                shifts[layer].data = shifts[layer].data.index_select(1, indices)
         _keep_channels(channels, indices)
     arguments = {**model.card.arguments, "width": list(width)}
     card = dataclasses.replace(

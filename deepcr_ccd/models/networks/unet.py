@@ -123,6 +123,11 @@ class UNet(nn.Module):
                 nn.Parameter(torch.zeros(known, n)) for n in (*width, *width[:-1])
             )
 
+    def reset_parameters(self) -> None:
+        """Let what is told of stars change nothing, as at the start of a training."""
+        for shift in self.shifts:
+            nn.init.zeros_(shift)
+
     #: Whether it takes features of cutouts, rather than tiles of the frame.
     takes_cutouts = False
     #: Names of its first and its last layer.
