@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 from deposit_libraries import REAL, deposit_libraries
-from simulated_frames import SIZE, held_out_frames, make_scenes
+from simulated_frames import SIZE, held_out_frames, read_psfs
 from train_universal import (
     BATCH,
     FPRS,
@@ -32,6 +32,7 @@ from train_universal import (
     error_ratio,
     fill_errors,
     mixture,
+    told_camera,
 )
 from two_thresholds import choose, recalibrated, validation_frames
 
@@ -73,8 +74,9 @@ def provenance(folder, options):
     more = ""
     if options.task != "inpaint":
         more = (
-            "; labelled real frames: the same STIS exposures, and columns 20-690 of "
-            "the Lowell Hall 42-inch series 20190326.0144-0158"
+            "; labelled real frames: the same STIS exposures, columns 20-690 of the "
+            "Lowell Hall 42-inch series 20190326.0144-0158, and columns 1-256 of "
+            "HST/WFC3/UVIS ibo821kvq"
         )
     through = " (some through Tiny Tim's PSFs of HST)" if options.psfs else ""
     return (
@@ -89,12 +91,13 @@ def provenance(folder, options):
 
 def finish_mask(model, frames, options):
     """Return the measured fields of the card; for int8, on frames of the training."""
-    bank = make_scenes(options.folder / "scenes.npy", 0, 0)
-    data = options.data
-    dataset = mixture(data, bank, deposit_libraries(data, 7, "train"), 100, 7)
-    ranges = measure_activation_ranges(
-        model.network.cpu(), (dataset[i]["frame"] for i in range(len(dataset)))
+    camera = told_camera(options, read_psfs(options.psfs, "train"))
+    items = mixture(options, camera, 100)
+    frames_and_codes = zip(
+        *((item["frame"], item["code"]) for item in map(items.__getitem__, range(100))),
+        strict=True,
     )
+    ranges = measure_activation_ranges(model.network.cpu(), *frames_and_codes)
     return {
         **judge(model, frames, options),
         "fill": "universal-inpaint",
@@ -160,6 +163,7 @@ def main():
     parser.add_argument("--threshold", type=float, default=0.55)
     parser.add_argument("--again", action="store_true", help="measure, and no more")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--scenes", type=int, default=4000)
     parser.add_argument("--note", default="", help="added to the provenance")
     parser.add_argument("--output", type=Path, default=DATA)
     options = parser.parse_args()

@@ -91,6 +91,13 @@ def lowell_frames(folder, part, pixel=2.0, peak=5.0):
     frames, dark = read_lowell(folder)
     frames, dark = [frame[:, LOWELL[part]] for frame in frames], dark[:, LOWELL[part]]
     satlevel = 28000 * LOWELL_GAIN
+    # Hot pixels are in every exposure, and sharper than any star.
+    middle = np.median(frames, axis=0)
+    beside = ndimage.convolve(middle, [[0, 0.25, 0], [0.25, 0, 0.25], [0, 0.25, 0]])
+    sky = ndimage.median_filter(middle, 7)
+    height = middle - sky
+    sharp = beside - sky < 0.2 * height
+    dark |= sharp & (height > 5 * measure_background(middle).at()[1])
     labelled = []
     for start in range(0, len(frames), 5):
         labelled += label_exposures(
@@ -162,4 +169,9 @@ def stis_frames(folder, part, **limits):
         path = folder / "hst_stis" / f"{name}_raw.fits"
         if path.is_file():
             items += stis_pair(path, **limits)
-    return items
+    # Hot pixels are in both exposures of a pair.
+    hot = hot_pixels(folder) if items else False
+    return [
+        item._replace(truth=item.truth & ~hot, ignore=item.ignore | hot)
+        for item in items
+    ]

@@ -35,7 +35,7 @@ __all__ = ["SceneBank", "StarCamera", "ToldObservation"]
 TOLD, MEASURED = 0.67, 0.25
 #: Events up to this fraction of the FWHM of the stars are labelled as CR-affected; by
 #: the FWHM in px. What is between that and the stars is left out of training.
-SHARPER = ((1.3, 1.9, 2.5), (0.66, 0.73, 0.81))
+SHARPER = ((1.3, 1.9, 2.5), (0.62, 0.70, 0.81))
 #: Largest spread in px of an event that is labelled where nothing is told, and of any.
 UNTOLD_SPREAD, LARGEST_SPREAD = 0.5, 0.9
 #: Scenes without stars have this in place of a FWHM.
@@ -215,7 +215,7 @@ def _tell(rng: np.random.Generator, fwhm: float, frame: np.ndarray) -> StarWidth
         return NO_STARS
     if rng.random() < MEASURED:
         return measure_star_width(frame, None, measure_background(frame))
-    error = 0.04 if rng.random() < 0.85 else 0.12
+    error = 0.03 if rng.random() < 0.85 else 0.08
     return StarWidth.of(fwhm * np.exp(rng.normal(0, error)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -20,7 +21,7 @@ OUTSIDE = 1e-4
 @neutral_torch_state()
 @torch.inference_mode()
 def measure_activation_ranges(
-    network: UNet, frames: Iterable[torch.Tensor]
+    network: UNet, frames: Iterable[torch.Tensor], codes: Iterable[torch.Tensor] = ()
 ) -> list[tuple[float, float]]:
     """Measure the range of the activations that each inner layer takes.
 
@@ -34,6 +35,9 @@ def measure_activation_ranges(
         Input of the network, ``(in_channels, ny, nx)`` each, such as the ``"frame"`` of
         items of `~deepcr_ccd.training.datasets.SimulatedFrames`; some dozens, of all
         kinds of scenes.
+    codes : iterable of `torch.Tensor`, optional
+        ``(known,)`` each: how wide stars are, for a network that is told, such as the
+        ``"code"`` of items.
 
     Returns
     -------
@@ -56,8 +60,8 @@ def measure_activation_ranges(
         for number, layer in enumerate(layers)
     ]
     try:
-        for frame in frames:
-            network(frame[None])
+        for frame, code in itertools.zip_longest(frames, codes):
+            network(frame[None], *(() if code is None else (code[None],)))
     finally:
         for hook in hooks:
             hook.remove()
