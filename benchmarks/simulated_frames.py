@@ -84,8 +84,16 @@ def make_scenes(path, number, seed, kind=None, psfs=(), fraction=THROUGH_PSFS):
 #: Fraction of scenes that are empty sky, in banks whose star widths are known, and of
 #: these how many have smooth structure.
 EMPTY, STRUCTURED = 0.08, 0.4
-#: Kinds of scenes through sharp point spread functions.
-SHARP_KINDS = ("sparse", "sparse", "extragalactic", "cluster", "resolved", "trails")
+#: Kinds of scenes through sharp point spread functions. Isolated stars look most like
+#: cosmic rays.
+SHARP_KINDS = (
+    *["isolated"] * 6,
+    *["sparse"] * 2,
+    "extragalactic",
+    "cluster",
+    "resolved",
+    "trails",
+)
 
 
 def _empty_sky(rng):
@@ -94,6 +102,27 @@ def _empty_sky(rng):
     if rng.random() < STRUCTURED:
         smooth = ndimage.zoom(rng.normal(0, 1, (12, 12)), SIZE / 12, order=3)
         light += np.clip(smooth[:SIZE, :SIZE], 0, None) * 10 ** rng.uniform(0, 2.5)
+    return light.astype(np.float32)
+
+
+def _isolated_stars(rng, psf):
+    """Return a scene of stars on blank sky, at any place within a pixel."""
+    light, reach = np.zeros((SIZE, SIZE)), 12
+    middle = psf.shape[0] // 2
+    for _ in range(rng.poisson(10 ** rng.uniform(0.5, 2))):
+        y, x = rng.uniform(-0.5, SIZE - 0.5, 2)
+        rows, columns = (
+            np.arange(max(0, round(n) - reach), min(SIZE, round(n) + reach + 1))
+            for n in (y, x)
+        )
+        places = np.meshgrid(
+            middle + (rows - y) * OVERSAMPLING,
+            middle + (columns - x) * OVERSAMPLING,
+            indexing="ij",
+        )
+        star = ndimage.map_coordinates(psf, places, order=3)
+        electrons = 10 ** rng.uniform(2.2, 5)
+        light[np.ix_(rows, columns)] += electrons * np.maximum(star, 0)
     return light.astype(np.float32)
 
 
@@ -111,6 +140,8 @@ def told_scene(arguments):
     rng = np.random.default_rng(seed)
     if kind == "empty":
         return _empty_sky(rng), 0.0, False
+    if kind == "isolated":
+        return _isolated_stars(rng, psf), psf_fwhm(psf, sampled=True), False
     if psf is not None and blur:
         psf = ndimage.gaussian_filter(psf, blur * OVERSAMPLING)
     scene = make_scene_with_psf(rng, SIZE, kind, psf)
