@@ -33,9 +33,9 @@ __all__ = ["LoadedNetwork"]
 #: While an engine is built, so that threads that need it do not all build it. Children
 #: that are forked meanwhile must not wait for it.
 _BUILDING = ChildSafeLock()
-#: How many engines a model keeps. A network that is told the width of a frame's stars
-#: has one for each width.
-MAX_ENGINES = 16
+#: How many engines a model keeps, each with memory for tiles. A network that is
+#: told the width of a frame's stars has one for each width.
+MAX_ENGINES = 3
 
 
 class LoadedNetwork:

@@ -30,7 +30,7 @@ LAGS = ((1, 1, 1.2), (2, 3, 3.0), (4, 5, np.inf))
 #: Pixels that are needed around a candidate.
 MARGIN = 8
 #: Rows that are read at a time; a multiple of BLOCK.
-BAND = 256
+BAND = 64
 #: Sigma in px of what is a source, and largest relative error of it.
 SIGMAS = (0.2, 6.0)
 MAX_ERROR = 0.15
@@ -63,7 +63,9 @@ def find_sources(
     starts = np.arange(0, ny // BLOCK * BLOCK, BAND)
     searched = max(1, round(MAX_SEARCHED / (BAND * nx)))
     if len(starts) > searched:
-        starts = starts[np.linspace(0, len(starts) - 1, searched).astype(int)]
+        starts = starts[
+            ((np.arange(searched) + 0.5) * len(starts) / searched).astype(int)
+        ]
     cutouts, total = [], 0
     for start in starts:
         found = _candidates(frame, bad, noise, int(start))

@@ -45,15 +45,17 @@ MIN_FRACTION = 0.2
 MAX_POSSIBLE = 0.015
 WIDE = 1.6
 #: Fewer candidates than this tell nothing about a frame.
-MIN_CANDIDATES = 20
+MIN_CANDIDATES = 60
 #: Sources of one charge are no stars, but events of one energy, as X-rays of a
 #: calibration source (Janesick 2001, "Scientific Charge-Coupled Devices"). There are
 #: such if a window of this width in the logarithm of the charge holds at least so many
-#: sources, this fraction of them, and this factor more than both windows beside it.
+#: sources, this fraction of them, and this factor more than both windows beside it; and
+#: if such windows hold most of all sources.
 CHARGE_WINDOW = 0.16
 MIN_ALIKE = 10
 ALIKE_FRACTION = 0.15
 ALIKE_FACTOR = 3
+MOST_ALIKE = 0.5
 #: Steps between two FWHMs that a network knows.
 CODE_STEPS = 6
 FWHM_PER_SIGMA = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
@@ -190,7 +192,7 @@ def measure_star_width(
     if agreed:
         most = max(width.number for width in agreed)
         return next(width for width in agreed if width.number >= MIN_FRACTION * most)
-    few = np.count_nonzero(possible) <= MAX_POSSIBLE * candidates + 0.5
+    few = np.count_nonzero(possible) <= MAX_POSSIBLE * candidates
     return NO_STARS if few and candidates >= MIN_CANDIDATES else UNKNOWN
 
 
@@ -220,4 +222,5 @@ def _same_charge(charge: np.ndarray) -> np.ndarray:
             break
         middle = left[best] + CHARGE_WINDOW / 2
         alike |= np.abs(logs - middle) < 2 * CHARGE_WINDOW
-    return alike
+    most = alike.sum() >= MOST_ALIKE * len(logs)
+    return alike if most else np.zeros_like(alike)
