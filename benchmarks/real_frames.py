@@ -147,9 +147,14 @@ def uvis_frames(folder, part, pixel=2.0, peak=6.0):
     groups, number = ndimage.label(excess > pixel, np.ones((3, 3)))
     peaks = ndimage.maximum(excess, groups, np.arange(number + 1))
     truth = (groups > 0) & (peaks > peak)[groups]
+    # Trails are not quite straight: on their light, what differs by a part of it.
+    uneven = np.abs(frame - light) < 0.4 * (light - np.median(frame))
+    truth &= ~(uneven & (excess > pixel))
     ignore = (np.abs(excess) > 1.2) & ~truth
+    # Where a trail is bright, it differs from its median by more than the noise.
+    ignore &= ~(uneven & (light > 300))
     ignore |= ndimage.binary_dilation(truth) & ~truth
-    ignore |= ndimage.binary_dilation(light > 3000, iterations=12)
+    ignore |= ndimage.binary_dilation(light > 8000, iterations=12)
     ignore |= ndimage.binary_dilation((dq & (256 | 2048)) > 0, iterations=2)
     y, x = np.mgrid[: frame.shape[0], : frame.shape[1]]
     for row, column, half, length in UVIS_SPIKES:

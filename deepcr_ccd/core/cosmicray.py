@@ -71,13 +71,13 @@ def cosmicray_deepcr(
         in adu if ``gain`` is given.
     threshold : float, optional
         Probability in [0, 1] above which a pixel is flagged. By default that of the
-        model description (``load_model(...).card``), which is 0.6217 for
+        model description (``load_model(...).card``), which is 0.2757 for
         ``universal``.
     extend_threshold : float, optional
         Lower probability, down to which cosmic rays are followed: a pixel above it is
         flagged too if it is connected (by sides or corners, within 32 steps) to one
         that is above ``threshold`` and above 0.85. By default that of the model
-        description, which is 0.2 for ``universal``, or ``threshold`` if that is lower.
+        description, which is 0.15 for ``universal``, or ``threshold`` if that is lower.
         With 1, ``threshold`` is used alone.
     target_fpr : float, optional
         In place of thresholds: the false positive rate, which is the fraction of clean

@@ -41,7 +41,7 @@ def test_sharper_than_the_stars_is_flagged():
     # In a camera whose stars are as sharp they may be stars.
     told = cosmicray_deepcr(ccd, inpaint=None, psffwhm=1.7, **HOW)
     assert told.header["CRPSF"] == 1.7
-    assert told.mask[tuple(places)].mean() < 0.6
+    assert told.mask[tuple(places)].mean() < 0.8
 
 
 def test_probability_and_detect_cosmics_take_it():
@@ -98,9 +98,10 @@ def test_raw_colours_are_told_their_width():
     """Each colour has every second pixel: stars are half as wide there."""
     ccd, _ = exposure(4.0)
     ccd.header["BAYERPAT"] = "RGGB"
-    measured = cosmicray_deepcr(ccd, inpaint=None, **HOW)
     given = cosmicray_deepcr(ccd, inpaint=None, psffwhm=4.0, **HOW)
-    assert (measured.mask == given.mask).mean() > 0.999
+    red = ccd.data[::2, ::2]
+    alone = cosmicray_deepcr(red, inpaint=None, psffwhm=2.0, **HOW)[1]
+    np.testing.assert_array_equal(given.mask[::2, ::2], alone)
 
 
 def test_hot_pixels_however_dense():
