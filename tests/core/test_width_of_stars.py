@@ -1,4 +1,4 @@
-"""The width of the stars: measured, given, recorded, and what it changes."""
+"""The width of the stars of a frame: measured, given, recorded, and what it changes."""
 
 import numpy as np
 import pytest
