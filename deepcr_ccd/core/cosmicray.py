@@ -71,13 +71,13 @@ def cosmicray_deepcr(
         in adu if ``gain`` is given.
     threshold : float, optional
         Probability in [0, 1] above which a pixel is flagged. By default that of the
-        model description (``load_model(...).card``), which is 0.2757 for
+        model description (``load_model(...).card``), which is 0.6217 for
         ``universal``.
     extend_threshold : float, optional
         Lower probability, down to which cosmic rays are followed: a pixel above it is
         flagged too if it is connected (by sides or corners, within 32 steps) to one
         that is above ``threshold`` and above 0.85. By default that of the model
-        description, which is 0.15 for ``universal``, or ``threshold`` if that is lower.
+        description, which is 0.2 for ``universal``, or ``threshold`` if that is lower.
         With 1, ``threshold`` is used alone.
     target_fpr : float, optional
         In place of thresholds: the false positive rate, which is the fraction of clean
@@ -100,10 +100,10 @@ def cosmicray_deepcr(
         they are used only with ``gain``, and for one in another unit not at all. Cosmic
         rays above the level are still flagged. With `numpy.inf` no pixel is saturated.
     psffwhm : float, optional
-        FWHM in px of the stars on the frame; of spectra, that across the trace. Models
-        that are told how wide stars are, such as the default, flag what is sharper. By
-        default it is measured on the frame; "unknown" and "no stars" are possible
-        results (see CRPSF below).
+        FWHM in px of the stars on the frame; of spectra, that across the trace; for
+        models that are told how wide stars are, which the default is not. By default
+        it is measured on the frame; "unknown" and "no stars" are possible results (see
+        CRPSF below).
     device : str or torch.device, optional
         Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16", "int8"}, optional

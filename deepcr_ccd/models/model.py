@@ -85,7 +85,7 @@ class Model(LoadedNetwork):
         apply = prepared or self.prepare(
             plane, bad, star_width=star_width, **noise_facts
         )
-        run = self.engine_for(getattr(apply, "star_width", UNKNOWN))
+        run = self.engine_for(getattr(apply, "star_width", None) or UNKNOWN)
         points = self.card.recalibration
         cuts: tuple[float, ...] = ()
         if thresholds is not None:
@@ -210,7 +210,7 @@ class Model(LoadedNetwork):
         used = self.card.uses_noise_facts
         facts = {key: fact for key, fact in noise_facts.items() if key in used}
         if self.card.uses_star_width:
-            facts["star_width"] = star_width
+            facts["star_width"] = star_width or "measure"
         transform = TRANSFORMS[self.card.transform]
         return transform(frame, bad, **self.card.transform_arguments, **facts)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ..tiling.tiles import Tile, read_tile, row_blocks
 from .background import CELL, BackgroundMap, measure_background
 from .known_noise import KnownNoise, NoiseRatio
 from .noise_check import measure_ratio
-from .star_width import UNKNOWN, StarWidth, measure_star_width
+from .star_width import StarWidth, measure_star_width
 from .synthetic_noise import DitheredFrame, dither, find_quantization_step
 
 __all__ = ["TRANSFORMS", "Normalization"]
@@ -78,8 +78,8 @@ class NoiseUnits:
         The noise is not less.
     digit : float
         Quantization step of the frame, which is dithered; 0 if it is not.
-    star_width : StarWidth
-        How wide the stars of the frame are.
+    star_width : StarWidth or None
+        How wide the stars of the frame are, for networks that are told.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class NoiseUnits:
         known: NoiseRatio | None,
         floor: float,
         digit: float = 0.0,
-        star_width: StarWidth = UNKNOWN,
+        star_width: StarWidth | None = None,
     ):
         self.star_width = star_width
         self.digit = digit
@@ -203,7 +203,7 @@ def in_noise_units(
     background: np.ndarray | None = None,
     known_noise: KnownNoise | None = None,
     readnoise: float | None = None,
-    star_width: StarWidth | None = UNKNOWN,
+    star_width: StarWidth | Literal["measure"] | None = None,
 ) -> NoiseUnits:
     """Subtract the background, divide by the noise, take the inverse hyperbolic sine.
 
@@ -221,8 +221,8 @@ def in_noise_units(
         How the noise differs between the pixels of a cell.
     readnoise : float, optional
         In the unit of the frame: the noise is not less.
-    star_width : StarWidth or None
-        How wide the stars of the frame are; with None it is measured.
+    star_width : StarWidth, "measure" or None
+        How wide the stars of the frame are, for networks that are told.
     """
     digit = find_quantization_step(frame, bad)
     measured: Any = DitheredFrame(frame, digit) if digit else frame
@@ -233,7 +233,7 @@ def in_noise_units(
     ratio = None
     if known_noise is not None:
         ratio = measure_ratio(known_noise, measured, bad, noise, cell)
-    if star_width is None:
+    if star_width == "measure":
         star_width = measure_star_width(measured, bad, noise)
     return NoiseUnits(noise, background, ratio, readnoise or 0, digit, star_width)
 

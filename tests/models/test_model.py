@@ -140,18 +140,20 @@ def test_tiles_are_halved_when_memory_runs_out(rng, monkeypatch):
     model = random_model()
     frame = rng.normal(size=(70, 70)).astype(np.float32)
     expected = model.probability(frame)
-    run = model._run
+    run = model.engine_for()
 
     def limited(planes, *args):
         if planes.shape[-1] > 60:
             raise torch.OutOfMemoryError("out of memory")
         return run(planes, *args)
 
-    monkeypatch.setattr(model, "_run", limited)
+    monkeypatch.setattr(model, "engine_for", lambda *_: limited)
     with pytest.warns(AstropyUserWarning, match="tile_size is now 32"):
         got = model.probability(frame, tile_size=64)
     np.testing.assert_allclose(got, expected, atol=1e-6)
-    monkeypatch.setattr(model, "_run", lambda *_: limited(np.empty((1, 99, 99))))
+    monkeypatch.setattr(
+        model, "engine_for", lambda *_: lambda *_: limited(np.empty((1, 99, 99)))
+    )
     with pytest.raises(torch.OutOfMemoryError):
         model.probability(frame, tile_size=16)
 
@@ -189,9 +191,11 @@ def test_several_arrays_are_computed_as_one_by_one(task, rng):
         if model.network.takes_cutouts:
             shape = (3, 20, feature_layout(3).size)
         arrays = rng.normal(size=shape).astype(np.float32)
-        together = model._run.compute(arrays)
+        together = model.engine_for().compute(arrays)
         for array, result in zip(arrays, together, strict=True):
-            np.testing.assert_allclose(result, model._run(array), rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(
+                result, model.engine_for()(array), rtol=1e-4, atol=1e-5
+            )
 
 
 @needs_cuda
