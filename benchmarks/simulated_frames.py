@@ -166,7 +166,10 @@ def told_scenes(path, number, seed, psfs=(), sharp=False):
         for i in range(number):
             kind, psf, blur = None, None, 0.0
             if sharp:
-                kind, psf = str(rng.choice(SHARP_KINDS)), make_sharp_psf(rng)
+                kind = str(rng.choice(SHARP_KINDS))
+                # Stars without wings look like events, whatever their width.
+                wide = kind == "isolated" and rng.random() < 0.5
+                psf = make_sharp_psf(rng, widest=6.0 if wide else 2.3)
             elif rng.random() < EMPTY:
                 kind = "empty"
             elif psfs and rng.random() < THROUGH_PSFS:

@@ -68,7 +68,9 @@ def make_psf(rng: np.random.Generator, size: int = 65) -> tuple[np.ndarray, floa
     return (psf / psf.sum()).astype(np.float32), fwhm
 
 
-def make_sharp_psf(rng: np.random.Generator, size: int = 65) -> np.ndarray:
+def make_sharp_psf(
+    rng: np.random.Generator, size: int = 65, widest: float = 2.3
+) -> np.ndarray:
     """Return a sharp point spread function, mostly a Gaussian without wings.
 
     Parameters
@@ -77,6 +79,8 @@ def make_sharp_psf(rng: np.random.Generator, size: int = 65) -> np.ndarray:
         Source of random numbers.
     size : int
         Width in px.
+    widest : float
+        Largest FWHM in px.
 
     Returns
     -------
@@ -85,7 +89,7 @@ def make_sharp_psf(rng: np.random.Generator, size: int = 65) -> np.ndarray:
     """
     half = size * OVERSAMPLING // 2
     y, x = np.mgrid[-half : half + 1, -half : half + 1] / OVERSAMPLING
-    fwhm, ellipticity = rng.uniform(1.15, 2.3), rng.uniform(1, 1.1)
+    fwhm, ellipticity = rng.uniform(1.15, widest), rng.uniform(1, 1.1)
     angle = rng.uniform(0, np.pi)
     along = (x * np.cos(angle) + y * np.sin(angle)) * ellipticity
     across = (-x * np.sin(angle) + y * np.cos(angle)) / ellipticity
