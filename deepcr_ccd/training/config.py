@@ -113,7 +113,8 @@ def read_config(path: str | os.PathLike) -> dict[str, dict]:
         ``gain``, ``satlevel``, ``unit``, ``core``, ``grow``, ``size``), ``model``
         (``name``; ``start``, a model to fine-tune or "" for a new network;
         ``threshold``, ``instrument``, ``description``) and ``training`` (``folder``,
-        and fields of `~deepcr_ccd.training.fit.Recipe` but ``teacher_weight``).
+        and fields of `~deepcr_ccd.training.fit.Recipe` but ``teacher_weight``,
+        ``ignored_weight`` and ``norm``).
 
     Returns
     -------

@@ -258,9 +258,9 @@ def test_steps_use_one_rotation_after_the_other(data, tmp_path, monkeypatch):
     steps = []
     probability = ReferenceNetwork.probability
 
-    def record(self, frame, step):
+    def record(self, frame, step, code=None):
         steps.append(step)
-        return probability(self, frame, step)
+        return probability(self, frame, step, code)
 
     monkeypatch.setattr(ReferenceNetwork, "probability", record)
     recipe = Recipe(steps=6, batch=1, workers=0)
