@@ -32,7 +32,7 @@ OF_THE_PSF = f"no point spread function is needed; {NOTHING_TO_TUNE}"
 #: What to do in place of arguments of `ccdproc.cosmicray_lacosmic`.
 INSTEAD_OF_LACOSMIC = {
     **dict.fromkeys(("sigclip", "sigfrac", "objlim", "sepmed"), NOTHING_TO_TUNE),
-    **dict.fromkeys(("fsmode", "psfmodel", "psffwhm"), OF_THE_PSF),
+    **dict.fromkeys(("fsmode", "psfmodel"), OF_THE_PSF),
     **dict.fromkeys(("psfsize", "psfk", "psfbeta"), OF_THE_PSF),
     "niter": "one pass does, leave it out",
     "gain_apply": "the unit stays, leave it out; to multiply by the gain, use "
