@@ -172,7 +172,7 @@ def measure_star_width(
         members = np.abs(logs - grid[place]) < AGREEMENT
         number = int(members.sum())
         # How many would be there by chance, of widths that do not agree.
-        smooth = _gaussians(grid[[place]], logs, np.full_like(logs, 0.35))[0]
+        smooth = _gaussians(grid[[place]], logs, 0.35)[0]
         others = _gaussians(grid[[place]], logs[~members], 0.35)[0]
         expected = max(2 * AGREEMENT * others, 0.05)
         chance = float(special.gammainc(number, expected)) if number else 1.0

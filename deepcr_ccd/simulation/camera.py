@@ -16,8 +16,8 @@ __all__ = [
     "CameraSimulator",
     "LabelThresholds",
     "Observation",
-    "ignored_saturation",
     "label_charge",
+    "read_out",
 ]
 
 #: Fraction of exposures whose deposits are blurred by charge diffusion.
@@ -148,17 +148,9 @@ class CameraSimulator:
         if self.defects:
             noiseless, hot = self._add_defects(rng, noiseless, sigma, readnoise)
             ignore |= hot & ~truth
-        frame = rng.poisson(np.maximum(noiseless, 0) + charge)
-        frame = frame + np.minimum(noiseless, 0)
-        frame = frame + rng.normal(0, readnoise, scene.shape)
-        well = 10 ** rng.uniform(4.4, 5.3)
-        limited = bleed(frame, well) if rng.random() < 0.6 else np.minimum(frame, well)
-        ignore |= ignored_saturation(frame, limited, noiseless > 0.5 * well, truth)
+        frame, ignored, well = read_out(rng, noiseless, charge, readnoise, truth)
+        ignore |= ignored
         truth &= ~ignore
-        frame = limited
-        if rng.random() < 0.5:
-            gain = rng.choice([1.0, 1.5, 2.0, 4.0])
-            frame = np.rint(frame / gain) * gain
         if blank is not None:
             # As rectified and rotated frames are filled up where there are no data.
             frame[blank] = 0
@@ -233,20 +225,55 @@ class CameraSimulator:
         return noiseless, ambiguous
 
 
-def ignored_saturation(
+def read_out(
+    rng: np.random.Generator,
+    noiseless: np.ndarray,
+    charge: np.ndarray,
+    readnoise: float,
+    truth: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Add noise to what a detector collected, up to its full well, and digitize it.
+
+    Parameters
+    ----------
+    rng : `~numpy.random.Generator`
+        Source of random numbers.
+    noiseless, charge : `~numpy.ndarray`
+        ``(ny, nx)``, light and charge of cosmic rays, in electron.
+    readnoise : float
+        In electron.
+    truth : `~numpy.ndarray`
+        bool, ``(ny, nx)``, the CR mask.
+
+    Returns
+    -------
+    frame : `~numpy.ndarray`
+        ``(ny, nx)``, in electron.
+    ignored : `~numpy.ndarray`
+        bool, ``(ny, nx)``: pixels that full wells changed, and that can be neither
+        CR nor clean.
+    well : float
+        Full well in electron.
+    """
+    frame = rng.poisson(np.maximum(noiseless, 0) + charge)
+    frame = frame + np.minimum(noiseless, 0)
+    frame = frame + rng.normal(0, readnoise, noiseless.shape)
+    well = 10 ** rng.uniform(4.4, 5.3)
+    limited = bleed(frame, well) if rng.random() < 0.6 else np.minimum(frame, well)
+    ignored = _ignored_saturation(frame, limited, noiseless > 0.5 * well, truth)
+    if rng.random() < 0.5:
+        gain = rng.choice([1.0, 1.5, 2.0, 4.0])
+        limited = np.rint(limited / gain) * gain
+    return limited, ignored, well
+
+
+def _ignored_saturation(
     frame: np.ndarray, limited: np.ndarray, bright: np.ndarray, truth: np.ndarray
 ) -> np.ndarray:
     """Return which pixels that full wells changed can be neither CR nor clean.
 
     Pixels that a star filled, and to which its charge bled, are clean, but for cosmic
     rays on top of them; those to which charge of a cosmic ray bled are ignored.
-
-    Parameters
-    ----------
-    frame, limited : `~numpy.ndarray`
-        ``(ny, nx)``, before and after wells were full.
-    bright, truth : `~numpy.ndarray`
-        bool, where light alone nearly fills a well, and the CR mask.
     """
     changed = frame != limited
     if not changed.any():

@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import erf
 
+from ..preprocess.star_width import FWHM_PER_SIGMA
+
 __all__ = ["add_event", "event_fwhm", "spread_of"]
 
-FWHM_PER_SIGMA = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
 #: Variance in px squared that the width of a pixel adds to that of a source.
 PIXEL_VARIANCE = 0.07
 

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from ..preprocess.background import measure_background
 from ..preprocess.star_width import NO_STARS, UNKNOWN, StarWidth, measure_star_width
-from .camera import LabelThresholds, ignored_saturation, label_charge
+from .camera import LabelThresholds, label_charge, read_out
 from .cosmic_rays import add_deposits
 from .defects import (
     add_banding,
@@ -22,7 +22,6 @@ from .defects import (
     add_equal_hot_pixels,
     add_hot_pixels,
     add_spots,
-    bleed,
     compress,
     shade,
 )
@@ -131,16 +130,9 @@ class StarCamera:
             quiet = quiet + add_columns(rng, sigma)
         if rng.random() < 0.1:
             quiet = quiet + add_banding(rng, quiet.shape, readnoise)
-        frame = rng.poisson(np.maximum(quiet, 0) + charge) + np.minimum(quiet, 0)
-        frame = frame + rng.normal(0, readnoise, scene.shape)
-        well = 10 ** rng.uniform(4.4, 5.3)
-        limited = bleed(frame, well) if rng.random() < 0.6 else np.minimum(frame, well)
-        ignore |= ignored_saturation(frame, limited, quiet > 0.5 * well, truth)
+        frame, ignored, _ = read_out(rng, quiet, charge, readnoise, truth)
+        ignore |= ignored
         truth &= ~ignore
-        frame = limited
-        if rng.random() < 0.5:
-            gain = rng.choice([1.0, 1.5, 2.0, 4.0])
-            frame = np.rint(frame / gain) * gain
         if rng.random() < 0.02:
             frame = compress(rng, frame, sigma)
         if blank is not None:
