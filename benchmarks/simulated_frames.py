@@ -168,7 +168,7 @@ def told_scenes(path, number, seed, psfs=(), sharp=False):
             if sharp:
                 kind = str(rng.choice(SHARP_KINDS))
                 # Stars without wings look like events, whatever their width.
-                wide = kind == "isolated" and rng.random() < 0.5
+                wide = kind == "isolated" and rng.random() < 0.6
                 psf = make_sharp_psf(rng, widest=6.0 if wide else 2.3)
             elif rng.random() < EMPTY:
                 kind = "empty"

@@ -50,7 +50,7 @@ BATCH = 8
 FRACTIONS = {"simulated": 0.78, "stis": 0.06, "lowell": 0.09, "uvis": 0.07}
 #: FWHMs in px that the network knows, and the fraction of scenes with sharp stars.
 STAR_WIDTHS = [1.3, 1.7, 2.2, 3.0, 4.2, 6.5]
-SHARP = 0.25
+SHARP = 0.3
 FPRS = (0.0005, 0.005)
 UNIVERSAL = ModelCard(
     name="universal",
@@ -195,6 +195,12 @@ def main():
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--start", type=Path, help="weights of a run to go on from")
     parser.add_argument("--teacher", help="a model to learn from, by name or path")
+    parser.add_argument("--batch", type=int, default=BATCH)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="cuda shortens it")
+    parser.add_argument(
+        "--unjudged", action="store_true", help="leave out validation at checkpoints"
+    )
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     psfs = read_psfs(options.psfs, "train")
@@ -208,7 +214,8 @@ def main():
         steps=options.steps or steps,
         seed=options.seed,
         rate=options.rate,
-        batch=BATCH,
+        batch=options.batch,
+        workers=options.workers,
         checkpoint_every=1000,
         teacher_weight=0.0 if options.task == "mask" else 0.5,
         ignored_weight=0.2 if options.task == "mask" else 1.0,
@@ -237,21 +244,25 @@ def main():
     if options.teacher:
         known["teacher"] = load_model(options.teacher, device="cpu", task="mask")
     if options.task == "fast":
-        wide = load_model("universal", device="cpu", precision="float32")
+        name = options.teacher or "universal"
+        wide = load_model(name, device="cpu", task="mask", precision="float32")
         frames = (dataset[number]["frame"] for number in range(64))
         start = prune_channels(wide, card.arguments["width"], frames)
         known = {"teacher": wide, **known, "start": start}
+    validate = None
+    if not options.unjudged:
+        make = validation if masks else fill_validation
+        libraries = deposit_libraries(options.data, 4242, "held out")
+        validate = make(options.folder, libraries, options.data, options.psfs)
     began = time.time()
-    libraries = deposit_libraries(options.data, 4242, "held out")
     train_model(
         dataset,
         card,
         options.folder / SUBFOLDERS[options.task],
         recipe=recipe,
         **known,
-        validate=(validation if masks else fill_validation)(
-            options.folder, libraries, options.data, options.psfs
-        ),
+        device=options.device,
+        validate=validate,
         report=lambda line: print(
             f"{(time.time() - began) / 60:6.1f} min  {line}", flush=True
         ),

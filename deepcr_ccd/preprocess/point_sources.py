@@ -29,6 +29,9 @@ MAX_SEARCHED = 4_000_000
 LAGS = ((1, 1, 1.2), (2, 3, 3.0), (4, 5, np.inf))
 #: Pixels that are needed around a candidate.
 MARGIN = 8
+#: At so many times the lag from its middle, though within MARGIN, a source has fallen
+#: below this fraction of its peak on both sides. The noise of a bright surface has not.
+FALLEN_AT, FALLEN_TO = 3, 0.5
 #: Rows that are read at a time; a multiple of BLOCK.
 BAND = 64
 #: Sigma in px of what is a source, and largest relative error of it.
@@ -56,7 +59,7 @@ def find_sources(
         ``(n, 4)``: sigma across the narrowest axis in px, its relative error, the
         charge over the noise, and the axis ratio.
     candidates : int
-        How many maxima were there.
+        How many maxima were there, those of bright surfaces left out.
     """
     ny, nx = noise.shape
     # Of a large frame, some bands of rows.
@@ -74,7 +77,8 @@ def find_sources(
     every = np.concatenate(cutouts) if cutouts else np.zeros((0, 17, 17))
     if len(every) > MAX_CANDIDATES:
         every = every[np.linspace(0, len(every) - 1, MAX_CANDIDATES).astype(int)]
-    return measure_sources(every), total
+    sources, surfaces = measure_sources(every)
+    return sources, total - round(surfaces * total / max(len(every), 1))
 
 
 def _candidates(
@@ -130,7 +134,7 @@ def _at(
     return noise.background[i, j], noise.rms[i, j]
 
 
-def measure_sources(cutouts: np.ndarray) -> np.ndarray:
+def measure_sources(cutouts: np.ndarray) -> tuple[np.ndarray, int]:
     """Measure sources in the middle of cutouts.
 
     Parameters
@@ -140,22 +144,48 @@ def measure_sources(cutouts: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    `~numpy.ndarray`
+    sources : `~numpy.ndarray`
         ``(m, 4)``, as of `find_sources`, of those that are sources.
+    surfaces : int
+        How many are maxima of the noise of a bright surface.
     """
     if not len(cutouts):
-        return np.zeros((0, 4))
+        return np.zeros((0, 4)), 0
     sigma, error, ratio, valid = _sigma(cutouts, 1, 1)
+    surface = np.zeros(len(cutouts), dtype=bool)
     for (_, _, limit), (lag, box, _) in itertools.pairwise(LAGS):
         wide = ~(sigma < limit)
         *measured, its_valid = _sigma(cutouts[wide], lag, box)
+        surface[wide] |= ~_stands_out(cutouts[wide], lag)
         for values, its in zip((sigma, error, ratio), measured, strict=True):
             values[wide] = np.where(its_valid, its, values[wide])
     with np.errstate(invalid="ignore"):
         valid &= (error < MAX_ERROR) & (sigma > SIGMAS[0]) & (sigma < SIGMAS[1])
+    valid &= ~surface
     near = slice(MARGIN - 2, MARGIN + 3)
     charge = cutouts[:, near, near].sum(axis=(1, 2))
-    return np.stack([sigma, error, charge, ratio], axis=1)[valid].astype(float)
+    sources = np.stack([sigma, error, charge, ratio], axis=1)[valid].astype(float)
+    return sources, int(surface.sum())
+
+
+def _stands_out(cutouts: np.ndarray, lag: int) -> np.ndarray:
+    """Return which sources fall off on both sides, along one of four axes."""
+    distance = min(FALLEN_AT * lag, MARGIN - 1)
+    means = np.lib.stride_tricks.sliding_window_view(cutouts, (3, 3), axis=(1, 2))
+    middle = MARGIN - 1  # of these means
+    first, last = middle - distance, middle + distance
+    axes = (
+        ((first, middle), (last, middle)),
+        ((middle, first), (middle, last)),
+        ((first, first), (last, last)),
+        ((first, last), (last, first)),
+    )
+    higher = [
+        np.maximum(*(means[:, y, x].mean(axis=(1, 2)) for y, x in sides))
+        for sides in axes
+    ]
+    peak = means[:, middle, middle].mean(axis=(1, 2))
+    return np.min(higher, axis=0) < FALLEN_TO * peak
 
 
 def _sigma(

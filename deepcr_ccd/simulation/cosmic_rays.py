@@ -194,6 +194,7 @@ def add_deposits(
     deposits: list[np.ndarray],
     rng: np.random.Generator,
     number: int,
+    places: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the charge of deposits chosen and placed at random.
 
@@ -207,6 +208,8 @@ def add_deposits(
         Source of random numbers.
     number : int
         How many.
+    places : `~numpy.ndarray`, optional
+        ``(number, 2)``, row and column of the middle of each; drawn if not given.
 
     Returns
     -------
@@ -215,13 +218,17 @@ def add_deposits(
     """
     ny, nx = frame.shape
     charge = np.zeros((ny, nx), dtype=np.float32)
-    for index in rng.integers(0, len(deposits), number):
+    for which, index in enumerate(rng.integers(0, len(deposits), number)):
         deposit = np.rot90(deposits[index], int(rng.integers(4)))
         if rng.random() < 0.5:
             deposit = deposit[::-1]
         height, width = deposit.shape
-        y = rng.integers(-height + 1, ny)
-        x = rng.integers(-width + 1, nx)
+        if places is None:
+            y = rng.integers(-height + 1, ny)
+            x = rng.integers(-width + 1, nx)
+        else:
+            y = int(places[which, 0]) - height // 2
+            x = int(places[which, 1]) - width // 2
         rows = slice(max(y, 0), min(y + height, ny))
         columns = slice(max(x, 0), min(x + width, nx))
         charge[rows, columns] += deposit[

@@ -10,6 +10,7 @@ __all__ = [
     "add_columns",
     "add_equal_hot_pixels",
     "add_hot_pixels",
+    "add_leaks",
     "add_spots",
     "bleed",
     "compress",
@@ -63,6 +64,29 @@ def add_equal_hot_pixels(
     hot = rng.random(sigma.shape) < fraction
     level = np.exp(rng.uniform(np.log(8), np.log(100))) * np.median(sigma)
     return np.where(hot, level, 0).astype(np.float32)
+
+
+def add_leaks(rng: np.random.Generator, sigma: np.ndarray) -> np.ndarray:
+    """Return the charge beside hot pixels that are masked, and filled already.
+
+    Parameters
+    ----------
+    rng : `~numpy.random.Generator`
+        Source of random numbers.
+    sigma : `~numpy.ndarray`
+        ``(ny, nx)``, one-sigma noise, in electron.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        float32, ``(ny, nx)``, in electron: 2 to 40 times the noise in the four or the
+        eight pixels around each.
+    """
+    hot = rng.random(sigma.shape) < 10 ** rng.uniform(-4, -2.7)
+    near = ndimage.generate_binary_structure(2, int(rng.integers(1, 3)))
+    level = np.exp(rng.uniform(np.log(2), np.log(40))) * np.median(sigma)
+    around = ndimage.binary_dilation(hot, near) & ~hot
+    return np.where(around, level, 0).astype(np.float32)
 
 
 def add_spots(

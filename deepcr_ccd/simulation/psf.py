@@ -169,5 +169,6 @@ def psf_fwhm(psf: np.ndarray, sampled: bool) -> float:
             y, x = np.unravel_index(star.argmax(), star.shape)
             star = np.pad(star, MARGIN)[y : y + 2 * MARGIN + 1, x : x + 2 * MARGIN + 1]
             cutouts.append(star * (1e5 / max(float(star.max()), 1e-30)) + 10)
-    widths = measure_sources(np.array(cutouts))[:, 0]
+    sources, _ = measure_sources(np.array(cutouts))
+    widths = sources[:, 0]
     return FWHM_PER_SIGMA * float(np.median(widths)) if len(widths) else float("nan")

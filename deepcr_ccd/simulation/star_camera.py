@@ -21,6 +21,7 @@ from .defects import (
     add_columns,
     add_equal_hot_pixels,
     add_hot_pixels,
+    add_leaks,
     add_spots,
     compress,
     shade,
@@ -31,12 +32,16 @@ __all__ = ["SceneBank", "StarCamera", "ToldObservation"]
 
 #: Fraction of frames whose star width is told, and of these how often it is measured on
 #: the frame, as later for users.
-TOLD, MEASURED = 0.67, 0.25
+TOLD, MEASURED = 0.67, 0.5
 #: Events up to this fraction of the FWHM of the stars are labelled as CR-affected; by
 #: the FWHM in px. What is between that and the stars is left out of training.
 SHARPER = ((1.3, 1.9, 2.5), (0.62, 0.70, 0.81))
 #: Largest spread in px of an event that is labelled where nothing is told, and of any.
 UNTOLD_SPREAD, LARGEST_SPREAD = 0.5, 0.9
+#: Fractions of exposures with cosmic rays on the brightest light, of spectra and of
+#: other scenes; the fraction of pixels that is; and how many there are at most.
+ON_LIGHT = {True: 0.5, False: 0.12}
+BRIGHTEST, MANY = 0.1, 40
 #: Scenes without stars have this in place of a FWHM.
 WITHOUT = 0.0
 
@@ -110,7 +115,8 @@ class StarCamera:
             rng, scene, _widest_spread(fwhm, told), bool(bank.spectra[number])
         )
         quiet = scene + np.float32(background)
-        if rng.random() < 0.04:
+        spotted = rng.random() < 0.05
+        if spotted:
             quiet = quiet + add_spots(rng, quiet.shape, background)
         quiet, blank = _draw_edge(rng, quiet)
         sigma = np.sqrt(quiet + readnoise**2)
@@ -130,11 +136,20 @@ class StarCamera:
             quiet = quiet + add_columns(rng, sigma)
         if rng.random() < 0.1:
             quiet = quiet + add_banding(rng, quiet.shape, readnoise)
+        if rng.random() < 0.03:
+            quiet = quiet + add_leaks(rng, sigma)
         frame, ignored, _ = read_out(rng, quiet, charge, readnoise, truth)
         ignore |= ignored
         truth &= ~ignore
         if rng.random() < 0.02:
             frame = compress(rng, frame, sigma)
+        if rng.random() < 0.03:
+            # A converter so coarse that what is fainter than a step may be lost.
+            step = np.median(sigma) * rng.uniform(2, 8)
+            frame = np.rint(frame / step) * step
+            lost = truth & (charge < step)
+            truth &= ~lost
+            ignore |= lost
         if blank is not None:
             # As rectified and rotated frames are filled up where there are no data.
             frame[blank] = 0
@@ -142,7 +157,7 @@ class StarCamera:
             ignore &= ~blank
         frame = frame.astype(np.float32)
         dropped = touched if told else np.zeros_like(touched)
-        width = _tell(rng, fwhm, frame) if told else UNKNOWN
+        width = _tell(rng, fwhm, frame, spotted) if told else UNKNOWN
         return ToldObservation(frame, truth, ignore, dropped, width)
 
     def _draw_scene(
@@ -170,6 +185,11 @@ class StarCamera:
         library = self.deposits[rng.integers(len(self.deposits))]
         number = rng.poisson(scene.size * 10**exponent)
         charge = add_deposits(scene, library, rng, number)
+        if rng.random() < ON_LIGHT[many]:
+            number = rng.integers(MANY)
+            bright = np.argwhere(scene >= np.quantile(scene, 1 - BRIGHTEST))
+            places = bright[rng.integers(len(bright), size=number)]
+            charge += add_deposits(scene, library, rng, number, places)
         charge = charge * np.float32(rng.lognormal(0, 0.5))
         if rng.random() < 0.4:
             # In thick detectors charge spreads before it is collected.
@@ -201,8 +221,13 @@ def _widest_spread(fwhm: float, told: bool) -> float:
     return widest if told else min(widest, UNTOLD_SPREAD)
 
 
-def _tell(rng: np.random.Generator, fwhm: float, frame: np.ndarray) -> StarWidth:
+def _tell(
+    rng: np.random.Generator, fwhm: float, frame: np.ndarray, spotted: bool
+) -> StarWidth:
     """Return what a network is told of the stars of a frame."""
+    if spotted and rng.random() < 0.3:
+        # Sharp edges of light can be measured as wide stars.
+        return StarWidth.of(np.exp(rng.uniform(np.log(2), np.log(9))))
     if fwhm <= WITHOUT:
         return NO_STARS
     if rng.random() < MEASURED:
@@ -218,7 +243,13 @@ def _draw_hot_pixels(rng: np.random.Generator, sigma: np.ndarray) -> np.ndarray:
     fraction = 10 ** rng.uniform(-4, -1.5)
     equal = rng.random() < 0.4
     add = add_equal_hot_pixels if equal else add_hot_pixels
-    return add(rng, sigma, fraction)
+    charge = add(rng, sigma, fraction)
+    if rng.random() < 0.25:
+        # More along the edges, where a network sees less of the frame.
+        more = add(rng, sigma, 0.1)
+        more[1:-1, 1:-1] = 0
+        charge = np.maximum(charge, more)
+    return charge
 
 
 def _draw_edge(

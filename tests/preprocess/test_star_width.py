@@ -119,3 +119,12 @@ def test_code():
 def test_in_words():
     assert str(StarWidth.of(2.341)) == "2.34 px"
     assert (str(NO_STARS), str(UNKNOWN)) == ("no stars", "unknown")
+
+
+def test_the_noise_of_a_bright_surface_is_no_star():
+    """Maxima on the disk of a planet are many, wide and alike."""
+    rng = np.random.default_rng(3)
+    y, x = np.indices((256, 256)) - 128
+    disk = 3000 * np.clip(1 - (np.hypot(y, x) / 80) ** 2, 0, None) ** 0.3 + 5
+    frame = rng.poisson(disk) + rng.normal(0, 4, disk.shape)
+    assert measured(frame.astype(np.float32)).stars is None

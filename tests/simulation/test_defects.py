@@ -6,6 +6,7 @@ from deepcr_ccd.simulation.defects import (
     add_banding,
     add_columns,
     add_hot_pixels,
+    add_leaks,
     bleed,
     shade,
 )
@@ -60,3 +61,14 @@ def test_bleeding_keeps_charge_within_the_column():
     np.testing.assert_allclose(bled.sum(axis=0), frame.sum(axis=0))
     assert (bled[:, 2] > 0).sum() == 11  # 5 each way, and one for the halves
     assert bled[:, [0, 1, 3, 4]].max() == 0
+
+
+def test_leaks_are_around_pixels_without_charge():
+    leaks = add_leaks(np.random.default_rng(3), np.ones((300, 300), np.float32))
+    level = leaks.max()
+    assert 2 <= level <= 40
+    assert set(np.unique(leaks)) == {0, level}
+    groups, number = ndimage.label(leaks, np.ones((3, 3)))
+    sizes = np.bincount(groups.ravel())[1:]
+    assert number > 3
+    assert np.median(sizes) in (4, 8)
