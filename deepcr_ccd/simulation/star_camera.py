@@ -186,7 +186,7 @@ class StarCamera:
         number = rng.poisson(scene.size * 10**exponent)
         charge = add_deposits(scene, library, rng, number)
         if rng.random() < ON_LIGHT[many]:
-            number = rng.integers(MANY)
+            number = int(rng.integers(MANY))
             bright = np.argwhere(scene >= np.quantile(scene, 1 - BRIGHTEST))
             places = bright[rng.integers(len(bright), size=number)]
             charge += add_deposits(scene, library, rng, number, places)
