@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 #: Items on which BatchNorm is measured where a trained network gets it again.
 NORM_ITEMS = 64
+#: The learning rate of what a network is told of stars, over that of its weights: it
+#: moves the input of ReLUs, by several units, and starts at 0.
+TOLD_RATE = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,7 +275,7 @@ class _Run:
         self.network = network
         self.averaged = copy.deepcopy(network)
         self.optimizer = torch.optim.AdamW(
-            network.parameters(), lr=recipe.rate, weight_decay=recipe.decay
+            _parameter_groups(network, recipe.rate), weight_decay=recipe.decay
         )
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: _rate_factor(step, recipe)
@@ -319,6 +322,15 @@ class _Run:
         else:
             network = copy.deepcopy(network)
         return Model(self.card, network, device="cpu")
+
+
+def _parameter_groups(network: Network, rate: float) -> list[dict[str, Any]]:
+    """Return the weights of a network, and the learning rate of each group of them."""
+    told = list(network.shifts) if isinstance(network, UNet) else []
+    known = {id(parameter) for parameter in told}
+    weights = [one for one in network.parameters() if id(one) not in known]
+    groups = [{"params": weights, "lr": rate}]
+    return groups + ([{"params": told, "lr": TOLD_RATE * rate}] if told else [])
 
 
 def _rate_factor(step: int, recipe: Recipe) -> float:

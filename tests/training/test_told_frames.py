@@ -16,7 +16,7 @@ from deepcr_ccd.simulation.cosmic_rays import simulate_deposit
 from deepcr_ccd.simulation.star_camera import SceneBank, StarCamera
 from deepcr_ccd.training.batch_norm import add_norm, fold_norm
 from deepcr_ccd.training.datasets import LabelledFrames, ToldFrames
-from deepcr_ccd.training.fit import Recipe, train_model
+from deepcr_ccd.training.fit import Recipe, _Run, train_model
 from deepcr_ccd.training.losses import detection_loss
 from deepcr_ccd.training.pruning import prune_channels
 from deepcr_ccd.training.quantization import measure_activation_ranges
@@ -162,3 +162,14 @@ def test_activation_ranges_of_what_is_told(dataset):
     told = measure_activation_ranges(network, frames, [torch.ones(3)] * 4)
     assert told != measure_activation_ranges(network, frames)
     assert len(told) == len(network.inner_layers())
+
+
+def test_what_is_told_is_learnt_faster():
+    network = told_network()
+    groups = _Run(CARD, network, Recipe(rate=1e-3)).optimizer.param_groups
+    told = {id(parameter) for parameter in network.shifts}
+    assert {id(parameter) for parameter in groups[1]["params"]} == told
+    number = sum(len(group["params"]) for group in groups)
+    assert number == len(list(network.parameters()))
+    rates = [group["initial_lr"] for group in groups]
+    assert rates == pytest.approx([1e-3, 1e-2])
