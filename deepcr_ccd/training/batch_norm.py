@@ -100,11 +100,11 @@ def _blocks(network: UNet) -> dict[str, list[Any]]:
 
 
 def _joining_weights(network: UNet) -> dict[str, torch.Tensor]:
-    """Return the weights that have no BatchNorm: up, output, shifts by star width."""
+    """Return the weights without BatchNorm: up, output, what star widths change."""
     return {
         name: value
         for name, value in network.state_dict().items()
-        if name.split(".")[0] in ("up", "out", "shifts")
+        if name.split(".")[0] in ("up", "out", "gains", "shifts")
     }
 
 

@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 
 #: Items on which BatchNorm is measured where a trained network gets it again.
 NORM_ITEMS = 64
-#: The learning rate of what a network is told of stars, over that of its weights: it
-#: moves the input of ReLUs, by several units, and starts at 0.
+#: The learning rate of what a network does with the width of stars, over that of its
+#: weights: it moves the input of ReLUs, by several units, and starts at 0.
 TOLD_RATE = 10.0
 
 
@@ -326,7 +326,7 @@ class _Run:
 
 def _parameter_groups(network: Network, rate: float) -> list[dict[str, Any]]:
     """Return the weights of a network, and the learning rate of each group of them."""
-    told = list(network.shifts) if isinstance(network, UNet) else []
+    told = [*network.gains, *network.shifts] if isinstance(network, UNet) else []
     known = {id(parameter) for parameter in told}
     weights = [one for one in network.parameters() if id(one) not in known]
     groups = [{"params": weights, "lr": rate}]

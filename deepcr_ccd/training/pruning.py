@@ -90,12 +90,17 @@ def prune_channels(
             [_importance(one, channels.number, rms) for one in channels.consumers]
         ).sum(dim=0)
         kept.append(importance.topk(width[channels.level]).indices.sort().values)
-    blocks: list[Any] = [*network.down, *network.merge]
-    shifts = dict(zip((block[0] for block in blocks), network.shifts, strict=False))
+    told = dict(
+        zip(
+            network.told_layers(),
+            zip(network.gains, network.shifts, strict=True),
+            strict=False,
+        )
+    )
     for channels, indices in zip(sets, kept, strict=True):
         for layer in channels.producers:
-            if layer in shifts:
-                shifts[layer].data = shifts[layer].data.index_select(1, indices)
+            for parameter in told.get(cast(nn.Conv2d, layer), ()):
+                parameter.data = parameter.data.index_select(1, indices)
         _keep_channels(channels, indices)
     arguments = {**model.card.arguments, "width": list(width)}
     card = dataclasses.replace(

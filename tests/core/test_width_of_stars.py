@@ -26,8 +26,8 @@ def how():
     torch.manual_seed(3)
     arguments = {"width": [4, 6], "levels": 2, "stem": 2, "star_widths": WIDTHS}
     network = build_network("unet", arguments)
-    for shift in network.shifts:
-        torch.nn.init.normal_(shift)
+    for parameter in (*network.gains, *network.shifts):
+        torch.nn.init.normal_(parameter, std=0.5)
     card = ModelCard(
         name="told",
         task="mask",

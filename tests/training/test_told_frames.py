@@ -37,8 +37,8 @@ CARD = ModelCard(
 def told_network(seed=0):
     torch.manual_seed(seed)
     network = build_network("unet", CARD.arguments).eval()
-    for shift in network.shifts:
-        torch.nn.init.normal_(shift)
+    for parameter in (*network.gains, *network.shifts):
+        torch.nn.init.normal_(parameter, std=0.5)
     return network
 
 
@@ -69,7 +69,7 @@ def test_network_of_a_frame(width):
     assert not folded.star_widths
     assert not len(folded.shifts)
     torch.testing.assert_close(folded(x), told, rtol=1e-4, atol=1e-5)
-    assert len(network.shifts) == 3, "the network stays as it is"
+    assert len(network.shifts) == len(network.gains) == 5, "the network stays as it is"
 
 
 def test_normed_network_keeps_what_is_told():
@@ -83,11 +83,9 @@ def test_normed_network_keeps_what_is_told():
 def test_pruned_network_keeps_what_is_told():
     model = Model(CARD, told_network(), device="cpu", precision="float32")
     smaller = prune_channels(model, [3, 5], [torch.randn(1, 16, 16)])
-    assert [tuple(shift.shape) for shift in smaller.network.shifts] == [
-        (3, 3),
-        (3, 5),
-        (3, 3),
-    ]
+    for told in (smaller.network.gains, smaller.network.shifts):
+        channels = [parameter.shape[1] for parameter in told]
+        assert channels == [3, 3, 5, 5, 3]
     same = prune_channels(model, [4, 6], [torch.randn(1, 16, 16)])
     code = torch.tensor([[0.0, 0.0, 1.0]])
     x = torch.randn(1, 1, 16, 16)
@@ -167,7 +165,7 @@ def test_activation_ranges_of_what_is_told(dataset):
 def test_what_is_told_is_learnt_faster():
     network = told_network()
     groups = _Run(CARD, network, Recipe(rate=1e-3)).optimizer.param_groups
-    told = {id(parameter) for parameter in network.shifts}
+    told = {id(parameter) for parameter in (*network.gains, *network.shifts)}
     assert {id(parameter) for parameter in groups[1]["params"]} == told
     number = sum(len(group["params"]) for group in groups)
     assert number == len(list(network.parameters()))

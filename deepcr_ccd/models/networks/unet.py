@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
@@ -12,6 +13,10 @@ from torch import nn
 __all__ = [
     "UNet",
 ]
+
+
+#: For each convolution of a block, a factor less one and a summand of its channels.
+Told = Sequence[tuple[torch.Tensor, torch.Tensor]]
 
 
 class Convolutions(nn.Sequential):
@@ -28,17 +33,17 @@ class Convolutions(nn.Sequential):
             layers.append(nn.ReLU(inplace=True))
         super().__init__(*layers)
 
-    def forward(
-        self, x: torch.Tensor, shift: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return the output, with a shift of the first ReLU's input, if any.
+    def forward(self, x: torch.Tensor, told: Told = ()) -> torch.Tensor:
+        """Return the output.
 
-        ``shift`` is ``(n, out_channels)``.
+        ``told`` has, for each ReLU, what its input is multiplied by less one, and what
+        is added then, ``(n, out_channels)`` each; or nothing.
         """
+        pairs = iter(told)
         for layer in self:
-            if shift is not None and isinstance(layer, nn.ReLU):
-                x = x + shift[:, :, None, None].to(x.dtype)
-                shift = None
+            if told and isinstance(layer, nn.ReLU):
+                gain, shift = (v[:, :, None, None].to(x.dtype) for v in next(pairs))
+                x = x + (x * gain + shift)
             x = layer(x)
         return x
 
@@ -73,8 +78,9 @@ class UNet(nn.Module):
     star_widths : list of float, optional
         FWHMs in px, ascending, of a network that is told how wide the stars of the
         frame are, see `~deepcr_ccd.preprocess.star_width.width_code`: for each, and
-        for frames without stars, what is added to the input of the first ReLU of each
-        block.
+        for frames without stars, by what the input of each ReLU is multiplied, and
+        what is added to it (feature-wise linear modulation, FiLM: Perez et al. 2018,
+        arXiv:1709.07871).
     """
 
     def __init__(
@@ -116,17 +122,25 @@ class UNet(nn.Module):
         )
         self.out = nn.Conv2d(width[0], out_channels * stem**2, 1)
         self.star_widths = _check_widths(star_widths)
-        self.shifts = nn.ParameterList()
+        self.gains, self.shifts = nn.ParameterList(), nn.ParameterList()
         if self.star_widths:
             known = len(self.star_widths) + 1
-            self.shifts.extend(
-                nn.Parameter(torch.zeros(known, n)) for n in (*width, *width[:-1])
-            )
+            for parameters in (self.gains, self.shifts):
+                parameters.extend(
+                    nn.Parameter(torch.zeros(known, layer.out_channels))
+                    for layer in self.told_layers()
+                )
 
     def reset_parameters(self) -> None:
         """Let what is told of stars change nothing, as at the start of a training."""
-        for shift in self.shifts:
-            nn.init.zeros_(shift)
+        for parameter in (*self.gains, *self.shifts):
+            nn.init.zeros_(parameter)
+
+    def told_layers(self) -> list[nn.Conv2d]:
+        """Return the convolutions whose output depends on what is told of stars."""
+        blocks = [*self.down, *self.merge]
+        layers = [layer for block in blocks for layer in block.children()]
+        return [layer for layer in layers if isinstance(layer, nn.Conv2d)]
 
     #: Whether it takes features of cutouts, rather than tiles of the frame.
     takes_cutouts = False
@@ -172,18 +186,22 @@ class UNet(nn.Module):
         Returns
         -------
         UNet
-            One that is not told, with other biases; or the network itself if it is
+            One that is not told, with other weights; or the network itself if it is
             such a one.
         """
         if not self.star_widths:
             return self
         network = copy.deepcopy(self)
-        for block, shift in zip(
-            [*network.down, *network.merge], self.shifts, strict=True
+        network.star_widths = ()
+        network.gains, network.shifts = nn.ParameterList(), nn.ParameterList()
+        for layer, gains, shifts in zip(
+            network.told_layers(), self.gains, self.shifts, strict=True
         ):
-            bias = block[0].bias
-            bias.data += torch.as_tensor(code, dtype=bias.dtype).to(bias.device) @ shift
-        network.star_widths, network.shifts = (), nn.ParameterList()
+            known = torch.as_tensor(code, dtype=gains.dtype).to(gains.device)
+            factor, shift = 1 + known @ gains, known @ shifts
+            layer.weight.data *= factor[:, None, None, None]
+            bias = cast(torch.Tensor, layer.bias)
+            bias.data.mul_(factor).add_(shift)
         return network
 
     def inner_layers(self) -> list[nn.Module]:
@@ -201,31 +219,34 @@ class UNet(nn.Module):
         ``code`` is ``(n, known)``, for a network that is told the width of stars;
         without, nothing is known.
         """
-        shifts: list = [None] * (2 * self.levels - 1)
+        told: list = []
         if code is not None and self.star_widths:
-            shifts = [code.to(shift.dtype) @ shift for shift in self.shifts]
+            told = [
+                (code.to(gain.dtype) @ gain, code.to(shift.dtype) @ shift)
+                for gain, shift in zip(self.gains, self.shifts, strict=True)
+            ]
+        down, merge = self.convolutions
         if self.stem > 1:
             x = nn.functional.pixel_unshuffle(x, self.stem)
         skips = []
         for level, block in enumerate(self.down):
             if level:
                 x = nn.functional.max_pool2d(x, 2)
-            x = _run_block(block, x, shifts[level])
+            x = _run_block(block, x, told[down * level : down * (level + 1)])
             skips.append(x)
         skips.pop()
         for level in reversed(range(self.levels - 1)):
             above, below = skips.pop(), self.up[level](x)
             joined = below.add_(above) if self.adds else torch.cat([above, below], 1)
-            x = _run_block(self.merge[level], joined, shifts[self.levels + level])
+            first = down * self.levels + merge * level
+            x = _run_block(self.merge[level], joined, told[first : first + merge])
         x = self.out(x)
         return nn.functional.pixel_shuffle(x, self.stem) if self.stem > 1 else x
 
 
-def _run_block(
-    block: nn.Module, x: torch.Tensor, shift: torch.Tensor | None
-) -> torch.Tensor:
-    """Run a block; those of engines take no shift."""
-    return block(x) if shift is None else block(x, shift)
+def _run_block(block: nn.Module, x: torch.Tensor, told: Told) -> torch.Tensor:
+    """Run a block; those of engines are told nothing."""
+    return block(x, told) if told else block(x)
 
 
 def _check_widths(widths: Sequence[float] | None) -> tuple[float, ...]:
