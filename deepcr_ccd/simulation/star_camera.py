@@ -33,6 +33,8 @@ __all__ = ["SceneBank", "StarCamera", "ToldObservation"]
 #: Fraction of frames whose star width is told, and of these how often it is measured on
 #: the frame, as later for users.
 TOLD, MEASURED = 0.67, 0.5
+#: Widths that are measured within this of the truth, in their logarithm, are told.
+TRUSTED = 0.15
 #: Events up to this fraction of the FWHM of the stars are labelled as CR-affected; by
 #: the FWHM in px. What is between that and the stars is left out of training.
 SHARPER = ((1.3, 1.9, 2.5), (0.62, 0.70, 0.81))
@@ -231,7 +233,11 @@ def _tell(
     if fwhm <= WITHOUT:
         return NO_STARS
     if rng.random() < MEASURED:
-        return measure_star_width(frame, None, measure_background(frame))
+        width = measure_star_width(frame, None, measure_background(frame))
+        # A width that is wrong, as that of events of one depth, would teach a network
+        # not to believe what it is told.
+        if width.stars is None or abs(np.log(width.fwhm / fwhm)) < TRUSTED:
+            return width
     error = 0.03 if rng.random() < 0.85 else 0.08
     return StarWidth.of(fwhm * np.exp(rng.normal(0, error)))
 
