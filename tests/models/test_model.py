@@ -212,7 +212,7 @@ def test_cuda_agrees_with_cpu(precision, rng):
         expected = model.probability(frame)
         # Away from the threshold, where a rounding may tip the scale.
         far = np.abs(expected - model.card.threshold) > 0.1
-        np.testing.assert_allclose(result[far], expected[far], atol=0.02)
+        np.testing.assert_allclose(result[far], expected[far], atol=0.05)
 
 
 @needs_cuda
