@@ -32,6 +32,8 @@ FIELDS = (
     ("none", 0, 3),
     ("1.5 px, no wings", 1.5, None),
     ("1.8 px, no wings", 1.8, None),
+    ("2.5 px, no wings", 2.5, None),
+    ("3.5 px, no wings", 3.5, None),
     ("2.5 px", 2.5, 3),
     ("3.5 px", 3.5, 3),
     ("5 px", 5, 3),
