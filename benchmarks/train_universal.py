@@ -247,8 +247,8 @@ def main():
         name = options.teacher or "universal"
         wide = load_model(name, device="cpu", task="mask", precision="float32")
         frames = (dataset[number]["frame"] for number in range(64))
-        start = prune_channels(wide, card.arguments["width"], frames)
-        known = {"teacher": wide, **known, "start": start}
+        pruned = prune_channels(wide, card.arguments["width"], frames)
+        known = {"teacher": wide, "start": pruned, **known}
     validate = None
     if not options.unjudged:
         make = validation if masks else fill_validation

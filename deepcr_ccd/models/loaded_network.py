@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from ..preprocess.star_width import UNKNOWN, StarWidth, width_code
+from ..preprocess.star_width import UNKNOWN, StarWidth, cautious, width_code
 from ..tiling.forking import ChildSafeLock
 from ..tiling.torch_settings import neutral_torch_state
 from .card import ModelCard
@@ -113,7 +113,8 @@ class LoadedNetwork:
         """
         engine = usable_engine(self.engine)
         widths = getattr(self.network, "star_widths", ())
-        key = engine, width_code(star_width, widths) if widths else ()
+        code = width_code(cautious(star_width), widths) if widths else ()
+        key = engine, code
         with _BUILDING:
             if key not in self._built:
                 self._built[key] = self._build(*key)

@@ -22,6 +22,7 @@ __all__ = [
     "NO_STARS",
     "UNKNOWN",
     "StarWidth",
+    "cautious",
     "measure_star_width",
     "width_code",
 ]
@@ -42,7 +43,9 @@ MIN_FRACTION = 0.2
 #: There are no stars if at most this fraction of candidates could be: those that are
 #: round and not sharper than stars are, or wider than this FWHM in px. More may be
 #: stars that do not agree.
-MAX_POSSIBLE = 0.015
+MAX_POSSIBLE = 0.005
+#: The same where most sources are events of one energy.
+MAX_POSSIBLE_BESIDE_EVENTS = 0.02
 WIDE = 1.6
 #: Fewer candidates than this tell nothing about a frame.
 MIN_CANDIDATES = 60
@@ -58,6 +61,9 @@ ALIKE_FACTOR = 3
 MOST_ALIKE = 0.5
 #: Steps between two FWHMs that a network knows.
 CODE_STEPS = 6
+#: What a network is told is less than the FWHM of the stars by this factor, so that it
+#: keeps those that are somewhat sharper than most.
+CAUTION = 0.93
 FWHM_PER_SIGMA = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
 
 
@@ -96,6 +102,17 @@ class StarWidth:
 #: What a frame tells that has no stars, and one that tells nothing.
 NO_STARS = StarWidth(stars=False)
 UNKNOWN = StarWidth()
+
+
+def cautious(width: StarWidth) -> StarWidth:
+    """Return what a network is told of stars of a width.
+
+    Parameters
+    ----------
+    width : StarWidth
+        As it is measured or given.
+    """
+    return StarWidth.of(CAUTION * width.fwhm) if width.stars else width
 
 
 def width_code(width: StarWidth, centres: Sequence[float]) -> tuple[float, ...]:
@@ -149,20 +166,18 @@ def measure_star_width(
         hardly any source could be one, and of nothing else.
     """
     sources, candidates = find_sources(frame, bad, noise)
-    if len(sources) < 3:
-        return NO_STARS if candidates >= MIN_CANDIDATES else UNKNOWN
     alike = _same_charge(sources[:, 2])
     events, sources = np.log(sources[alike, 0]), sources[~alike]
-    if len(sources) < 3:
-        return NO_STARS if candidates >= MIN_CANDIDATES else UNKNOWN
     width, error, _, ratio = sources.T
+    fwhms = FWHM_PER_SIGMA * width
+    possible = (fwhms > WIDE) | ((fwhms > MIN_FWHM) & (ratio < MAX_RATIO))
+    if len(sources) < 3:
+        return _without_stars(possible, candidates, alike)
     logs = np.log(width)
     scatter = np.hypot(error, 0.06)
     grid = np.linspace(np.log(SIGMAS[0]), np.log(SIGMAS[1]), 170)
     density = _gaussians(grid, logs, scatter)
     inner = density[1:-1]
-    fwhms = FWHM_PER_SIGMA * width
-    possible = (fwhms > WIDE) | ((fwhms > MIN_FWHM) & (ratio < MAX_RATIO))
     peaks = 1 + np.flatnonzero((inner > density[:-2]) & (inner >= density[2:]))
     agreed: list[StarWidth] = []
     for place in peaks[::-1]:  # from the widest
@@ -192,7 +207,15 @@ def measure_star_width(
     if agreed:
         most = max(width.number for width in agreed)
         return next(width for width in agreed if width.number >= MIN_FRACTION * most)
-    few = np.count_nonzero(possible) <= MAX_POSSIBLE * candidates
+    return _without_stars(possible, candidates, alike)
+
+
+def _without_stars(
+    possible: np.ndarray, candidates: int, events: np.ndarray
+) -> StarWidth:
+    """Return what is told if no width is found: no stars, or nothing."""
+    most = MAX_POSSIBLE_BESIDE_EVENTS if events.any() else MAX_POSSIBLE
+    few = np.count_nonzero(possible) <= most * candidates
     return NO_STARS if few and candidates >= MIN_CANDIDATES else UNKNOWN
 
 

@@ -11,7 +11,13 @@ from deepcr_ccd import load_model
 from deepcr_ccd.models.card import ModelCard
 from deepcr_ccd.models.model import Model
 from deepcr_ccd.models.networks.build import build_network
-from deepcr_ccd.preprocess.star_width import NO_STARS, UNKNOWN, StarWidth, width_code
+from deepcr_ccd.preprocess.star_width import (
+    NO_STARS,
+    UNKNOWN,
+    StarWidth,
+    cautious,
+    width_code,
+)
 from deepcr_ccd.simulation.cosmic_rays import simulate_deposit
 from deepcr_ccd.simulation.star_camera import SceneBank, StarCamera
 from deepcr_ccd.training.batch_norm import add_norm, fold_norm
@@ -145,7 +151,7 @@ def test_model_is_told_what_is_given_or_measured(engine):
     for one, other in itertools.combinations(given[1:], 2):
         assert np.abs(one - other).max() > 1e-4
     x = torch.from_numpy(model.prepare(frame)(frame))[None, None]
-    code = torch.tensor([width_code(StarWidth.of(3.0), WIDTHS)])
+    code = torch.tensor([width_code(cautious(StarWidth.of(3.0)), WIDTHS)])
     expected = model.network(x, code)[0, 0].sigmoid().numpy()
     inner = slice(16, -16)
     np.testing.assert_allclose(
