@@ -16,7 +16,13 @@ from scipy import ndimage
 
 from ..segmentation.connected import EIGHT_CONNECTED
 
-__all__ = ["add_deposits", "cut_deposits", "read_lsst_darks", "simulate_deposit"]
+__all__ = [
+    "add_deposits",
+    "add_straight_tracks",
+    "cut_deposits",
+    "read_lsst_darks",
+    "simulate_deposit",
+]
 
 #: Electrons freed by a minimum-ionising particle in a micrometre of silicon.
 PER_MICRON = 80.0
@@ -235,3 +241,20 @@ def add_deposits(
             rows.start - y : rows.stop - y, columns.start - x : columns.stop - x
         ]
     return charge
+
+
+def add_straight_tracks(rng: np.random.Generator, charge: np.ndarray) -> None:
+    """Add tracks along rows and columns, with the same charge in each of their pixels.
+
+    Parameters
+    ----------
+    rng : `~numpy.random.Generator`
+        Source of random numbers.
+    charge : `~numpy.ndarray`
+        ``(ny, nx)``, in electron; it is changed.
+    """
+    for _ in range(rng.integers(1, 25)):
+        image = charge if rng.random() < 0.5 else charge.T
+        y, x = (int(rng.integers(n)) for n in image.shape)
+        length = int(rng.integers(3, 16))
+        image[y, x : x + length] += 10 ** rng.uniform(1.5, 4.8)

@@ -15,7 +15,7 @@ from scipy import ndimage
 from ..preprocess.background import measure_background
 from ..preprocess.star_width import NO_STARS, UNKNOWN, StarWidth, measure_star_width
 from .camera import LabelThresholds, label_charge, read_out
-from .cosmic_rays import add_deposits
+from .cosmic_rays import add_deposits, add_straight_tracks
 from .defects import (
     add_banding,
     add_columns,
@@ -44,6 +44,9 @@ UNTOLD_SPREAD, LARGEST_SPREAD = 0.5, 0.9
 #: other scenes; the fraction of pixels that is; and how many there are at most.
 ON_LIGHT = {True: 0.5, False: 0.12}
 BRIGHTEST, MANY = 0.1, 40
+#: Fraction of exposures with tracks along rows and columns, evenly bright: they look
+#: most like parts of bad columns.
+STRAIGHT = 0.2
 #: Scenes without stars have this in place of a FWHM.
 WITHOUT = 0.0
 
@@ -197,6 +200,8 @@ class StarCamera:
             # In thick detectors charge spreads before it is collected.
             spread = min(rng.uniform(0.2, LARGEST_SPREAD), max(widest, 0.05))
             charge = ndimage.gaussian_filter(charge, spread)
+        if rng.random() < STRAIGHT:
+            add_straight_tracks(rng, charge)
         doubtful = np.zeros(scene.shape, dtype=np.float32)
         if rng.random() < 0.55:
             number = rng.poisson(scene.size * 10 ** rng.uniform(-4.3, -2.5))

@@ -1,7 +1,9 @@
 import numpy as np
+from scipy import ndimage
 
 from deepcr_ccd.simulation.cosmic_rays import (
     add_deposits,
+    add_straight_tracks,
     cut_deposits,
     read_lsst_darks,
     simulate_deposit,
@@ -66,3 +68,15 @@ def test_add_deposits_keeps_the_charge(rng):
     total = sum(add_deposits(frame, [deposit], rng, 10).sum() for _ in range(50))
     # A few fall across the edge.
     assert 0.85 * 3000 < total <= 3000
+
+
+def test_straight_tracks_are_even():
+    charge = np.zeros((200, 220))
+    add_straight_tracks(np.random.default_rng(1), charge)
+    groups, number = ndimage.label(charge)
+    assert number > 3
+    for place in ndimage.find_objects(groups):
+        part = charge[place]
+        if min(part.shape) == 1:
+            assert part.size <= 15
+            assert np.ptp(part) == 0
