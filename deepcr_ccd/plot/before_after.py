@@ -1,4 +1,4 @@
-"""Figures of frames before and after cleaning."""
+"""A frame before and after cleaning."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.visualization import AsinhStretch, ImageNormalize
 
-from .nddata.typing import CCDLike, MaskLike
+from ..nddata.frame import as_mask
+from ..nddata.typing import CCDLike, MaskLike
+from .images import draw_image, make_stretch, new_figure, read_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,6 +48,8 @@ def plot_before_after(
 
     Raises
     ------
+    TypeError
+        If ``before`` or ``after`` are no frames, or ``crmask`` holds no truth values.
     ValueError
         If there are not three axes, or shapes differ.
     ImportError
@@ -64,55 +67,29 @@ def plot_before_after(
         cleaned = cosmicray_deepcr(ccd)
         plot_before_after(ccd, cleaned.mask, cleaned, unit="electron")
     """
-    known = getattr(before, "mask", None)
-    before, after = (np.asarray(getattr(x, "data", x)) for x in (before, after))
-    crmask = np.asarray(crmask)
-    if before.ndim != 2 or not before.shape == crmask.shape == after.shape:
+    images = [read_image(before, "before"), read_image(after, "after")]
+    shapes = images[0].data.shape, np.shape(crmask), images[1].data.shape
+    if len(set(shapes)) > 1:
         raise ValueError(
-            f"before, crmask and after have shapes {before.shape}, {crmask.shape} and "
-            f"{after.shape}; allowed is one shape (ny, nx)"
+            f"before, crmask and after have shapes {shapes[0]}, {shapes[1]} and "
+            f"{shapes[2]}; allowed is one shape (ny, nx)"
         )
-    if known is not None:
-        crmask = crmask.astype(bool) & ~np.asarray(known, dtype=bool)
-    panels = _new_axes() if axes is None else np.ravel(np.asarray(axes, dtype=object))
+    flags = as_mask(crmask, shapes[0], "crmask") & ~images[0].bad
+    if axes is None:
+        axes = new_figure(13, 4.6).subplots(1, 3)
+    panels = np.ravel(np.asarray(axes, dtype=object))
     if panels.size != 3:
         raise ValueError(f"axes must be 3 of them, not {panels.size}")
-    finite = before[np.isfinite(before)]
-    low, background, high = (
-        np.percentile(finite, [16, 50, 99.8]) if finite.size else (0, 0, 1)
-    )
-    sigma = max(background - low, 1e-6 * max(abs(background), 1))
-    norm = ImageNormalize(
-        vmin=background - 3 * sigma,
-        vmax=max(high, background + 10 * sigma),
-        stretch=AsinhStretch(0.05),
-    )
-    count = int(np.count_nonzero(crmask))
+    norm = make_stretch(images[0].data)
+    count = int(np.count_nonzero(flags))
     titles = (
         f"before{f' ({unit})' if unit else ''}",
         f"cosmic rays: {count} px",
         "after",
     )
-    images = (before, crmask, after)
-    for ax, image, title in zip(panels, images, titles, strict=True):
-        options = {"cmap": "gray_r"} if image is crmask else {"norm": norm}
-        ax.imshow(
-            image,
-            origin="lower",
-            interpolation="nearest",
-            **{"cmap": "gray", **options},
-        )
+    draw_image(panels[0], images[0].data, norm=norm)
+    draw_image(panels[1], flags, cmap="gray_r")
+    draw_image(panels[2], images[1].data, norm=norm)
+    for ax, title in zip(panels, titles, strict=True):
         ax.set_title(title)
     return panels[0].get_figure()
-
-
-def _new_axes() -> np.ndarray:
-    """Make a figure of pyplot with three axes in a row."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            'figures need matplotlib: pip install "deepcr_ccd[plot]"'
-        ) from error
-    _, axes = plt.subplots(1, 3, figsize=(13, 4.6), layout="constrained")
-    return axes
