@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy import units as u
@@ -17,6 +18,9 @@ from .io.atomic import atomic_path
 from .io.stream import open_regular
 from .models.model import Model
 from .models.zoo import DEFAULT_MODEL, load_model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["example_frame", "run", "simulate"]
 
@@ -107,7 +111,9 @@ def run(
     Parameters
     ----------
     folder : path
-        Where the FITS file and the picture are written; it is made if it is not there.
+        Where the FITS file and the pictures are written: the frame before and after, a
+        sheet of cosmic rays, and, where astroscrappy is installed, the comparison with
+        it. The folder is made if it is not there.
     model : str or Model
         As for `~deepcr_ccd.cosmicray_deepcr`.
     overwrite : bool
@@ -126,8 +132,9 @@ def run(
         If the model cannot be loaded, as `~deepcr_ccd.load_model`.
     """
     ccd, name, origin = example_frame()
-    fits_path, png_path = folder / f"{name}_clean.fits", folder / f"{name}.png"
-    for path in (fits_path, png_path):
+    fits_path = folder / f"{name}_clean.fits"
+    pictures = [folder / f"{name}{end}.png" for end in ("", "_cutouts", "_comparison")]
+    for path in (fits_path, *pictures):
         if os.path.lexists(path) and not overwrite and not _is_from_a_demo(path):
             raise FileExistsError(
                 f"{path} exists and is not from a demo; overwrite=True replaces it"
@@ -152,9 +159,9 @@ def run(
         cleaned.write(partial, format="fits", overwrite=True)
     yield f"wrote: {fits_path}"
     try:
-        yield _draw(ccd, cleaned, png_path)
+        yield from _draw(ccd, cleaned, pictures)
     except ImportError:
-        yield 'no picture: it needs matplotlib, pip install "deepcr_ccd[plot]"'
+        yield 'no pictures: they need matplotlib, pip install "deepcr_ccd[plot]"'
 
 
 def _is_from_a_demo(path: Path) -> bool:
@@ -169,15 +176,44 @@ def _is_from_a_demo(path: Path) -> bool:
     )
 
 
-def _draw(ccd: CCDData, cleaned: CCDData, path: Path) -> str:
+def _draw(ccd: CCDData, cleaned: CCDData, paths: list[Path]) -> Iterator[str]:
+    """Write the pictures, and report each."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from .plot import plot_before_after
+    from .plot import plot_before_after, plot_comparison, plot_cutouts
 
-    figure = Figure(figsize=(15, 5.4), layout="constrained")
-    axes = FigureCanvasAgg(figure).figure.subplots(1, 3)
+    def new_figure(width: float, height: float) -> Figure:
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return FigureCanvasAgg(figure).figure
+
+    figure = new_figure(15, 5.4)
+    axes = figure.subplots(1, 3)
     plot_before_after(ccd, cleaned.mask, cleaned, axes, unit=str(ccd.unit))
+    yield _write(figure, paths[0])
+    figure = new_figure(14.4, 8)
+    plot_cutouts(ccd, cleaned, fig=figure)
+    yield _write(figure, paths[1])
+    if importlib.util.find_spec("astroscrappy") is None:
+        yield (
+            "no comparison: it needs astroscrappy, "
+            'pip install "deepcr_ccd[astroscrappy]"'
+        )
+        return
+    figure = new_figure(8, 8.6)
+    plot_comparison(
+        ccd,
+        cleaned.mask,
+        "astroscrappy",
+        axes=figure.subplots(),
+        gain="GAIN" if "GAIN" in ccd.header else None,
+        readnoise=ccd.header.get("RDNOISE"),
+    )
+    yield _write(figure, paths[2])
+
+
+def _write(figure: Figure, path: Path) -> str:
+    """Write a picture that is marked as one of the demo."""
     with atomic_path(path, overwrite=True) as partial:
         figure.savefig(partial, format="png", dpi=110, metadata={"Software": SOFTWARE})
     return f"wrote: {path}"
