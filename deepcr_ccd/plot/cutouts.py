@@ -10,7 +10,7 @@ from scipy import ndimage
 from ..nddata.typing import CCDLike, MaskLike
 from ..segmentation.connected import EIGHT_CONNECTED
 from .images import Image, draw_image, make_stretch, new_figure, read_image
-from .outlines import YELLOW, draw_outlines
+from .outlines import BLUE, draw_outlines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -192,7 +192,7 @@ def _draw(
     for ax, image in zip(axes, (old, old, new), strict=True):
         draw_image(ax, image, norm=norm, extent=extent)
         ax.set(xticks=[], yticks=[])
-    draw_outlines(axes[1], flags, YELLOW, margin=0, linewidth=1, origin=origin)
+    draw_outlines(axes[1], flags, BLUE, margin=0, linewidth=1.3, origin=origin)
 
 
 def _cut(place: slice, size: int, length: int) -> slice:
