@@ -61,9 +61,9 @@ ALIKE_FACTOR = 3
 MOST_ALIKE = 0.5
 #: Steps between two FWHMs that a network knows.
 CODE_STEPS = 6
-#: What a network is told is less than the FWHM of the stars, in px, by these factors, so
-#: that it keeps those that are somewhat sharper than most. Measured on isolated stars
-#: without wings.
+#: What a network is told is less than the FWHM of the stars, in px, by these factors,
+#: so that it keeps those that are somewhat sharper than most. Measured on isolated
+#: stars without wings.
 CAUTION = ((1.5, 2.0, 2.6, 3.2), (0.93, 0.92, 0.85, 0.92))
 FWHM_PER_SIGMA = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
 
