@@ -199,7 +199,10 @@ def main():
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--device", default="cpu", help="cuda shortens it")
     parser.add_argument(
-        "--unjudged", action="store_true", help="leave out validation at checkpoints"
+        "--no-validation",
+        dest="validate",
+        action="store_false",
+        help="leave out the scores at checkpoints",
     )
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -250,7 +253,7 @@ def main():
         pruned = prune_channels(wide, card.arguments["width"], frames)
         known = {"teacher": wide, "start": pruned, **known}
     validate = None
-    if not options.unjudged:
+    if options.validate:
         make = validation if masks else fill_validation
         libraries = deposit_libraries(options.data, 4242, "held out")
         validate = make(options.folder, libraries, options.data, options.psfs)
