@@ -182,6 +182,17 @@ def test_what_holds_of_any_frame(data, fraction, grow, fill, threshold):
     assert np.isfinite(result.data[found]).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*of the examined pixels")
+@pytest.mark.parametrize("seed", range(6))
+def test_fills_of_pixels_that_overflow_in_the_unit_of_the_sky(seed):
+    """The sky is the smallest number there is, and some pixels are 1."""
+    rng = np.random.default_rng(seed)
+    data = np.full((12, 20), 1e-45, np.float32)
+    data.flat[rng.choice(data.size, 6, replace=False)] = [1, -1, 1, -1, 1e10, 3e-5]
+    result = cosmicray_deepcr(CCDData(data, unit=u.adu))
+    assert np.isfinite(result.data).all()
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A small file of several extensions, and its content."""

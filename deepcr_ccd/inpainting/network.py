@@ -21,6 +21,9 @@ REFINE_PROBABILITY = 0.03
 CUTOUTS_PER_TASK = 4096
 #: Width in px of the blocks of a frame in which stars and cosmic rays are alike.
 BLOCK_SIZE = 1024
+#: Values are limited to this, in the unit of the frame's typical pixel: squares of more
+#: overflow float32.
+LARGEST_VALUE = 1e15
 
 
 def fill_cutouts(
@@ -63,6 +66,7 @@ def fill_cutouts(
     def fill(
         values: np.ndarray, flags: np.ndarray, block: BlockStatistics
     ) -> np.ndarray:
+        values = np.clip(values, -LARGEST_VALUE, LARGEST_VALUE)
         features, mean, spread = prepare(values, flags, block)
         found = run(features)
         unsure = np.flatnonzero(found[:, 2] > REFINE_PROBABILITY)
