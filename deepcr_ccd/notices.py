@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import inspect
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from astropy.utils.exceptions import AstropyUserWarning
 
@@ -18,6 +19,7 @@ __all__ = [
     "DeepCRWarning",
     "collected_warnings",
     "ignored",
+    "names_its_arguments",
     "refuse_arguments",
     "suggestion",
     "warn_unused",
@@ -121,6 +123,28 @@ def refuse_arguments(function: str, given: dict, known: Iterable[str]) -> None:
             f"{function} has no argument {name}=: {suggestion(name, known)}It has "
             f"{', '.join(known)}"
         )
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def names_its_arguments(function: _Function) -> _Function:
+    """Decorate a function: of an unknown argument, it says what is near it.
+
+    Parameters
+    ----------
+    function : callable
+        Of named arguments alone.
+    """
+    known = list(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def checked(*positional: Any, **named: Any) -> Any:
+        unknown = {name: named[name] for name in named if name not in known}
+        refuse_arguments(function.__name__, unknown, known)
+        return function(*positional, **named)
+
+    return checked  # type: ignore[return-value]
 
 
 #: Locked while Python's warnings change, which all threads share.

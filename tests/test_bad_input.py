@@ -81,6 +81,7 @@ BAD = {
 @pytest.mark.filterwarnings("ignore:overflow encountered")
 # All of a frame may be above the default satlevel of detect_cosmics.
 @pytest.mark.filterwarnings("ignore:satlevel=65536 excludes 100 %")
+@pytest.mark.filterwarnings("ignore:no pixel was examined")
 def test_every_door_takes(row):
     frame = GOOD[row]
     before = np.array(frame, copy=True)
@@ -132,8 +133,7 @@ def test_every_function_refuses(row, function, name):
 @pytest.mark.parametrize(
     "unit",
     [
-        None, u.dimensionless_unscaled, u.adu, u.Jy, u.electron / u.s, u.mag, u.ABmag,
-        u.m,
+        None, u.dimensionless_unscaled, u.adu, u.Jy, u.electron / u.s, u.m,
     ],
 )  # fmt: skip
 def test_units(unit):
@@ -147,6 +147,40 @@ def test_units(unit):
     with pytest.raises(ValueError, match="cannot be taken to electron") as caught:
         cosmicray_deepcr(frame, model="ACS-WFC")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("unit", [u.mag, u.ABmag, u.dex])
+@pytest.mark.parametrize("kind", [CCDData, u.Quantity])
+def test_logarithmic_units_are_refused(unit, kind):
+    """There cosmic rays are faint, and the noise is another."""
+    if unit == u.ABmag and kind is u.Quantity:
+        frame = u.Magnitude(sample(), unit)
+    else:
+        frame = kind(sample(), unit=unit)
+    for function in (cosmicray_deepcr, cosmicray_probability):
+        with pytest.raises(ValueError, match="ccd is in .*, which is logarithmic"):
+            function(frame)
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "match"),
+    [
+        (cosmicray_probability, "modell", "did you mean 'model'"),
+        (inpaint, "metod", "did you mean 'method'"),
+        (detect_cosmics, "sigclp", "did you mean 'sigclip'"),
+        (cosmicray_probability, "sigclip", "nothing to tune"),
+    ],
+)
+def test_unknown_arguments(function, given, match):
+    with pytest.raises(TypeError, match=match):
+        function(sample(), **{given: 1})
+
+
+@pytest.mark.parametrize("wrong", [True, "0.5", [0.5], np.nan, 2])
+@pytest.mark.parametrize("name", ["threshold", "extend_threshold"])
+def test_thresholds_are_probabilities(name, wrong):
+    with pytest.raises(ValueError, match=f"{name}=.*must be a probability"):
+        cosmicray_deepcr(sample(), **{name: wrong})
 
 
 VALUES = st.floats(width=32, allow_nan=True, allow_infinity=True)
@@ -166,6 +200,7 @@ VALUES = st.floats(width=32, allow_nan=True, allow_infinity=True)
 )
 @pytest.mark.filterwarnings("ignore:overflow encountered")
 @pytest.mark.filterwarnings("ignore:.*of the examined pixels")
+@pytest.mark.filterwarnings("ignore:no pixel was examined")
 def test_what_holds_of_any_frame(data, fraction, grow, fill, threshold):
     bad = np.random.default_rng(0).random(data.shape) < fraction
     before = data.copy(), bad.copy()

@@ -19,11 +19,15 @@ from ..models.zoo import DEFAULT_MODEL
 from ..nddata.frame import as_mask, read_frame
 from ..nddata.gain import resolve_gain, resolve_readnoise, saturation_level, unit_factor
 from ..nddata.typing import CCDLike, MaskLike, ParameterLike
-from ..notices import warn_unused
+from ..notices import names_its_arguments, warn_unused
 from ..options import CleanOptions
 from ..pipeline import detect as detection
 from ..pipeline.fill import Fill, fill_frame
-from ..pipeline.frame_warnings import warn_if_cr_dominated, warn_of_flagged
+from ..pipeline.frame_warnings import (
+    warn_if_cr_dominated,
+    warn_if_nothing_is_left,
+    warn_of_flagged,
+)
 from ..preprocess.known_noise import KnownNoise
 from ..preprocess.star_width import StarWidth
 from .lacosmic_arguments import (
@@ -42,6 +46,7 @@ __all__ = ["detect_cosmics"]
 logger = logging.getLogger(__name__)
 
 
+@names_its_arguments
 def detect_cosmics(
     indat: CCDLike,
     inmask: MaskLike | None = None,
@@ -253,6 +258,7 @@ def detect_cosmics(
         work, bad, loaded_model, thresholds, grow, **arguments
     )
     excluded = 0 if bad is None else int(np.count_nonzero(bad))
+    warn_if_nothing_is_left(crmask.size - excluded)
     warn_of_flagged(int(np.count_nonzero(crmask)), crmask.size - excluded)
 
     cleanarr = frame.copy_data()

@@ -16,7 +16,7 @@ from ..models.zoo import DEFAULT_MODEL
 from ..nddata.frame import Frame, read_frame, read_frames
 from ..nddata.header import KEYWORDS, read_keywords
 from ..nddata.typing import CCDLike, ParameterLike
-from ..notices import refuse_arguments
+from ..notices import names_its_arguments, refuse_arguments
 from ..options import CleanOptions, FillMethod
 from ..pipeline.clean import CleanedFrame, clean_frame, frame_probability
 from ..pipeline.plan import Plan, make_plan
@@ -274,6 +274,7 @@ OPTIONS = [
 ]
 
 
+@names_its_arguments
 def cosmicray_probability(
     ccd: CCDLike,
     *,

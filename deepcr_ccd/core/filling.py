@@ -16,6 +16,7 @@ from ..nddata.bayer import colours_of, is_bayer
 from ..nddata.frame import Frame, as_mask, read_frame, read_frames
 from ..nddata.gain import resolve_gain
 from ..nddata.typing import CCDLike, MaskLike, ParameterLike
+from ..notices import names_its_arguments
 from ..options import FILL_METHODS, FillMethod
 from ..pipeline import detect as detection
 from ..pipeline.fill import Fill, choose_fill, fill_frame
@@ -25,6 +26,7 @@ __all__ = ["inpaint"]
 
 
 @deprecated_renamed_argument("struck", "cr_affected", "0.1")
+@names_its_arguments
 def inpaint(
     data: CCDLike,
     mask: MaskLike,

@@ -300,7 +300,7 @@ class ModelCard:
 
 def _probability(value: float, name: str) -> float:
     try:
-        number = float(value)
+        number = np.nan if isinstance(value, bool | str) else float(value)
     except (TypeError, ValueError):
         number = np.nan
     if not 0 <= number <= 1:

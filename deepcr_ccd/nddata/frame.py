@@ -161,7 +161,7 @@ def read_frame(ccd: Any, name: str = "ccd", *, chunked: bool = False) -> Frame:
         a class of NDData that new data cannot be put into.
     ValueError
         If it is empty, or neither 2-D nor 3-D, or its mask or uncertainty has another
-        shape.
+        shape; or if its unit is logarithmic.
     """
     check_kind(ccd, name)
     if is_list_of_nddata(ccd, name):
@@ -181,6 +181,7 @@ def read_frame(ccd: Any, name: str = "ccd", *, chunked: bool = False) -> Frame:
     if not lazy:
         data = _as_array(data, name)
     _check_data(data, name)
+    _check_unit(unit, name)
     if data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):
         # A float16 overflows in sums; a long double has no use.
         data = data.astype(np.float32 if data.dtype.itemsize < 4 else np.float64)
@@ -230,6 +231,16 @@ def _as_array(data: Any, name: str) -> np.ndarray:
         return np.asarray(data)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"{name} cannot be made an array: {error}") from error
+
+
+def _check_unit(unit: u.UnitBase | None, name: str) -> None:
+    """Raise an error if the noise of a frame in a unit is not that of its counts."""
+    logarithmic = isinstance(unit, u.function.FunctionUnitBase)
+    if logarithmic or (unit is not None and u.Unit(unit).is_equivalent(u.mag)):
+        raise ValueError(
+            f"{name} is in {unit}, which is logarithmic: cosmic rays are found in "
+            "counts or a flux, such as electron or adu; convert it first"
+        )
 
 
 def _check_data(data: np.ndarray, name: str) -> None:

@@ -12,7 +12,11 @@ from ..preprocess.star_width import StarWidth
 from ..segmentation.hysteresis import Thresholds, threshold_levels
 from . import detect as detection
 from .fill import fill_frame
-from .frame_warnings import warn_if_cr_dominated, warn_of_flagged
+from .frame_warnings import (
+    warn_if_cr_dominated,
+    warn_if_nothing_is_left,
+    warn_of_flagged,
+)
 from .plan import Plan
 
 __all__ = ["CleanedPlane", "clean_plane", "plane_probability"]
@@ -60,12 +64,15 @@ def clean_plane(
     Warns
     -----
     AstropyUserWarning
-        If more of the plane is flagged, or CR-affected, than the method is for.
+        If no pixel is left to examine; or if more of the plane is flagged, or
+        CR-affected, than the method is for.
     """
     clean = _clean_colours if plan.bayer else _clean_whole
     cleaned = clean(plane, mask, plan, progress, probability)
     flagged = int(np.count_nonzero(cleaned.crmask))
-    warn_of_flagged(flagged, plane.size - (cleaned.excluded or 0))
+    examined = plane.size - (cleaned.excluded or 0)
+    warn_if_nothing_is_left(examined)
+    warn_of_flagged(flagged, examined)
     if cleaned.values is None:
         return cleaned
     return cleaned._replace(values=cleaned.values.astype(plan.dtype, copy=False))

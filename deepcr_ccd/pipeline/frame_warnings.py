@@ -10,6 +10,7 @@ from ..preprocess.cells import MAD_TO_SIGMA
 __all__ = [
     "is_cr_dominated",
     "warn_if_cr_dominated",
+    "warn_if_nothing_is_left",
     "warn_of_bad_pixels",
     "warn_of_excluded",
     "warn_of_flagged",
@@ -53,6 +54,25 @@ def warn_of_flagged(flagged: int, examined: int) -> None:
         warn_user(
             f"{percent:.0f} % of the examined pixels are flagged as cosmic rays: look "
             "at the frame and its mask before you use them",
+        )
+
+
+def warn_if_nothing_is_left(examined: int) -> None:
+    """Warn if all pixels of a plane are excluded.
+
+    Parameters
+    ----------
+    examined : int
+        Number of pixels that are not excluded.
+
+    Warns
+    -----
+    AstropyUserWarning
+        If it is 0.
+    """
+    if not examined:
+        warn_user(
+            "no pixel was examined: all are masked, saturated or not finite",
         )
 
 

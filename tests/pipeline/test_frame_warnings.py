@@ -88,6 +88,7 @@ def test_ordinary_frames_are_not_cr_dominated(name, frame):
     assert not is_cr_dominated(frame, bad), name
 
 
+@pytest.mark.filterwarnings("ignore:no pixel was examined")
 def test_a_satlevel_that_excludes_the_frame_is_said():
     frame = np.random.default_rng(0).normal(300, 18, (100, 100)).astype("f4")
     for satlevel in (100, 250):

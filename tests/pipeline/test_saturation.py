@@ -189,6 +189,7 @@ def test_levels_that_headers_tell():
     assert cosmicray_deepcr(ccd).header["CRNSKIP"] == 0
 
 
+@pytest.mark.filterwarnings("ignore:no pixel was examined")
 def test_a_level_below_the_sky_leaves_all_of_it_out():
     frame = np.random.default_rng(13).normal(300, 18, (60, 60))
     with pytest.warns(AstropyUserWarning, match="satlevel=100 excludes 100 %"):
