@@ -14,12 +14,12 @@ import numpy as np
 
 from ..notices import warn_user
 from ..tiling.tiles import Tile
-from .background import CELL, BackgroundMap, measure_background
+from .background import CELL, MIN_RMS, BackgroundMap, measure_background
 from .cells import FrameLike, fill_missing, interpolate_maps, sample_places
 from .dark_regions import MIN_GOOD
 from .known_noise import KnownNoise, NoiseRatio
 
-__all__ = ["measure_ratio"]
+__all__ = ["check_readnoise", "measure_ratio"]
 
 #: Largest factor by which known noise may exceed the scatter, in the median cell, or be
 #: below it, in the cell at this percentile: stars add to the scatter in others.
@@ -93,6 +93,32 @@ def measure_ratio(
         return None
     ratio.scale = scale
     return ratio
+
+
+def check_readnoise(readnoise: float, noise: BackgroundMap) -> float:
+    """Return a read noise, or 0 if it cannot be that of the frame.
+
+    Parameters
+    ----------
+    readnoise : float
+        In the unit of the network.
+    noise : BackgroundMap
+        Measured on the frame.
+
+    Warns
+    -----
+    AstropyUserWarning
+        If it is above the scatter everywhere by more than a factor of `MAX_FACTOR`.
+    """
+    most = float(np.max(noise.rms))
+    if MIN_RMS < most < readnoise / MAX_FACTOR:
+        warn_user(
+            "readnoise= is not used, and the noise is measured: it is "
+            f"{readnoise / most:.2g} times the scatter of neighbouring pixels (it is "
+            "in electron, or has a unit)"
+        )
+        return 0.0
+    return readnoise
 
 
 class _Sigmas:

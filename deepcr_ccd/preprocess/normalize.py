@@ -15,7 +15,7 @@ import numpy as np
 from ..tiling.tiles import Tile, read_tile, row_blocks
 from .background import CELL, BackgroundMap, measure_background
 from .known_noise import KnownNoise, NoiseRatio
-from .noise_check import measure_ratio
+from .noise_check import check_readnoise, measure_ratio
 from .star_width import StarWidth, measure_star_width
 from .synthetic_noise import DitheredFrame, dither, find_quantization_step
 
@@ -220,7 +220,8 @@ def in_noise_units(
     known_noise : KnownNoise, optional
         How the noise differs between the pixels of a cell.
     readnoise : float, optional
-        In the unit of the frame: the noise is not less.
+        In the unit of the frame: the noise is not less. It is not used, with a
+        warning, if it cannot be right.
     star_width : StarWidth, "measure" or None
         How wide the stars of the frame are, for networks that are told.
     """
@@ -235,7 +236,8 @@ def in_noise_units(
         ratio = measure_ratio(known_noise, measured, bad, noise, cell)
     if star_width == "measure":
         star_width = measure_star_width(measured, bad, noise)
-    return NoiseUnits(noise, background, ratio, readnoise or 0, digit, star_width)
+    least = check_readnoise(readnoise or 0, noise)
+    return NoiseUnits(noise, background, ratio, least, digit, star_width)
 
 
 #: Transforms a model card can name, for networks on tiles; for those on cutouts, see

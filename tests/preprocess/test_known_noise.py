@@ -116,6 +116,20 @@ def test_noise_that_cannot_be_true(rng, kind, value):
     np.testing.assert_array_equal(crmask, expected)
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_read_noise_that_cannot_be_true(rng, lazy):
+    data = rng.normal(100, 5, (200, 200)).astype(np.float32)
+    data[100, 50:60] += 200
+    frame = pytest.importorskip("dask.array").from_array(data, 90) if lazy else data
+    expected = np.asarray(cosmicray_probability(data))
+    np.testing.assert_array_equal(
+        cosmicray_probability(frame, readnoise=3, gain=1), expected
+    )
+    with pytest.warns(AstropyUserWarning, match="is 1e.03 times the scatter"):
+        p = np.asarray(cosmicray_probability(frame, readnoise=5000, gain=1))
+    np.testing.assert_array_equal(p, expected)
+
+
 def test_uniform_uncertainties_change_nothing():
     """Uncertainties that hold the noise of stars and cosmic rays, and constant ones."""
     from deepcr_ccd.evaluation.frames import simulate_frames
