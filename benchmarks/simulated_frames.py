@@ -84,6 +84,10 @@ def make_scenes(path, number, seed, kind=None, psfs=(), fraction=THROUGH_PSFS):
 #: Fraction of scenes that are empty sky, in banks whose star widths are known, and of
 #: these how many have smooth structure.
 EMPTY, STRUCTURED = 0.08, 0.4
+#: Fraction of the others that are seen through Tiny Tim's point spread functions, and
+#: how often these are blurred by charge diffusion, with which sigma in px.
+TOLD_THROUGH_PSFS = 0.55
+BLURS, BLURRED = (0.0, 0.35, 0.5), (0.6, 0.2, 0.2)
 #: Kinds of scenes through sharp point spread functions. Isolated stars look most like
 #: cosmic rays.
 SHARP_KINDS = (
@@ -157,8 +161,8 @@ def told_scenes(path, number, seed, psfs=(), sharp=False):
     """Make a bank of scenes whose star widths are known, or read it.
 
     With ``sharp``, all are seen through sharp point spread functions. Others are as
-    those of `make_scenes`, but some are empty, and of three that are seen through
-    Tiny Tim's two are blurred by charge diffusion.
+    those of `make_scenes`, but some are empty, more are seen through Tiny Tim's point
+    spread functions, and some of these are blurred by charge diffusion.
     """
     if not path.exists():
         rng = np.random.default_rng(seed)
@@ -172,8 +176,9 @@ def told_scenes(path, number, seed, psfs=(), sharp=False):
                 psf = make_sharp_psf(rng, widest=6.0 if wide else 2.3)
             elif rng.random() < EMPTY:
                 kind = "empty"
-            elif psfs and rng.random() < THROUGH_PSFS:
-                psf, blur = psfs[rng.integers(len(psfs))], rng.choice([0, 0.35, 0.5])
+            elif psfs and rng.random() < TOLD_THROUGH_PSFS:
+                psf = psfs[rng.integers(len(psfs))]
+                blur = rng.choice(BLURS, p=BLURRED)
             jobs.append(((seed, i), kind, psf, float(blur)))
         with multiprocessing.Pool() as pool:
             made = list(pool.imap(told_scene, jobs, chunksize=8))

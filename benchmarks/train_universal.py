@@ -50,7 +50,7 @@ BATCH = 8
 FRACTIONS = {"simulated": 0.78, "stis": 0.06, "lowell": 0.09, "uvis": 0.07}
 #: FWHMs in px that the network knows, and the fraction of scenes with sharp stars.
 STAR_WIDTHS = [1.3, 1.7, 2.2, 3.0, 4.2, 6.5]
-SHARP = 0.35
+SHARP = 0.3
 FPRS = (0.0005, 0.005)
 UNIVERSAL = ModelCard(
     name="universal",

@@ -46,7 +46,10 @@ ON_LIGHT = {True: 0.5, False: 0.12}
 BRIGHTEST, MANY = 0.1, 40
 #: Fraction of exposures with tracks along rows and columns, evenly bright: they look
 #: most like parts of bad columns.
-STRAIGHT = 0.2
+STRAIGHT = 0.4
+#: Fractions of exposures without light but a smooth sky, without cosmic rays, and of
+#: converters so coarse that what is fainter than a step may be lost.
+DARK, QUIET, COARSE = 0.04, 0.04, 0.1
 #: Scenes without stars have this in place of a FWHM.
 WITHOUT = 0.0
 
@@ -115,10 +118,15 @@ class StarCamera:
         bank = self.banks[rng.choice(len(self.banks), p=self.fractions)]
         number = rng.integers(len(bank.light))
         fwhm, told = float(bank.fwhm[number]), bool(rng.random() < TOLD)
-        scene, background, readnoise = self._draw_scene(rng, bank.light[number])
+        light = bank.light[number]
+        if rng.random() < DARK:
+            light, fwhm = np.zeros_like(light), WITHOUT
+        scene, background, readnoise = self._draw_scene(rng, light)
         charge, doubtful = self._draw_charge(
             rng, scene, _widest_spread(fwhm, told), bool(bank.spectra[number])
         )
+        if rng.random() < QUIET:
+            charge, doubtful = np.zeros_like(charge), np.zeros_like(doubtful)
         quiet = scene + np.float32(background)
         spotted = rng.random() < 0.05
         if spotted:
@@ -148,8 +156,7 @@ class StarCamera:
         truth &= ~ignore
         if rng.random() < 0.02:
             frame = compress(rng, frame, sigma)
-        if rng.random() < 0.03:
-            # A converter so coarse that what is fainter than a step may be lost.
+        if rng.random() < COARSE:
             step = np.median(sigma) * rng.uniform(2, 8)
             frame = np.rint(frame / step) * step
             lost = truth & (charge < step)
@@ -267,7 +274,7 @@ def _draw_edge(
     rng: np.random.Generator, quiet: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Shade some frames beyond an edge, or return where they have no data."""
-    if rng.random() >= 0.05:
+    if rng.random() >= 0.08:
         return quiet, None
     light = shade(rng, quiet.shape)
     if rng.random() < 0.4:
