@@ -11,7 +11,12 @@ here = Path(__file__).parent
 sys.path.insert(0, str(here))
 from draw_layout import draw_layout
 from inventories import write_inventories
-from write_model_zoo import write_comparison, write_model_zoo, write_table
+from write_model_zoo import (
+    write_comparison,
+    write_model_zoo,
+    write_pivot,
+    write_table,
+)
 
 project = "deepcr_ccd"
 author = "The deepcr_ccd developers"
@@ -52,9 +57,39 @@ html_css_files = ["site.css"]
 
 draw_layout(generated / "layout.svg")
 write_model_zoo(generated / "models.inc")
-write_comparison(here / "scores.ecsv", generated / "comparison.inc")
-write_comparison(here / "scores_bright.ecsv", generated / "bright.inc")
-tables = ("completeness", "tracks", "stars", "calibration", "peer_suites", "peer_failures")
-tables += ("reliability",)
-for name in tables:
+shown = {
+    "universal": "universal",
+    "astroscrappy, tuned": "astroscrappy, tuned",
+    "ACS-WFC": "deepCR, ACS-WFC",
+    "Cosmic-CoNN ground": "Cosmic-CoNN",
+}
+ours = ("universal", "universal-fast", "universal-thorough")
+methods = ("universal", "astroscrappy", "ACS-WFC", *ours[1:])
+for name, inc in (("scores", "comparison"), ("scores_bright", "bright")):
+    source = here / f"{name}.ecsv"
+    write_comparison(source, generated / f"{inc}.inc", [*shown], [*shown.values()])
+    write_comparison(source, generated / f"{inc}_ours.inc", ours)
+    write_comparison(source, generated / f"{inc}_all.inc")
+for inc, cells in (
+    ("completeness", ("completeness (%)", "purity (%)")),
+    ("covered", ("covered (%)",)),
+):
+    write_pivot(
+        here / "completeness.ecsv",
+        generated / f"{inc}.inc",
+        rows=["frames", "cosmic rays"],
+        across="method",
+        cells=cells,
+        order=methods,
+    )
+for inc, cell in (("stars", "core flagged (%)"), ("star_fluxes", "flux change (%)")):
+    write_pivot(
+        here / "stars.ecsv",
+        generated / f"{inc}.inc",
+        rows=["FWHM (px)", "flux from", "to", "stars"],
+        across="method",
+        cells=[cell],
+        order=methods,
+    )
+for name in ("tracks", "calibration", "peer_suites", "peer_failures", "reliability"):
     write_table(here / f"{name}.ecsv", generated / f"{name}.inc")
