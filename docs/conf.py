@@ -81,6 +81,7 @@ for inc, cells in (
         across="method",
         cells=cells,
         order=methods,
+        decimals=1,
     )
 for inc, cell in (("stars", "core flagged (%)"), ("star_fluxes", "flux change (%)")):
     write_pivot(

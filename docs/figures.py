@@ -126,4 +126,4 @@ def draw_scores(fpr: str = "0.05", path: Path = HERE / "scores.ecsv") -> None:
     ax.grid(axis="y", color="0.9")
     ax.grid(axis="x", color="0.95")
     ax.set_axisbelow(True)
-    fig.legend(loc="outside upper left", ncols=1, frameon=False)
+    fig.legend(loc="outside upper left", reverse=True, frameon=False)

@@ -134,7 +134,8 @@ def write_table(source: Path, path: Path) -> None:
     table = Table.read(source)
     rows = [[HEADINGS.get(name, name) for name in table.colnames]]
     rows += [[write_value(value) for value in row] for row in table]
-    write_lines(table_lines(rows), path)
+    numbers = all(len(cell) < 40 for row in rows for cell in row)
+    write_lines(table_lines(rows, numbers), path)
 
 
 def write_pivot(
@@ -145,7 +146,7 @@ def write_pivot(
     across: str,
     cells: Sequence[str],
     order: Sequence[str] = (),
-    names: Mapping[str, str] | None = None,
+    decimals: int | None = None,
 ) -> None:
     """Write a table with a column for each value of one of its columns.
 
@@ -161,23 +162,26 @@ def write_pivot(
         Columns whose values stand in each cell, with a slash between them.
     order : sequence of str
         Values of ``across``, in order.
-    names : dict, optional
-        Headings for these.
+    decimals : int, optional
+        Of the numbers in cells; by default three digits in all.
     """
     table = Table.read(source)
     order = order or list(dict.fromkeys(table[across]))
-    names = names or {}
-    head = [HEADINGS.get(name, name) for name in rows]
-    lines = [[*head, *(names.get(name, name) for name in order)]]
+    lines = [[*(HEADINGS.get(name, name) for name in rows), *order]]
     for key in dict.fromkeys(tuple(row[rows]) for row in table):
         found = {r[across]: r for r in table if tuple(r[rows]) == key}
-        values = [" / ".join(write_value(found[m][c]) for c in cells) for m in order]
+        values = [
+            " / ".join(write_value(found[name][cell], decimals) for cell in cells)
+            for name in order
+        ]
         lines.append([*map(write_value, key), *values])
     write_lines(table_lines(lines), path)
 
 
-def write_value(value: Any) -> str:
+def write_value(value: Any, decimals: int | None = None) -> str:
     """Return a number to three digits, or a word; kinds of frames in words."""
+    if isinstance(value, float) and decimals is not None:
+        return f"{value:.{decimals}f}"
     if isinstance(value, float):
         return write_number(value)
     return KINDS.get(str(value), str(value))
@@ -192,12 +196,13 @@ def write_number(value: float) -> str:
     return np.format_float_positional(float(f"{value:.3g}"), trim="-", fractional=False)
 
 
-def table_lines(rows: Iterable[Sequence[str]]) -> list[str]:
+def table_lines(rows: Iterable[Sequence[str]], numbers: bool = True) -> list[str]:
     """Return rows of cells, the first of them the head, as a table."""
     rows = list(rows)
+    classes = ["numbers"] * numbers + ["wide"] * (len(rows[0]) > MOST_COLUMNS)
     lines = [".. list-table::", "    :header-rows: 1"]
-    if len(rows[0]) > MOST_COLUMNS:
-        lines.append("    :class: wide")
+    if classes:
+        lines.append(f"    :class: {' '.join(classes)}")
     lines.append("")
     for cells in rows:
         lines.extend(
