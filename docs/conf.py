@@ -59,7 +59,7 @@ draw_layout(generated / "layout.svg")
 write_model_zoo(generated / "models.inc")
 shown = {
     "universal": "universal",
-    "astroscrappy, tuned": "astroscrappy, tuned",
+    "astroscrappy, tuned": "astroscrappy",
     "ACS-WFC": "deepCR, ACS-WFC",
     "Cosmic-CoNN ground": "Cosmic-CoNN",
 }

@@ -48,7 +48,7 @@ KINDS = {
 #: Headings of columns, where these are not the names in the files.
 HEADINGS = {"affected": "fraction affected", "kind": "frames"}
 #: Tables of more columns than this have smaller print.
-MOST_COLUMNS = 5
+MOST_COLUMNS = 4
 
 
 def write_model_zoo(path: Path) -> None:
