@@ -12,6 +12,7 @@ sys.path.insert(0, str(here))
 from draw_layout import draw_layout
 from inventories import write_inventories
 from write_model_zoo import (
+    write_changes,
     write_comparison,
     write_model_zoo,
     write_pivot,
@@ -92,5 +93,16 @@ for inc, cell in (("stars", "core flagged (%)"), ("star_fluxes", "flux change (%
         cells=[cell],
         order=methods,
     )
-for name in ("tracks", "calibration", "peer_suites", "peer_failures", "reliability"):
+write_changes(
+    here / "tracks.ecsv",
+    generated / "tracks.inc",
+    row="frames",
+    columns=(
+        "true positive rate (%)",
+        "covered to 95 % (%)",
+        "false objects per frame",
+        "false positives per megapixel",
+    ),
+)
+for name in ("calibration", "peer_suites", "peer_failures", "reliability"):
     write_table(here / f"{name}.ecsv", generated / f"{name}.inc")

@@ -47,8 +47,8 @@ KINDS = {
 }
 #: Headings of columns, where these are not the names in the files.
 HEADINGS = {"affected": "fraction affected", "kind": "frames"}
-#: Tables of more columns than this have smaller print.
-MOST_COLUMNS = 4
+#: Tables of more columns than these have small print, and smaller print.
+MOST_COLUMNS, VERY_MANY = 4, 8
 
 
 def write_model_zoo(path: Path) -> None:
@@ -114,10 +114,13 @@ def write_comparison(
     scores, path : path
         The table of scores, and the file that is written.
     methods : sequence of str
-        Methods, by default all, in the order of the columns; and their headings.
+        Methods, in the order of the columns, and their headings; by default all, with
+        the default model and astroscrappy first.
     """
     table = Table.read(scores)
-    methods = methods or list(dict.fromkeys(table["method"]))
+    if not methods:
+        methods = list(dict.fromkeys(table["method"]))
+        methods.sort(key=lambda name: (name != "universal", "astroscrappy" not in name))
     rows = [["Frames", *(names or methods)]]
     for kind in dict.fromkeys(table["kind"]):
         cells = [KINDS.get(kind, kind)]
@@ -178,6 +181,29 @@ def write_pivot(
     write_lines(table_lines(lines), path)
 
 
+def write_changes(
+    source: Path, path: Path, *, row: str, columns: Sequence[str]
+) -> None:
+    """Write a table with one row where the source has several for a name.
+
+    Parameters
+    ----------
+    source, path : path
+        The table that is read, and the file that is written.
+    row : str
+        The column whose values name the rows.
+    columns : sequence of str
+        Columns whose values in these rows stand in one cell, with arrows between them.
+    """
+    table = Table.read(source)
+    lines = [[HEADINGS.get(row, row), *columns]]
+    for name in dict.fromkeys(table[row]):
+        found = table[table[row] == name]
+        cells = [" → ".join(write_value(r[c]) for r in found) for c in columns]
+        lines.append([write_value(name), *cells])
+    write_lines(table_lines(lines), path)
+
+
 def write_value(value: Any, decimals: int | None = None) -> str:
     """Return a number to three digits, or a word; kinds of frames in words."""
     if isinstance(value, float) and decimals is not None:
@@ -200,6 +226,7 @@ def table_lines(rows: Iterable[Sequence[str]], numbers: bool = True) -> list[str
     """Return rows of cells, the first of them the head, as a table."""
     rows = list(rows)
     classes = ["numbers"] * numbers + ["wide"] * (len(rows[0]) > MOST_COLUMNS)
+    classes += ["wider"] * (len(rows[0]) > VERY_MANY)
     lines = [".. list-table::", "    :header-rows: 1"]
     if classes:
         lines.append(f"    :class: {' '.join(classes)}")
