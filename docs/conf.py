@@ -32,6 +32,8 @@ plot_html_show_source_link = False
 plot_html_show_formats = False
 plot_formats = [("png", 110)]
 automodsumm_inherited_members = False
+# Types are in the docstrings, in words.
+autodoc_typehints = "none"
 
 # Links to other packages work without a network too: see links.txt.
 intersphinx_mapping = write_inventories(here / "links.txt", generated)
@@ -71,24 +73,28 @@ for name, inc in (("scores", "comparison"), ("scores_bright", "bright")):
     write_comparison(source, generated / f"{inc}.inc", [*shown], [*shown.values()])
     write_comparison(source, generated / f"{inc}_ours.inc", ours)
     write_comparison(source, generated / f"{inc}_all.inc")
-for inc, cells in (
-    ("completeness", ("completeness (%)", "purity (%)")),
-    ("covered", ("covered (%)",)),
+for inc, rows, cells in (
+    ("completeness", ["frames", "cosmic rays"], ["completeness (%)", "purity (%)"]),
+    ("covered", ["frames"], ["covered (%)"]),
 ):
     write_pivot(
         here / "completeness.ecsv",
         generated / f"{inc}.inc",
-        rows=["frames", "cosmic rays"],
+        rows=rows,
         across="method",
         cells=cells,
         order=methods,
         decimals=1,
     )
-for inc, cell in (("stars", "core flagged (%)"), ("star_fluxes", "flux change (%)")):
+stars = ["FWHM (px)", "flux from", "to"]
+for inc, rows, cell in (
+    ("stars", [*stars, "stars"], "core flagged (%)"),
+    ("star_fluxes", stars, "flux change (%)"),
+):
     write_pivot(
         here / "stars.ecsv",
         generated / f"{inc}.inc",
-        rows=["FWHM (px)", "flux from", "to", "stars"],
+        rows=rows,
         across="method",
         cells=[cell],
         order=methods,
