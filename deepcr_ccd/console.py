@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import Literal, TextIO
 
+from .notices import counted
+
 __all__ = ["Reporter", "complain", "finish", "say"]
 
 #: The most names of images that were left out, on a line.
@@ -127,7 +129,7 @@ class Reporter:
         elif not self.quiet and self.bar is None and row["status"] != "failed":
             say(
                 f"{_on_one_line(row['output'])}: "
-                f"{row['objects']} cosmic rays, {row['pixels']} px, "
+                f"{counted(row['objects'], 'cosmic ray')}, {row['pixels']} px, "
                 + _images_of(row)
                 + ("skipped" if row["status"] == "skipped" else f"{row['seconds']} s")
             )

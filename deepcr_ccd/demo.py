@@ -18,6 +18,7 @@ from .io.atomic import atomic_path
 from .io.stream import open_regular
 from .models.model import Model
 from .models.zoo import DEFAULT_MODEL, load_model
+from .notices import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -150,7 +151,7 @@ def run(
     header = cleaned.header
     yield f"model: {model.card.name}, loaded in {loaded - start:.2f} s"
     yield (
-        f"found: {header['CRNOBJ']} cosmic rays, {header['CRNPIX']} px, "
+        f"found: {counted(header['CRNOBJ'], 'cosmic ray')}, {header['CRNPIX']} px, "
         f"filled by {header['CRFILL']}, in {done - loaded:.2f} s"
     )
     folder.mkdir(parents=True, exist_ok=True)

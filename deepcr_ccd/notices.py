@@ -18,6 +18,7 @@ from .tiling.forking import ChildSafeLock
 __all__ = [
     "DeepCRWarning",
     "collected_warnings",
+    "counted",
     "ignored",
     "names_its_arguments",
     "refuse_arguments",
@@ -51,6 +52,24 @@ INSTEAD_OF_LACOSMIC = {
 
 class DeepCRWarning(AstropyUserWarning):
     """An argument was given that has no effect."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is one.
+
+    Parameters
+    ----------
+    number : int
+        How many there are.
+    noun : str
+        In the singular.
+
+    Examples
+    --------
+    >>> counted(1, "cosmic ray"), counted(0, "cosmic ray")
+    ('1 cosmic ray', '0 cosmic rays')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def warn_user(message: str, category: type[Warning] = AstropyUserWarning) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..nddata.frame import Frame, is_dask
 from ..nddata.header import HISTORY_LENGTH, cleaning_keywords
+from ..notices import counted
 from ..preprocess.known_noise import noise_facts_of_planes
 from ..preprocess.star_width import StarWidth
 from . import array_clean, dask_clean
@@ -76,7 +77,8 @@ class CleanedFrame(NamedTuple):
             pixels = int(np.count_nonzero(self.crmask))
             objects = sum(count_objects(plane) for plane in planes)
             counts = {"CRNPIX": pixels, "CRNOBJ": objects, "CRNSKIP": self.excluded}
-            history = f"deepcr_ccd: {objects} cosmic rays, {pixels} px, by {name}"
+            found = counted(objects, "cosmic ray")
+            history = f"deepcr_ccd: {found}, {pixels} px, by {name}"
         if self.star_width is not None:
             counts["CRPSF"] = _header_width(self.star_width)
         keywords = cleaning_keywords(name, plan.thresholds, plan.fill.method, **counts)

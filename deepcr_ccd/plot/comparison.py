@@ -10,6 +10,7 @@ import numpy as np
 from astropy.nddata import NDData
 
 from ..nddata.typing import CCDLike, MaskLike, ParameterLike
+from ..notices import counted
 from .baselines import BASELINES, BaselineName, baseline_crmask
 from .images import Image, draw_image, make_stretch, new_figure, read_image
 from .outlines import (
@@ -145,7 +146,9 @@ def plot_comparison(
             draw_outlines(
                 ax, which, color, label=label, margin=margin, linewidth=linewidth
             )
-        ax.set_title(f"{name}: {ours.number} groups, {other}: {theirs.number}")
+        ax.set_title(
+            f"{name}: {counted(ours.number, 'group')}, {other}: {theirs.number}"
+        )
         draw_legend(ax)
     return panels[0].get_figure()
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..nddata.typing import CCDLike, MaskLike
+from ..notices import counted
 from ..segmentation.connected import EIGHT_CONNECTED
 from .images import Image, draw_image, make_stretch, new_figure, read_image
 from .outlines import BLUE, draw_outlines
@@ -113,7 +114,7 @@ def plot_cutouts(
         fig = new_figure(max(width, 5), rows * (PANEL + 0.35) + 0.6)
     unit = f" {first.unit}" if first.unit is not None else ""
     of = f"{len(chosen)} {order} of " if len(chosen) < total else ""
-    fig.suptitle(f"{of}{total} cosmic rays: before, flagged, after")
+    fig.suptitle(f"{of}{counted(total, 'cosmic ray')}: before, flagged, after")
     # A column between cosmic rays keeps their panels apart.
     grid = fig.add_gridspec(
         rows, 4 * columns - 1, width_ratios=([1, 1, 1, 0.12] * columns)[:-1]

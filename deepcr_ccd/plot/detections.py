@@ -8,6 +8,7 @@ import numpy as np
 
 from ..nddata.frame import as_mask
 from ..nddata.typing import CCDLike, MaskLike
+from ..notices import counted
 from .images import draw_image, make_stretch, new_figure, read_image
 from .outlines import (
     BLUE,
@@ -107,11 +108,14 @@ def plot_detections(
     if bad is not None:
         flags = flags & ~as_mask(bad, shape, "bad")
     drawn: list[tuple[np.ndarray, str, str | None]] = [(flags, BLUE, None)]
-    title = f"{count_groups(flags)} cosmic rays, {np.count_nonzero(flags)} px"
+    title = (
+        f"{counted(count_groups(flags), 'cosmic ray')}, {np.count_nonzero(flags)} px"
+    )
     if truth is not None:
         affected = as_mask(truth, shape, "truth")
         real, flagged = compare_groups(affected, flags), compare_groups(flags, affected)
-        title = f"{real.number} cosmic rays, {flagged.number} flagged groups"
+        number = counted(real.number, "cosmic ray")
+        title = f"{number}, {counted(flagged.number, 'flagged group')}"
         drawn = [
             (flagged.shared, BLUE, f"found: {real.n_shared}"),
             (real.alone, YELLOW, f"missed: {real.n_alone}"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..nddata.typing import CCDLike
+from ..notices import counted
 from .images import draw_image, new_figure, read_image
 from .outlines import LINEWIDTH, count_groups, draw_outlines
 
@@ -108,7 +109,7 @@ def plot_probability(
         draw_outlines(ax, flags, THRESHOLD_COLOR, margin=margin, linewidth=linewidth)
         if threshold > SMALLEST:
             bar.ax.axhline(threshold, color=THRESHOLD_COLOR, linewidth=2.5)
-        title = f"above {threshold:g}: {count_groups(flags)} groups"
+        title = f"above {threshold:g}: {counted(count_groups(flags), 'group')}"
         title += f", {np.count_nonzero(flags)} px"
     ax.set_title(title)
     return ax

@@ -139,7 +139,7 @@ def test_pixels_that_were_bad_before_are_no_cosmic_rays():
         plot_detections(before, after.mask, ax=Figure().subplots()),
         plot_detections(after, bad=bad, ax=Figure().subplots()),
     ):
-        assert ax.get_title() == "1 cosmic rays, 1 px"
+        assert ax.get_title() == "1 cosmic ray, 1 px"
 
 
 def frames():
