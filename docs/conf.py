@@ -27,7 +27,14 @@ if "READTHEDOCS" in os.environ:
         "numpy": ("https://numpy.org/doc/stable/", None),
         "astropy": ("https://docs.astropy.org/en/stable/", None),
     }
-extensions += ["matplotlib.sphinxext.plot_directive"]
+extensions += ["matplotlib.sphinxext.plot_directive", "myst_nb"]
+# Notebooks run in folders of their own; an error or a warning in one is one of the build.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_output_stderr = "error"
+nb_merge_streams = True
 plot_html_show_source_link = False
 plot_formats = [("png", 110)]
 exclude_patterns = ["_build", "_generated"]
