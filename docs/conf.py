@@ -29,6 +29,9 @@ if "READTHEDOCS" in os.environ:
     }
 extensions += ["matplotlib.sphinxext.plot_directive", "myst_nb"]
 # Notebooks run in folders of their own; an error or a warning in one is one of the build.
+# Their frames are small, and threads of OpenMP that wait for each other are slow where
+# other processes use the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
