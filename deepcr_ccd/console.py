@@ -105,7 +105,7 @@ class Reporter:
         plain = quiet or as_json or sys.stderr is None or not sys.stderr.isatty()
         if total > 1 and not plain:
             with contextlib.suppress(ImportError):
-                from tqdm import tqdm
+                from tqdm.auto import tqdm
 
                 self.bar = tqdm(total=total, unit="file", desc="deepcr-ccd")
 

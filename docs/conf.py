@@ -1,6 +1,7 @@
 """Configuration of the Sphinx build."""
 
 import importlib.metadata
+import os
 import sys
 from pathlib import Path
 
@@ -27,7 +28,18 @@ version = ".".join(release.split(".")[:2])
 
 generated = here / "_generated"
 exclude_patterns = ["_build", "_generated"]
-extensions += ["matplotlib.sphinxext.plot_directive"]
+extensions += ["matplotlib.sphinxext.plot_directive", "myst_nb"]
+# Notebooks run in folders of their own; an error or a warning in one is one of the build.
+# Their frames are small, and threads of OpenMP that wait for each other are slow where
+# other processes use the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_execution_timeout = 120
+nb_output_stderr = "error"
+nb_merge_streams = True
 plot_html_show_source_link = False
 plot_html_show_formats = False
 plot_formats = [("png", 110)]

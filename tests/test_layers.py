@@ -24,7 +24,7 @@ ROWS = [
     {"preprocess"},
     {"inpainting", "io"},
     {"nddata"},
-    {"notices", "segmentation"},
+    {"html_table", "notices", "segmentation"},
     {"tiling"},
 ]
 HEIGHT = {room: -row for row, rooms in enumerate(ROWS) for room in rooms}

@@ -14,12 +14,10 @@ from ..io.atomic import atomic_path
 from ..simulation.camera import Observation
 from .baselines import AstroscrappyGrid
 from .frames import LabelledFrame
-from .scores import RocCurve
+from .scores import FPRS, RocCurve
 
 __all__ = ["Comparison", "FPRS", "Method", "compare"]
 
-#: False positive rates at which true positive rates are read, by default.
-FPRS = (1e-4, 5e-4, 1e-3, 5e-3)
 LACOSMIC = "astroscrappy, tuned"
 
 
@@ -78,6 +76,10 @@ class Comparison:
                     row[f"TPR at {100 * fpr:g}%{end}"] = round(float(rate), 2)
             rows.append(row)
         return Table(rows)
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks: true positive rates in percent."""
+        return self.table(tolerant=False)._repr_html_()  # noqa: SLF001
 
     def plot(self, path: str | os.PathLike, *, dpi: int = 110) -> None:
         """Draw the ROC curves to a file, a panel for each kind of frame.

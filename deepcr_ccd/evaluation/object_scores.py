@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from astropy.table import Table
 from scipy import ndimage
 
+from ..html_table import html_table
 from ..segmentation.connected import EIGHT_CONNECTED
 
 __all__ = ["ObjectScores"]
@@ -80,6 +81,26 @@ class ObjectScores:
     def false(self) -> int:
         """Number of flagged objects without a CR-affected pixel."""
         return self._flagged - self._pure
+
+    def _repr_html_(self) -> str:
+        """Return tables for notebooks: the totals, and the completeness by size."""
+        covered = np.concatenate([rows[:, 2] for rows in self._rows] or [np.empty(0)])
+        rows: dict[str, Any] = {
+            "cosmic rays": covered.size,
+            "flagged objects": self._flagged,
+            "false objects": self.false,
+        }
+        if covered.size:
+            rows["completeness"] = f"{100 * (covered > 0).mean():.1f} %"
+        if self._flagged:
+            rows["purity"] = f"{100 * self.purity:.1f} %"
+        tables = [html_table("Cosmic rays, found and false", rows)]
+        if covered.size:
+            by_size = self.completeness("size")
+            for name in ("found", "covered", "whole"):
+                by_size[name].format = ".3f"
+            tables.append(by_size._repr_html_())  # noqa: SLF001
+        return "\n".join(tables)
 
     def completeness(self, by: Literal["size", "charge"] = "size") -> Table:
         """Return the completeness in bins.

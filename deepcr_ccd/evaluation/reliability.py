@@ -48,6 +48,13 @@ class Reliability:
         for column, weights in enumerate((np.ones(p.size), p, t)):
             self.sums[:, column] += np.bincount(place, weights, len(self.sums))
 
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks: the curve."""
+        table = self.table()
+        for name in ("probability", "affected"):
+            table[name].format = ".4f"
+        return table._repr_html_()  # noqa: SLF001
+
     def points(self) -> list[tuple[float, float]]:
         """Return the curve as a model's card has it: rising, from 0.001 to (1, 1).
 

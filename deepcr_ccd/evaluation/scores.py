@@ -6,11 +6,17 @@ Ignored pixels count nowhere.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["RocCurve"]
+from ..html_table import html_table
 
+__all__ = ["FPRS", "RocCurve"]
+
+#: False positive rates at which true positive rates are read, by default.
+FPRS = (1e-4, 5e-4, 1e-3, 5e-3)
 #: A pixel and its 8 neighbours.
 NEIGHBOURHOOD = np.ones((3, 3), dtype=bool)
 
@@ -123,6 +129,18 @@ class RocCurve:
         precision = np.where(flagged > 0, true / np.maximum(flagged, 1), 1.0)
         _, recall, threshold = self.curve()
         return precision, recall, threshold
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks: the curve at some false positive rates."""
+        affected, clean = int(self.positives.sum()), int(self.negatives.sum())
+        rows: dict[str, Any] = {"affected pixels": affected, "clean pixels": clean}
+        for fpr in FPRS if affected and clean else ():
+            rows[f"at a false positive rate of {100 * fpr:g} %"] = (
+                f"true positive rate {100 * self.tpr_at(fpr):.2f} %, "
+                f"threshold {self.threshold_at(fpr):.4g}"
+            )
+        tolerant = ", with a tolerance of one pixel" if self.tolerant else ""
+        return html_table(f"ROC curve{tolerant}", rows)
 
     def tpr_at(self, fpr: float) -> float:
         """Return the true positive rate at a false positive rate, interpolated.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from ..html_table import html_table
 from ..nddata.header import header_value
 from ..preprocess.transform_info import TRANSFORM_INFO, TransformInfo
 from ..segmentation.hysteresis import Thresholds
@@ -136,6 +137,35 @@ class ModelCard:
             shown.append("threshold")
         fields = ", ".join(f"{field}={getattr(self, field)!r}" for field in shown)
         return f"{type(self).__name__}({fields}, ...)"
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks."""
+        return html_table(f"Model {self.name}", self.facts())
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a user wants to know of the model.
+
+        Returns
+        -------
+        dict
+            Values by their names in words; those that are not known are empty.
+        """
+        is_mask = self.task == "mask"
+        return {
+            "task": "detection" if is_mask else "inpainting",
+            "about": self.description,
+            "instrument": self.instrument,
+            "filters": self.filters,
+            "unit of the input": self.unit or "any",
+            "threshold": self.threshold if is_mask else None,
+            "extended down to": self.extend_threshold if is_mask else None,
+            "test-time rotations": self.turns if self.turns > 1 else None,
+            "inpainting model": self.fill,
+            "training data": self.training_data,
+            "scores": self.scores,
+            "citation": self.citation,
+            "licence": self.license,
+        }
 
     @property
     def transform_info(self) -> TransformInfo:

@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 import torch
 
+from ..html_table import html_table
 from ..preprocess.star_width import UNKNOWN, StarWidth, cautious, width_code
 from ..tiling.forking import ChildSafeLock
 from ..tiling.torch_settings import neutral_torch_state
@@ -151,6 +152,12 @@ class LoadedNetwork:
             f"<{type(self).__name__} {self.card.name} ({self.card.task}) on "
             f"{self.device}, {self.precision}, {usable_engine(self.engine)}>"
         )
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks: how it runs, and its card."""
+        how = f"{self.device}, {self.precision}, {usable_engine(self.engine)}"
+        rows = {"runs on": how, **self.card.facts()}
+        return html_table(f"Model {self.card.name}", rows)
 
     @property
     def fingerprint(self) -> str:

@@ -88,6 +88,20 @@ def test_progress_shows_a_bar(capsys):
     assert "frames" in capsys.readouterr().err
 
 
+def test_notebooks_have_their_own_bar(monkeypatch):
+    # tqdm.auto is a widget in notebooks, and text elsewhere.
+    bars = []
+
+    def bar(items, **options):
+        bars.append(options)
+        return items
+
+    monkeypatch.setattr("tqdm.auto.tqdm", bar)
+    assert list(track([1, 2], "frames", True)) == [1, 2]
+    assert list(track([1, 2], "frames", False)) == [1, 2]
+    assert bars == [{"desc": "frames", "total": None}]
+
+
 def test_progress_without_tqdm_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tqdm.auto", None)
     with pytest.raises(ImportError, match=r"deepcr_ccd\[plot\]"):
