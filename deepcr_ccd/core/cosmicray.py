@@ -71,7 +71,7 @@ def cosmicray_deepcr(
         in adu if ``gain`` is given.
     threshold : float, optional
         Probability in [0, 1] above which a pixel is flagged. By default that of the
-        model description (``load_model(...).card``), which is 0.6217 for
+        model description (``load_model(...).card``), which is 0.5884 for
         ``universal``.
     extend_threshold : float, optional
         Lower probability, down to which cosmic rays are followed: a pixel above it is
@@ -100,10 +100,10 @@ def cosmicray_deepcr(
         they are used only with ``gain``, and for one in another unit not at all. Cosmic
         rays above the level are still flagged. With `numpy.inf` no pixel is saturated.
     psffwhm : float, optional
-        FWHM in px of the stars on the frame; of spectra, that across the trace; for
-        models that are told how wide stars are, which the default is not. By default
-        it is measured on the frame; "unknown" and "no stars" are possible results (see
-        CRPSF below).
+        FWHM in px of the stars on the frame; of spectra, that across the trace. Models
+        that are told how wide stars are, such as the default, flag what is sharper. By
+        default it is measured on the frame; "unknown" and "no stars" are possible
+        results (see CRPSF below).
     device : str or torch.device, optional
         Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16", "int8"}, optional

@@ -40,6 +40,8 @@ MAX_CHANCE = 5e-3
 #: Widths on which fewer sources agree than this fraction of those that agree on another
 #: are of galaxies or close pairs.
 MIN_FRACTION = 0.2
+#: Events in detectors are hardly wider than this FWHM in px.
+EVENT_FWHM = 2.1
 #: There are no stars if at most this fraction of candidates could be: those that are
 #: round and not sharper than stars are, or wider than this FWHM in px. More may be
 #: stars that do not agree.
@@ -209,7 +211,11 @@ def measure_star_width(
         agreed.append(StarWidth(fwhm, fwhm * float(np.mean(spread)), True, number))
     if agreed:
         most = max(width.number for width in agreed)
-        return next(width for width in agreed if width.number >= MIN_FRACTION * most)
+        enough = [width for width in agreed if width.number >= MIN_FRACTION * most]
+        widest = enough[0]
+        # Wide sources may be knots of a nebula; narrower ones, if no events, are stars.
+        stars = [w for w in enough if EVENT_FWHM < w.fwhm and w.number >= widest.number]
+        return stars[-1] if stars else widest
     return _without_stars(possible, candidates, alike)
 
 

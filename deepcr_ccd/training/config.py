@@ -224,18 +224,19 @@ def train_from_config(
             **{k: v for k, v in training.items() if k != "folder"},
         }
     )
-    dataset = LabelledFrames(
-        frames,
-        length=recipe.steps * recipe.batch,
-        size=data.get("size", 128),
-        seed=recipe.seed,
-    )
     described: dict[str, Any] = {
         key: model[key]
         for key in ("name", "threshold", "instrument", "description")
         if key in model
     }
     template = (start or load_model(DEFAULT_MODEL, device="cpu")).card
+    dataset = LabelledFrames(
+        frames,
+        length=recipe.steps * recipe.batch,
+        size=data.get("size", 128),
+        seed=recipe.seed,
+        star_widths=template.arguments.get("star_widths", ()),
+    )
     card = ModelCard(
         task="mask",
         architecture=template.architecture,

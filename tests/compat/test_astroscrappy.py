@@ -243,11 +243,11 @@ def test_models_in_units_of_the_noise(frame):
     assert np.ptp(expected) > 0.01
     for scale in (0.01, 100):
         np.testing.assert_allclose(examine(frame * scale), expected, atol=1e-3)
-    noisy = examine(frame, readnoise=40.0)
+    noisy = examine(frame, readnoise=25.0)
     assert np.abs(noisy - expected).max() > 0.01
     # In electron, both of them, whatever the frame's unit.
     np.testing.assert_allclose(
-        examine(frame / 2, gain=2.0, readnoise=40.0), noisy, atol=1e-3
+        examine(frame / 2, gain=2.0, readnoise=25.0), noisy, atol=1e-3
     )
     # Where there is more noise, the variance says; how much there is, the frame.
     variance = np.full(frame.shape, 9.0**2)

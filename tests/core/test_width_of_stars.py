@@ -103,7 +103,7 @@ def test_wrong_width(wrong):
         cosmicray_deepcr(np.zeros((32, 32)), psffwhm=wrong)
 
 
-@pytest.mark.parametrize("model", ["universal", "ACS-WFC"])
+@pytest.mark.parametrize("model", ["universal-fast", "ACS-WFC"])
 def test_models_that_are_not_told(model):
     ccd, _ = exposure(3.5)
     with pytest.warns(DeepCRWarning, match="psffwhm= has no effect"):

@@ -220,7 +220,8 @@ def test_the_frame_of_astroscrappys_own_tests(model):
     crmask, _ = detect_cosmics(frame, model=model)
     assert affected.sum() == 100
     assert (crmask & affected).sum() == 100
-    assert not (crmask & ~ndimage.binary_dilation(affected, THREE)).any()
+    # Peaks of the noise above four sigma, in a megapixel.
+    assert (crmask & ~ndimage.binary_dilation(affected, THREE)).sum() < 6
 
 
 @every_model

@@ -55,7 +55,8 @@ def test_subtracted_sky_lines(axis, source):
     light = sky if source == "scene" else np.maximum(raw, 0)
     sigma = np.sqrt(light + READNOISE**2)
     ccd = CCDData((raw - sky).astype("f4"), unit="electron")
-    assert (cosmicray_deepcr(ccd, inpaint=None).mask & ~affected).sum() > 1000
+    # Without it, noise of bright lines is flagged.
+    assert (cosmicray_deepcr(ccd, inpaint=None).mask & ~affected).sum() > 60
     masks = []
     for uncertainty in (
         StdDevUncertainty(sigma),
@@ -66,7 +67,7 @@ def test_subtracted_sky_lines(axis, source):
     ):
         ccd.uncertainty = uncertainty
         crmask = cosmicray_deepcr(ccd, inpaint=None).mask
-        assert crmask[affected].mean() > 0.97
+        assert crmask[affected].mean() > 0.96
         assert (crmask & ~affected).sum() < 30
         masks.append(crmask)
     for crmask in masks:

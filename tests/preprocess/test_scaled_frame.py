@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from astropy.nddata import CCDData, StdDevUncertainty, VarianceUncertainty
+from scipy import ndimage
 
 from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, detect_cosmics, inpaint
 from deepcr_ccd.preprocess.scaled_frame import find_scale_factor
@@ -41,7 +42,8 @@ def test_scaling_a_frame_scales_its_fills(scene, scale, dtype):
     scaled = (data * scale).astype(dtype)
     got, same = cosmicray_deepcr(scaled)
     assert (same != crmask).sum() <= 2
-    both = same & crmask
+    # Near a pixel whose flag differs by rounding, fills do too.
+    both = same & crmask & ~ndimage.binary_dilation(same ^ crmask, iterations=5)
     back = got.astype(float) / scale
     np.testing.assert_allclose(back[both], expected[both], rtol=1e-3, atol=0.5)
     kept = ~(same | np.isnan(data))

@@ -77,7 +77,7 @@ def test_strips(ny, turn, rng):
     if turn:
         data, affected = data.T, affected.T
     crmask = cosmicray_deepcr(data.astype("f4"), inpaint=None)[1]
-    assert crmask[affected].mean() > 0.93
+    assert crmask[affected].mean() > 0.87
     assert (crmask & ~affected).sum() < 0.4 * affected.sum()
     small = cosmicray_probability(data, tile_size=64, precision="float32")
     whole = cosmicray_probability(data, precision="float32")

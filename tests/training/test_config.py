@@ -7,7 +7,8 @@ from sample_files import series
 
 from deepcr_ccd import cosmicray_probability, load_model
 from deepcr_ccd.cli import main
-from deepcr_ccd.training.config import ENTRIES, read_config
+from deepcr_ccd.training import config
+from deepcr_ccd.training.config import ENTRIES, read_config, train_from_config
 from deepcr_ccd.training.fit import Recipe
 
 CONFIG = """
@@ -53,6 +54,25 @@ def test_a_model_for_my_camera(folder, capsys):
     # It goes on where it was; there is nothing left to do.
     assert main(["train", str(path), "--device", "cpu"]) == 0
     assert "resumed at step 6" in capsys.readouterr().out
+
+
+def test_star_widths_are_an_input_of_training_as_of_use(folder, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        config, "train_model", lambda dataset, *_, **__: seen.append(dataset[0])
+    )
+    path = folder / "config.toml"
+    path.write_text(CONFIG.format(data='gain = "GAIN"'))
+    for start in ("universal", "ACS-WFC"):
+        path.write_text(
+            CONFIG.format(data="").replace("[model]", f'[model]\nstart = "{start}"')
+        )
+        if start == "ACS-WFC":
+            pytest.importorskip("deepCR")
+        train_from_config(path, report=print)
+    told, plain = ("code" in item for item in seen)
+    assert told == ("star_widths" in load_model("universal").card.arguments)
+    assert not plain
 
 
 @pytest.mark.parametrize(
