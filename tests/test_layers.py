@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 ROWS = [
     {"__init__", "__main__"},
     {"cli"},
-    {"cli_parser", "console", "evaluation"},
+    {"cli_parser", "console", "evaluation", "inspection"},
     {"batch", "demo"},
     {"core", "compat", "plot"},
     {"training"},
@@ -163,6 +163,7 @@ def test_public_names():
         "deepCR",
         "detect_cosmics",
         "inpaint",
+        "inspect",
         "list_models",
         "load_model",
     ]

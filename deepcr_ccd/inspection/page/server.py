@@ -1,0 +1,316 @@
+"""A server for one person on this machine: the page, its scripts and its calls.
+
+It listens on 127.0.0.1 only. A link works once and gives the browser a cookie, without
+which nothing is answered. The names of this machine are the only hosts that requests
+may be addressed to, so no other name can be made to lead here. Calls must come from
+the page itself, as their origin tells. What can be fetched is known at the start: no
+path of a request leads to a file.
+"""
+
+from __future__ import annotations
+
+import hmac
+import http.cookies
+import json
+import logging
+import secrets
+import threading
+from collections import deque
+from functools import cached_property
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from .api import Api, Changed
+
+__all__ = ["LARGEST_BODY", "Server", "static_files"]
+
+logger = logging.getLogger(__name__)
+
+#: Address that it listens on, and names of it that requests may use.
+ADDRESS, HOSTS = "127.0.0.1", ("127.0.0.1", "localhost")
+#: The most bytes of a request's body, and seconds that a connection may be silent.
+LARGEST_BODY, SILENCE = 8 * 2**20, 60
+#: Links that have not been used, of which the oldest are forgotten.
+MOST_LINKS = 16
+KINDS = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src "
+    "'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+#: Errors whose messages the page shows.
+EXPECTED = (OSError, ValueError, TypeError, ImportError, MemoryError)
+
+
+def static_files() -> dict[str, bytes]:
+    """Return what the package ships of the page, by name."""
+    folder = resources.files("deepcr_ccd") / "inspection" / "page" / "static"
+    return {
+        file.name: file.read_bytes()
+        for file in folder.iterdir()
+        if file.name.rpartition(".")[2] in KINDS
+    }
+
+
+class Server(ThreadingHTTPServer):
+    """Serves a page on 127.0.0.1.
+
+    Parameters
+    ----------
+    api : Api
+        Answers calls.
+    port : int
+        To listen on; 0 takes any that is free.
+
+    Raises
+    ------
+    OSError
+        If the port is not free.
+    """
+
+    daemon_threads = True
+    # Nobody else may listen on a port that is in use.
+    allow_reuse_address = False
+
+    def __init__(self, api: Api, port: int = 0):
+        self.api = api
+        self.files = static_files()
+        self._secret = secrets.token_urlsafe(32)
+        self._links: deque[str] = deque(maxlen=MOST_LINKS)
+        self._changing = threading.Lock()
+        super().__init__((ADDRESS, port), Handler)
+        self._thread = threading.Thread(target=self.serve_forever, daemon=True)
+
+    def start(self) -> None:
+        """Answer requests, in the background."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop, and free the port."""
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+    @cached_property
+    def cookie_name(self) -> str:
+        """Name of the cookie; browsers do not keep those of two ports apart."""
+        return f"deepcr_ccd_{self.server_port}"
+
+    def new_link(self) -> str:
+        """Return a link to the page, which works once."""
+        token = secrets.token_urlsafe(32)
+        with self._changing:
+            self._links.append(token)
+        return f"http://{ADDRESS}:{self.server_port}/?token={token}"
+
+    def redeem(self, token: str) -> bool:
+        """Tell whether a token is that of a link, which is used up by that.
+
+        Parameters
+        ----------
+        token : str
+            From the link.
+        """
+        with self._changing:
+            for known in self._links:
+                if _same(known, token):
+                    self._links.remove(known)
+                    return True
+        return False
+
+    def cookie(self) -> str:
+        """Return the header that gives a browser the cookie."""
+        return f"{self.cookie_name}={self._secret}; Path=/; HttpOnly; SameSite=Strict"
+
+    def knows(self, cookies: str) -> bool:
+        """Tell whether a request has the cookie.
+
+        Parameters
+        ----------
+        cookies : str
+            The header of the request.
+        """
+        try:
+            found = http.cookies.SimpleCookie(cookies).get(self.cookie_name)
+        except http.cookies.CookieError:
+            return False
+        return found is not None and _same(self._secret, found.value)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """Log what went wrong with a connection, such as one that was cut off."""
+        logger.debug("connection from %s failed", client_address, exc_info=True)
+
+
+def _same(known: str, given: str) -> bool:
+    return hmac.compare_digest(known.encode(), given.encode("utf-8", "replace"))
+
+
+class Refused(Exception):
+    """A request that is not answered, with the status that it gets."""
+
+    def __init__(self, status: HTTPStatus, message: str):
+        super().__init__(message)
+        self.status = status
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers one connection."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "deepcr_ccd", ""
+    timeout = SILENCE
+
+    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+        """Answer with the page or a part of it."""
+        try:
+            self._check_host()
+            url = urlsplit(self.path)
+            if url.path == "/":
+                self._send_page(parse_qs(url.query).get("token", [""])[0])
+                return
+            self._check_cookie()
+            name = url.path.removeprefix("/static/")
+            if name not in self.server.files or not url.path.startswith("/static/"):
+                raise Refused(HTTPStatus.NOT_FOUND, "there is no such page")
+            self._send(self.server.files[name], KINDS[name.rpartition(".")[2]])
+        except Refused as error:
+            self._refuse(error)
+
+    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+        """Answer a call of the page."""
+        try:
+            self._check_host()
+            self._check_cookie()
+            self._check_origin()
+            body = self._read_body()
+            path = urlsplit(self.path).path
+            if not path.startswith("/api/"):
+                raise Refused(HTTPStatus.NOT_FOUND, "there is no such call")
+            self._answer(path.removeprefix("/api/"), body)
+        except Refused as error:
+            self._refuse(error)
+
+    def _check_host(self) -> None:
+        given = self.headers.get_all("Host") or []
+        if len(given) != 1 or _name_of_host(given[0]) not in HOSTS:
+            raise Refused(HTTPStatus.FORBIDDEN, "wrong host")
+
+    def _check_cookie(self) -> None:
+        if not self.server.knows(self.headers.get("Cookie", "")):
+            raise Refused(
+                HTTPStatus.FORBIDDEN,
+                "open the link that deepcr-ccd inspect printed; each works once, and "
+                "pressing Enter in its terminal prints another",
+            )
+
+    def _check_origin(self) -> None:
+        own = f"http://{self.headers['Host']}"
+        if self.headers.get_all("Origin") != [own]:
+            raise Refused(HTTPStatus.FORBIDDEN, "wrong origin")
+        if self.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+            raise Refused(HTTPStatus.FORBIDDEN, "wrong origin")
+
+    def _read_body(self) -> Any:
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdecimal()):
+            raise Refused(HTTPStatus.LENGTH_REQUIRED, "a length is required")
+        if len(length) > 10 or int(length) > LARGEST_BODY:
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too large")
+        if self.headers.get_content_type() != "application/json":
+            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "JSON is required")
+        raw = self.rfile.read(int(length))
+        try:
+            return json.loads(raw)
+        except (ValueError, RecursionError):
+            raise Refused(HTTPStatus.BAD_REQUEST, "no JSON") from None
+
+    def _send_page(self, token: str) -> None:
+        cookie = {}
+        if self.server.redeem(token):
+            cookie = {"Set-Cookie": self.server.cookie()}
+        else:
+            self._check_cookie()
+        self._send(self.server.files["index.html"], KINDS["html"], headers=cookie)
+
+    def _answer(self, name: str, params: Any) -> None:
+        """Send what a call returns, or its error as JSON."""
+        try:
+            found = self.server.api.call(name, params)
+        except LookupError as error:
+            self._send_json({"error": str(error)}, HTTPStatus.NOT_FOUND)
+        except Changed as error:
+            answer = {"error": str(error), "state": error.state}
+            self._send_json(answer, HTTPStatus.CONFLICT)
+        except FileExistsError as error:
+            answer = {"error": str(error), "exists": True}
+            self._send_json(answer, HTTPStatus.CONFLICT)
+        except EXPECTED as error:
+            self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+        except Exception as error:  # noqa: BLE001 - the page shows it
+            logger.debug("call %s failed", name, exc_info=True)
+            text = f"{type(error).__name__}: {error}"
+            self._send_json({"error": text}, HTTPStatus.INTERNAL_SERVER_ERROR)
+        else:
+            if isinstance(found, bytes):
+                self._send(found, "application/octet-stream")
+            else:
+                self._send_json(found)
+
+    def _send_json(self, content: dict, status: HTTPStatus = HTTPStatus.OK) -> None:
+        self._send(json.dumps(content).encode(), "application/json", status)
+
+    def _send(
+        self,
+        content: bytes,
+        kind: str,
+        status: HTTPStatus = HTTPStatus.OK,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        for key, value in (HEADERS | (headers or {})).items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def _refuse(self, error: Refused) -> None:
+        # What is left of the request is not read.
+        self.close_connection = True
+        text = f"{error}\n".encode()
+        close = {"Connection": "close"}
+        self._send(text, "text/plain; charset=utf-8", error.status, close)
+
+    def send_error(self, code: int, *_: Any, **__: Any) -> None:
+        """Refuse what is no request, or has another method.
+
+        Parameters
+        ----------
+        code : int
+            Of the status.
+        """
+        status = HTTPStatus(code)
+        self._refuse(Refused(status, status.phrase.lower()))
+
+    def log_message(self, *_: Any) -> None:
+        """Log a request, without its query, which may hold a token."""
+        logger.debug("%s %s", self.command, urlsplit(getattr(self, "path", "")).path)
+
+
+def _name_of_host(host: str) -> str:
+    name, _, port = host.partition(":")
+    return name if not port or (port.isascii() and port.isdecimal()) else ""
