@@ -68,9 +68,16 @@ def test_codes_of_excluded_pixels_and_of_thresholds_off_the_grid():
         threshold_grid(*np.linspace(0.1234, 0.9876, 60))
 
 
+@pytest.mark.filterwarnings("ignore:.*pixels are flagged")
 @pytest.mark.parametrize(
     ("seed", "extend", "grow"),
-    [(0.6217, 0.2, 0), (0.3, 0.05, 1), (0.9, 0.9, 0), (0.995, 0.1, 2.5), (0.995, 0.995, 5)],
+    [
+        (0.6217, 0.2, 0),
+        (0.3, 0.05, 1),
+        (0.9, 0.9, 0),
+        (0.995, 0.1, 2.5),
+        (0.995, 0.995, 5),
+    ],
 )
 def test_masks_are_those_of_the_package(frame, inspection, seed, extend, grow):
     settings = Settings(Thresholds(seed, extend), grow)

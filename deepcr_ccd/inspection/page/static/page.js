@@ -36,6 +36,8 @@ export class App {
     root.classList.add("deepcr-ccd");
     root.app = this;
     this.build();
+    this.setTool("move");
+    this.show(null, false);
     listenToPointer(this);
     listenToKeys(this);
   }
@@ -63,7 +65,7 @@ export class App {
   }
 
   toolbar() {
-    this.modes = MODES.map((mode, n) => button(mode, `Show ${mode} (${n + 1}); b goes round`, () => this.setMode(mode)));
+    this.modes = MODES.map((mode, n) => button(mode[0].toUpperCase() + mode.slice(1), `Show ${mode} (${n + 1}); b goes round`, () => this.setMode(mode)));
     this.tools = TOOLS.map(([tool, text, title]) => button(text, title, () => this.setTool(tool)));
     this.brushSize = make("input", { type: "range", min: 0, max: 12, value: 1, "aria-label": "Radius of the brush in px" });
     this.brushSize.addEventListener("input", () => (this.brush = Number(this.brushSize.value)));
@@ -81,12 +83,12 @@ export class App {
         "span",
         { class: "group" },
         button("−", "Zoom out (-)", () => this.picture.zoom(1 / 1.5)),
-        button("fit", "Whole frame (0)", () => this.picture.fit()),
+        button("Fit", "Whole frame (0)", () => this.picture.fit()),
         button("+", "Zoom in (+)", () => this.picture.zoom(1.5)),
       ),
       make("span", { class: "group" }, ...this.tools),
-      make("label", {}, "brush", this.brushSize),
-      make("label", {}, excluded, "excluded"),
+      make("label", {}, "Brush", this.brushSize),
+      make("label", {}, excluded, "Excluded"),
     );
   }
 
@@ -98,12 +100,12 @@ export class App {
   }
 
   maskPanel() {
-    this.seed = this.slider("threshold", (seed) => this.set({ seed, extend: Math.min(seed, this.settings.extend) }));
-    this.extend = this.slider("extend to", (extend) => this.set({ extend, seed: Math.max(extend, this.settings.seed) }));
-    this.growth = this.slider("grow (px)", (half) => this.set({ grow: half / 2 }));
+    this.seed = this.slider("Threshold", (seed) => this.set({ seed, extend: Math.min(seed, this.settings.extend) }));
+    this.extend = this.slider("Extend to", (extend) => this.set({ extend, seed: Math.max(extend, this.settings.seed) }));
+    this.growth = this.slider("Grow (px)", (half) => this.set({ grow: half / 2 }));
     this.counts = make("p", { class: "counts" });
-    this.undoButton = button("undo", "Undo the last edit (u)", () => this.undo());
-    this.resetButton = button("reset", "Thresholds and growth of the start", () => this.set({ ...this.initial }));
+    this.undoButton = button("Undo", "Undo the last edit (u)", () => this.undo());
+    this.resetButton = button("Reset", "Thresholds and growth of the start", () => this.set({ ...this.initial }));
     return make(
       "section",
       { class: "panel" },
@@ -117,8 +119,8 @@ export class App {
   }
 
   listPanel() {
-    this.acceptButton = button("accept", "Keep it, whatever the thresholds (a)", () => this.decide("accept"));
-    this.rejectButton = button("reject", "It is no cosmic ray (x)", () => this.decide("reject"));
+    this.acceptButton = button("Accept", "Keep it, whatever the thresholds (a)", () => this.decide("accept"));
+    this.rejectButton = button("Reject", "It is no cosmic ray (x)", () => this.decide("reject"));
     return make(
       "section",
       { class: "panel" },
@@ -128,8 +130,8 @@ export class App {
         { class: "row" },
         this.acceptButton,
         this.rejectButton,
-        button("previous", "Previous in the list (p)", () => this.list.step(-1)),
-        button("next", "Next in the list (n)", () => this.list.step(1)),
+        button("Previous", "Previous in the list (p)", () => this.list.step(-1)),
+        button("Next", "Next in the list (n)", () => this.list.step(1)),
       ),
       this.list.element,
     );
@@ -139,11 +141,11 @@ export class App {
     this.kind = make("select", { "aria-label": "What to save" });
     this.where = make("p", { class: "path" });
     this.saved = make("p", { role: "status" });
-    this.replaceButton = button("replace it", "Replace the file that is there", () => this.save(true), { hidden: true });
-    this.saveButton = button("save", "Write the file (s)", () => this.save(false));
+    this.replaceButton = button("Replace it", "Replace the file that is there", () => this.save(true), { hidden: true });
+    this.saveButton = button("Save", "Write the file (s)", () => this.save(false));
     this.savePart = make("div", {}, this.where, make("div", { class: "row" }, this.kind, this.saveButton, this.replaceButton), this.saved);
     this.recipe = make("textarea", { readonly: true, rows: 3, "aria-label": "What makes the same mask without edits" });
-    const copy = button("copy", "Copy it", () => navigator.clipboard.writeText(this.recipe.value));
+    const copy = button("Copy", "Copy it", () => navigator.clipboard.writeText(this.recipe.value));
     return make(
       "section",
       { class: "panel" },

@@ -48,7 +48,7 @@ export class StretchControl {
       { "aria-label": "Stretch", onchange: () => picture.setStretch({ stretch: this.choice.value }) },
       ...["asinh", "sqrt", "log", "linear"].map((name) => make("option", { value: name }, name)),
     );
-    const limits = [["zscale", "zscale"], ["percentile", "99 %"], ["minmax", "all"]];
+    const limits = [["zscale", "zscale"], ["percentile", "99 %"], ["minmax", "All"]];
     this.element = make(
       "section",
       { class: "panel" },
@@ -62,7 +62,7 @@ export class StretchControl {
         ...limits.map(([name, text]) =>
           button(text, `Limits: ${name}`, () => this.set(picture.view.limits[name].slice())),
         ),
-        button("invert", "Dark on bright (i)", () => this.invert()),
+        button("Invert", "Dark on bright (i)", () => this.invert()),
       ),
     );
     this.canvas.addEventListener("pointerdown", (event) => this.startDrag(event));
