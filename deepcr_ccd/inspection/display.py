@@ -177,7 +177,7 @@ def _halved(values: np.ndarray) -> np.ndarray:
             block = np.pad(block, odd, constant_values=np.nan)
         quarters = [block[y::2, x::2] for y in (0, 1) for x in (0, 1)]
         with np.errstate(invalid="ignore"):
-            mean = sum(0.25 * quarter for quarter in quarters)
+            mean = np.mean(quarters, axis=0)
         lost = ~np.isfinite(mean)
         if lost.any():
             several = np.stack([quarter[lost] for quarter in quarters])

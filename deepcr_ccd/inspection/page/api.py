@@ -6,12 +6,15 @@ checked here. No call takes a path.
 
 from __future__ import annotations
 
+import inspect
 import threading
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ...batch.options import FileOptions
 from ...nddata.header import version
 from ..display import TILE
 from ..edits import count_edits, reject_groups
@@ -49,7 +52,7 @@ class Api:
         self._threads: dict[int, threading.Thread] = {}
         self._errors: dict[int, BaseException] = {}
         self._starting = threading.Lock()
-        self._calls = {
+        self._calls: dict[str, Callable[..., dict | bytes]] = {
             "info": self.info,
             "view": self.view,
             "tile": self.tile,
@@ -84,16 +87,16 @@ class Api:
             raise LookupError(f"there is no call {name!r}")
         if not isinstance(params, dict):
             raise ValueError("arguments must be an object")
+        answer = self._calls[name]
         try:
-            return self._calls[name](**params)
-        except Conflict as error:
-            raise Changed(
-                str(error), self.inspection.state.describe(self._tab(params["tab"]))
-            ) from error
+            inspect.signature(answer).bind(**params)
         except TypeError as error:
-            if params and "unexpected keyword" in str(error) or "missing" in str(error):
-                raise ValueError(f"{name} does not take these arguments") from error
-            raise
+            raise ValueError(f"{name} does not take these arguments") from error
+        try:
+            return answer(**params)
+        except Conflict as error:
+            now = self.inspection.state.describe(params["tab"])
+            raise Changed(str(error), now) from error
 
     def _tab(self, tab: Any) -> int:
         if type(tab) is not int or not 0 <= tab < len(self.inspection.source.tabs):
@@ -190,7 +193,7 @@ class Api:
             self._threads.pop(image, None)
             if image in self._errors:
                 raise self._errors[image]
-        return zlib.compress(self.inspection.plane(number).codes, 1)
+        return zlib.compress(self.inspection.plane(number).codes.tobytes(), 1)
 
     def _detect(self, image: int) -> None:
         try:
@@ -219,7 +222,7 @@ class Api:
             .tolist(),
             "call": python_call(settings, options),
         }
-        if path is not None:
+        if path is not None and isinstance(options, FileOptions):
             answer["command"] = command_line(path, settings, options)
         return answer
 

@@ -13,6 +13,7 @@ import hmac
 import http.cookies
 import json
 import logging
+import os
 import secrets
 import threading
 from collections import deque
@@ -82,8 +83,8 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
-    # Nobody else may listen on a port that is in use.
-    allow_reuse_address = False
+    # On Windows it would let others listen on a port that is in use.
+    allow_reuse_address = os.name == "posix"
 
     def __init__(self, api: Api, port: int = 0):
         self.api = api
@@ -256,8 +257,7 @@ class Handler(BaseHTTPRequestHandler):
             answer = {"error": str(error), "state": error.state}
             self._send_json(answer, HTTPStatus.CONFLICT)
         except FileExistsError as error:
-            answer = {"error": str(error), "exists": True}
-            self._send_json(answer, HTTPStatus.CONFLICT)
+            self._send_json({"error": str(error), "exists": True}, HTTPStatus.CONFLICT)
         except EXPECTED as error:
             self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
         except Exception as error:  # noqa: BLE001 - the page shows it
