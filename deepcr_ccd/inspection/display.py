@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -113,6 +114,7 @@ class Display:
     def __init__(self, data: np.ndarray, encoding: Encoding):
         self.encoding = encoding
         self._levels = [data]
+        self._lock = threading.Lock()
 
     @property
     def n_levels(self) -> int:
@@ -127,13 +129,11 @@ class Display:
         number : int
             0 is the plane itself.
         """
-        levels = list(self._levels)
-        while len(levels) <= number:
-            levels.append(_halved(levels[-1]))
-        # Other threads may have done the same.
-        if len(levels) > len(self._levels):
-            self._levels = levels
-        return levels[number]
+        # Tiles are asked for by several threads at once.
+        with self._lock:
+            while len(self._levels) <= number:
+                self._levels.append(_halved(self._levels[-1]))
+            return self._levels[number]
 
     def tile(self, level: int, row: int, column: int) -> np.ndarray:
         """Return a tile of a level, encoded.
@@ -177,7 +177,10 @@ def _halved(values: np.ndarray) -> np.ndarray:
             block = np.pad(block, odd, constant_values=np.nan)
         quarters = [block[y::2, x::2] for y in (0, 1) for x in (0, 1)]
         with np.errstate(invalid="ignore"):
-            mean = np.mean(quarters, axis=0)
+            mean = quarters[0] + quarters[1]
+            for quarter in quarters[2:]:
+                mean += quarter
+            mean *= 0.25
         lost = ~np.isfinite(mean)
         if lost.any():
             several = np.stack([quarter[lost] for quarter in quarters])

@@ -212,6 +212,8 @@ export class App {
       this.initial ??= { ...this.settings };
       this.setMode("mask");
       this.say("searching for cosmic rays…");
+      // The search takes all cores: the picture comes first.
+      await this.picture.whole(1500);
       const codes = await this.loadCodes(tab, opening);
       if (!codes) return;
       this.maker = this.picture.maker = new MaskMaker(codes, view.shape, view.step);

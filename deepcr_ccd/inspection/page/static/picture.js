@@ -47,13 +47,14 @@ export class Picture {
     this.generation = 0;
     this.pending = 0;
     this.preview = null;
-    this.onDrawn = () => {};
+    this.isWhole = false;
     new ResizeObserver(() => this.resize()).observe(box);
   }
 
   /** Show another plane. */
   open(view, tile) {
     this.generation += 1;
+    this.isWhole = false;
     this.tiles.clear();
     this.loading.clear();
     this.view = view;
@@ -66,6 +67,12 @@ export class Picture {
     this.makeLut();
     this.resize();
     this.fit();
+  }
+
+  /** Wait until no tile is missing, or for some ms. */
+  async whole(patience) {
+    const end = performance.now() + patience;
+    while (!this.isWhole && performance.now() < end) await new Promise((done) => setTimeout(done, 15));
   }
 
   resize() {
@@ -167,7 +174,8 @@ export class Picture {
       this.isAsked = false;
       this.drawBase();
       this.drawMask();
-      this.onDrawn();
+      // No tile is missing.
+      this.isWhole = this.pending === 0;
     });
   }
 
