@@ -62,8 +62,9 @@ def main() -> None:
             page.wait_for_timeout(5)
         print(f"first picture: {time.perf_counter() - begin:.2f} s")
         parts = page.evaluate(
-            "performance.getEntriesByType('resource').map(e => [e.name.split('/').pop(),"
-            " Math.round(e.startTime), Math.round(e.duration)])"
+            "performance.getEntriesByType('resource').map(e => "
+            "[e.name.split('/').pop(), Math.round(e.startTime), "
+            "Math.round(e.duration)])"
         )
         print(*(f"{name} {start}+{took} ms" for name, start, took in parts), sep=", ")
         page.wait_for_selector("#deepcr-ccd[data-settled=true]", timeout=900_000)
