@@ -107,7 +107,10 @@ def file_source(path: Path, options: FileOptions, model: Model) -> Source:
         return Opened(frame, plan, wcs)
 
     shapes = [image.shape for image in file.images]
-    tabs = _tabs([image.title for image in file.images], shapes)
+    names = [image.name for image in file.images]
+    plain = all(names) and len(set(names)) == len(names)
+    titles = names if plain else [image.title for image in file.images]
+    tabs = _tabs(titles, shapes)
     thresholds = options.thresholds(model)
     return Source(path.name, tabs, thresholds, opened, path, file, state)
 

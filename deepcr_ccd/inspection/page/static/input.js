@@ -1,5 +1,6 @@
 // Pointer and keys.
 
+import { COLOURS } from "./picture.js";
 import { digits } from "./widgets.js";
 
 const CLICK = 4;
@@ -29,6 +30,7 @@ export function listenToPointer(app) {
     }
     last = [x, y];
     picture.preview = stroke;
+    picture.previewColour = app.tool === "add" ? COLOURS.hand : COLOURS.rejected;
     picture.draw();
   };
 

@@ -49,6 +49,13 @@ export class App {
     this.picture = new Picture(this.box, (level, row, column, filled) =>
       this.call("tile", { tab: this.tab, level, row, column, filled }).then((bytes) => new Uint16Array(bytes)),
     );
+    this.tabs.addEventListener("keydown", (event) => {
+      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      const next = this.tabs.children[this.tab + by];
+      if (!next) return;
+      next.focus();
+      next.click();
+    });
     this.readout = make("p", { class: "readout" }, "\u00a0");
     this.stretch = new StretchControl(this.picture);
     this.list = new ObjectList((object, centres) => this.show(object, centres));
@@ -201,7 +208,10 @@ export class App {
     const opening = (this.opening = Symbol("opening"));
     this.maker = null;
     this.list.chosen = null;
-    [...this.tabs.children].forEach((one, n) => one.setAttribute("aria-selected", n === tab));
+    [...this.tabs.children].forEach((one, n) => {
+      one.setAttribute("aria-selected", n === tab);
+      one.tabIndex = n === tab ? 0 : -1;
+    });
     this.say("reading the frame…");
     try {
       const view = await this.call("view", { tab });

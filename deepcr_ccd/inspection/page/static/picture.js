@@ -267,7 +267,7 @@ export class Picture {
       this.paint(words, maker.rejected.view(), COLOURS.rejected);
       this.paint(words, maker.flagged.view(), COLOURS.flagged);
       this.paint(words, maker.hand.filter((pixel) => maker.isByHand(pixel)), COLOURS.hand);
-      if (this.preview) this.paint(words, this.preview, COLOURS.hand);
+      if (this.preview) this.paint(words, this.preview, this.previewColour);
       context.putImageData(image, 0, 0);
     }
     if (this.selected) this.drawRing(context);
