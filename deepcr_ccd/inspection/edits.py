@@ -9,7 +9,14 @@ import numpy as np
 
 from ..segmentation.connected import label_pixels
 
-__all__ = ["KINDS", "Edit", "apply_edits", "count_edits", "read_edits", "reject_groups"]
+__all__ = [
+    "KINDS",
+    "Edit",
+    "apply_edits",
+    "count_changes",
+    "read_edits",
+    "reject_groups",
+]
 
 #: "reject" leaves out every group of the automatic mask that shares a pixel with the
 #: edit's, "accept" keeps its pixels, whatever the thresholds; the brush adds and
@@ -99,6 +106,7 @@ def reject_groups(crmask: np.ndarray, edits: Sequence[Edit]) -> np.ndarray:
         In order.
     """
     markers = _layers(edits)[0]
+    # Without any, the mask is not looked through.
     if not markers.size:
         return markers
     places = np.flatnonzero(crmask)
@@ -138,23 +146,20 @@ def apply_edits(
     return edited
 
 
-def count_edits(
-    crmask: np.ndarray, bad: np.ndarray | None, edits: Sequence[Edit]
-) -> dict[str, int]:
-    """Count the pixels by which edits change a mask.
+def count_changes(automatic: np.ndarray, edited: np.ndarray) -> dict[str, int]:
+    """Count the pixels by which edits changed a mask.
 
     Parameters
     ----------
-    crmask, bad, edits
-        As for `apply_edits`.
+    automatic, edited : `~numpy.ndarray`
+        bool, ``(ny, nx)``, before and after.
 
     Returns
     -------
     dict
         Pixels "added" and "removed".
     """
-    edited = apply_edits(crmask, bad, edits)
     return {
-        "added": int(np.count_nonzero(edited & ~crmask)),
-        "removed": int(np.count_nonzero(crmask & ~edited)),
+        "added": int(np.count_nonzero(edited & ~automatic)),
+        "removed": int(np.count_nonzero(automatic & ~edited)),
     }

@@ -13,7 +13,7 @@ from ..io.extensions.mask_extensions import write_masks
 from ..io.fits_image import CleanedImage
 from ..pipeline.clean import CleanedFrame
 from ..pipeline.fill import Fill
-from .edits import count_edits
+from .edits import apply_edits, count_changes
 from .inspection import Inspection
 
 __all__ = ["KINDS", "output_path", "save"]
@@ -110,7 +110,8 @@ def _result(inspection: Inspection, number: int, kind: str) -> CleanedImage:
     for plane, tab in zip(planes, tabs, strict=True):
         if edits := inspection.state.edits(tab):
             automatic = plane.automatic_mask(settings)
-            counts = count_edits(automatic, plane.bad, edits)
+            edited = apply_edits(automatic, plane.bad, edits)
+            counts = count_changes(automatic, edited)
             added, removed = added + counts["added"], removed + counts["removed"]
     fill = image.plan.fill if kind == "filled" else Fill("none")
     values = sigma = None

@@ -20,6 +20,7 @@ from .images import Source, file_source, frame_source
 from .inspection import Inspection
 from .page.api import Api
 from .page.server import Server
+from .page.widget import make_widget
 from .recipe import python_call
 
 __all__ = ["Session", "inspect", "inspect_file"]
@@ -42,7 +43,8 @@ class Session:
 
     def __init__(self, inspection: Inspection, port: int = 0):
         self._inspection = inspection
-        self._server: Server | None = Server(Api(inspection), port)
+        self._api = Api(inspection)
+        self._server: Server | None = Server(self._api, port)
         self._server.start()
 
     @property
@@ -76,6 +78,19 @@ class Session:
     def has_unsaved_edits(self) -> bool:
         """Whether a person has edited the mask since it was last saved."""
         return self._inspection.state.has_unsaved_edits
+
+    def widget(self) -> Any:
+        """Return the page as a widget, which a notebook shows in a cell.
+
+        It needs no server, and so works where the kernel is on another machine. It
+        needs anywidget: ``pip install "deepcr_ccd[inspect]"``.
+
+        Raises
+        ------
+        ImportError
+            If anywidget is not installed.
+        """
+        return make_widget(self._api)
 
     def close(self) -> None:
         """Stop the server; the page does not work any more."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepcr_ccd.inspection.edits import Edit, apply_edits, count_edits, read_edits
+from deepcr_ccd.inspection.edits import Edit, apply_edits, count_changes, read_edits
 from deepcr_ccd.inspection.objects import list_objects
 from deepcr_ccd.inspection.planes import Settings
 from deepcr_ccd.inspection.state import Conflict, State
@@ -60,8 +60,10 @@ def test_the_last_stroke_of_the_brush_counts(crmask):
     assert added[0, 5] and added[4, 6]
     removed = apply_edits(crmask, None, [add, remove])
     assert not removed[0, 5] and not removed[4, 6]
-    assert count_edits(crmask, None, [add]) == {"added": 1, "removed": 0}
-    assert count_edits(crmask, None, [remove]) == {"added": 0, "removed": 1}
+    added = apply_edits(crmask, None, [add])
+    assert count_changes(crmask, added) == {"added": 1, "removed": 0}
+    removed = apply_edits(crmask, None, [remove])
+    assert count_changes(crmask, removed) == {"added": 0, "removed": 1}
 
 
 def test_pixels_drawn_by_hand_can_be_rejected(crmask):

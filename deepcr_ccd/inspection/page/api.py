@@ -17,7 +17,7 @@ import numpy as np
 from ...batch.options import FileOptions
 from ...nddata.header import version
 from ..display import TILE
-from ..edits import count_edits, reject_groups
+from ..edits import apply_edits, count_changes, reject_groups
 from ..inspection import Inspection
 from ..objects import list_objects
 from ..recipe import command_line, python_call
@@ -242,7 +242,7 @@ class Api:
         )
         plane = self.inspection.plane(number)
         automatic = plane.automatic_mask(settings)
-        crmask = plane.mask(settings, edits)
+        crmask = apply_edits(automatic, plane.bad, edits)
         rejected = np.zeros_like(crmask)
         rejected.reshape(-1)[reject_groups(automatic, edits)] = True
         rejected &= ~crmask
@@ -262,7 +262,7 @@ class Api:
             # Exact in JavaScript too, for frames of up to 100 megapixels.
             "checksum": int(np.flatnonzero(crmask).sum(dtype=np.int64)),
             "excluded": 0 if plane.bad is None else int(np.count_nonzero(plane.bad)),
-            "edited": count_edits(automatic, plane.bad, edits),
+            "edited": count_changes(automatic, crmask),
             "messages": self.inspection.image_of(number).messages,
             **lists,
         }

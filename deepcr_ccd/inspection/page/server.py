@@ -24,7 +24,8 @@ from importlib import resources
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from .api import Api, Changed
+from .answers import answer
+from .api import Api
 
 __all__ = ["LARGEST_BODY", "Server", "static_files"]
 
@@ -52,8 +53,6 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-#: Errors whose messages the page shows.
-EXPECTED = (OSError, ValueError, TypeError, ImportError, MemoryError)
 
 
 def static_files() -> dict[str, bytes]:
@@ -249,29 +248,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, name: str, params: Any) -> None:
         """Send what a call returns, or its error as JSON."""
-        try:
-            found = self.server.api.call(name, params)
-        except LookupError as error:
-            self._send_json({"error": str(error)}, HTTPStatus.NOT_FOUND)
-        except Changed as error:
-            answer = {"error": str(error), "state": error.state}
-            self._send_json(answer, HTTPStatus.CONFLICT)
-        except FileExistsError as error:
-            self._send_json({"error": str(error), "exists": True}, HTTPStatus.CONFLICT)
-        except EXPECTED as error:
-            self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
-        except Exception as error:  # noqa: BLE001 - the page shows it
-            logger.debug("call %s failed", name, exc_info=True)
-            text = f"{type(error).__name__}: {error}"
-            self._send_json({"error": text}, HTTPStatus.INTERNAL_SERVER_ERROR)
+        status, content = answer(self.server.api, name, params)
+        if isinstance(content, bytes):
+            self._send(content, "application/octet-stream", status)
         else:
-            if isinstance(found, bytes):
-                self._send(found, "application/octet-stream")
-            else:
-                self._send_json(found)
-
-    def _send_json(self, content: dict, status: HTTPStatus = HTTPStatus.OK) -> None:
-        self._send(json.dumps(content).encode(), "application/json", status)
+            body = json.dumps(content).encode()
+            self._send(body, "application/json", status)
 
     def _send(
         self,

@@ -1,5 +1,6 @@
 """The page in a real browser: its mask is Python's, and edits reach the file."""
 
+import base64
 import shutil
 
 import numpy as np
@@ -287,3 +288,74 @@ def test_a_real_frame(open_file, new_page, data_folder):
     move_slider(page, "seed", grid.index(0.95))
     expected = python_mask(ccd, grow=1, threshold=0.95)
     np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
+
+
+HARNESS = """
+<!doctype html><title>notebook</title><div id="cell"></div>
+<script type="module">
+  import widget from "/module.js";
+  const listeners = [];
+  window.receive = (message, parts) => {
+    const buffers = parts.map((text) => {
+      const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+      return new DataView(bytes.buffer);
+    });
+    listeners.forEach((one) => one(message, buffers));
+  };
+  const model = {
+    on: (_, listener) => listeners.push(listener),
+    off: () => {},
+    send: (message) => window.kernel(message),
+  };
+  widget.render({ model, el: document.getElementById("cell") });
+</script>
+"""
+
+
+def test_the_widget_of_a_notebook_is_the_same_page(browser, frame, monkeypatch):
+    pytest.importorskip("anywidget")
+    with inspect(frame, browser=False, **EXACT) as session:
+        widget = session.widget()
+    page = browser.new_page()
+    waiting = []
+    page.expose_function("kernel", waiting.append)
+    monkeypatch.setattr(
+        widget,
+        "send",
+        lambda content, buffers=(): page.evaluate(
+            "([message, parts]) => window.receive(message, parts)",
+            [content, [base64.b64encode(one).decode() for one in buffers]],
+        ),
+    )
+
+    def fulfil(route):
+        is_script = route.request.url.endswith("module.js")
+        kind = "text/javascript" if is_script else "text/html"
+        route.fulfill(body=widget._esm if is_script else HARNESS, content_type=kind)
+
+    def run_until(condition):
+        for _ in range(400):
+            while waiting:
+                widget._handle_custom_msg(waiting.pop(0), [])
+            if page.locator(condition).count():
+                return
+            page.wait_for_timeout(20)
+        pytest.fail(f"{condition} did not appear")
+
+    try:
+        page.route("**/*", fulfil)
+        page.goto("http://notebook.test/")
+        run_until("[data-settled=true]")
+        app = "document.querySelector('.deepcr-ccd').app"
+        mask = np.zeros(frame.shape, dtype=bool)
+        mask.flat[page.evaluate(f"{app}.mask")] = True
+        np.testing.assert_array_equal(mask, python_mask(frame))
+        page.locator(".picture").click(position={"x": 5, "y": 5})
+        page.keyboard.press("n")
+        page.keyboard.press("x")
+        run_until("[data-settled=false]")
+        run_until("[data-settled=true]")
+        removed = page.evaluate(f"{app}.maker.rejected.length")
+        assert 0 < removed == mask.sum() - session.mask.sum()
+    finally:
+        page.close()

@@ -202,6 +202,7 @@ export function listenToKeys(app) {
     const act = keys[event.key] || (from === app.box && arrows[event.key]);
     if (!act) return;
     event.preventDefault();
+    event.stopPropagation();
     act();
   });
 }

@@ -185,7 +185,7 @@ export class App {
   async start() {
     this.info = await this.call("info", {});
     this.title.textContent = this.info.name;
-    document.title = `${this.info.name} – inspect`;
+    if (this.root === page) document.title = `${this.info.name} – inspect`;
     this.seed.input.max = this.extend.input.max = this.info.grid.length - 1;
     this.growth.input.max = 2 * this.info.largest_growth;
     this.certain = this.info.grid.indexOf(CERTAIN);
@@ -495,6 +495,48 @@ async function callServer(name, params) {
   if (!response.ok) throw Object.assign(new Error(answer.error), answer);
   return answer;
 }
+
+/** Call Python by the messages of a widget; several views may share a model. */
+function callKernel(model) {
+  const view = crypto.randomUUID?.() || String(Math.random());
+  const waiting = new Map();
+  let number = 0;
+  const onAnswer = ({ id, answer, error }, buffers) => {
+    const promise = waiting.get(id);
+    if (!promise) return;
+    waiting.delete(id);
+    if (error) promise.reject(Object.assign(new Error(error.error), error));
+    else if (answer !== undefined) promise.resolve(answer);
+    else {
+      const { buffer, byteOffset, byteLength } = buffers[0];
+      promise.resolve(buffer.slice(byteOffset, byteOffset + byteLength));
+    }
+  };
+  model.on("msg:custom", onAnswer);
+  const call = (name, params) =>
+    new Promise((resolve, reject) => {
+      number += 1;
+      const id = `${view}/${number}`;
+      waiting.set(id, { resolve, reject });
+      model.send({ id, name, params });
+    });
+  return { call, end: () => model.off("msg:custom", onAnswer) };
+}
+
+/** Show the page as a widget of a notebook. */
+function render({ model, el }) {
+  const root = document.createElement("div");
+  // The keys of the notebook would cut cells.
+  root.setAttribute("data-lm-suppress-shortcuts", "true");
+  root.tabIndex = -1;
+  el.append(root);
+  const { call, end } = callKernel(model);
+  const app = new App(root, call);
+  app.start().catch((error) => app.fail(error));
+  return end;
+}
+
+export default { render };
 
 const page = document.getElementById("deepcr-ccd");
 if (page) {
