@@ -291,7 +291,7 @@ def test_a_real_frame(open_file, new_page, data_folder):
 
 
 HARNESS = """
-<!doctype html><title>notebook</title><div id="cell"></div>
+<!doctype html><title>notebook</title><link rel="stylesheet" href="/style.css"><div id="cell"></div>
 <script type="module">
   import widget from "/module.js";
   const listeners = [];
@@ -317,8 +317,9 @@ def test_the_widget_of_a_notebook_is_the_same_page(browser, frame, monkeypatch):
     with inspect(frame, browser=False, **EXACT) as session:
         widget = session.widget()
     page = browser.new_page()
-    waiting = []
-    page.expose_function("kernel", waiting.append)
+    waiting, errors = [], []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.expose_function("kernel", lambda message: waiting.append(message))
     monkeypatch.setattr(
         widget,
         "send",
@@ -329,12 +330,15 @@ def test_the_widget_of_a_notebook_is_the_same_page(browser, frame, monkeypatch):
     )
 
     def fulfil(route):
-        is_script = route.request.url.endswith("module.js")
-        kind = "text/javascript" if is_script else "text/html"
-        route.fulfill(body=widget._esm if is_script else HARNESS, content_type=kind)
+        kind, body = {
+            "module.js": ("text/javascript", widget._esm),
+            "style.css": ("text/css", widget._css),
+        }.get(route.request.url.rpartition("/")[2], ("text/html", HARNESS))
+        route.fulfill(body=body, content_type=kind)
 
     def run_until(condition):
         for _ in range(400):
+            assert errors == []
             while waiting:
                 widget._handle_custom_msg(waiting.pop(0), [])
             if page.locator(condition).count():

@@ -1,7 +1,8 @@
 // The frame on a canvas: tiles, stretch, pan and zoom, and the mask above it.
 
 const KEPT_TILES = 120;
-const LARGEST = 65535;
+// Of the numbers in tiles.
+export const LARGEST = 65535;
 const MOST_ZOOM = 64;
 // Red, green, blue and opacity.
 export const COLOURS = {

@@ -1,7 +1,8 @@
 // Parts of the page: elements, the stretch, the list of cosmic rays.
 
+import { LARGEST } from "./picture.js";
+
 const ROWS = 200;
-const LARGEST = 65535;
 const COLUMNS = [
   ["state", "", "What a person decided"],
   ["x", "x", "Position in px, from 0"],
