@@ -173,6 +173,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "deepcr_ccd", ""
     timeout = SILENCE
+    # Headers and content go together, and at once.
+    wbufsize, disable_nagle_algorithm = -1, True
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
         """Answer with the page or a part of it."""

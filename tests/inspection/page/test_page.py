@@ -291,7 +291,9 @@ def test_a_real_frame(open_file, new_page, data_folder):
 
 
 HARNESS = """
-<!doctype html><title>notebook</title><link rel="stylesheet" href="/style.css"><div id="cell"></div>
+<!doctype html><title>notebook</title>
+<link rel="stylesheet" href="/style.css">
+<div id="cell"></div>
 <script type="module">
   import widget from "/module.js";
   const listeners = [];
