@@ -1,6 +1,7 @@
 """``deepcr-ccd inspect`` serves a page until it is interrupted."""
 
 import http.client
+import json
 import signal
 import subprocess
 import sys
@@ -38,9 +39,11 @@ def test_it_serves_until_it_is_interrupted(path, tmp_path):
         another = process.stdout.readline().strip()
         assert another != link
         for one in (link, another):
-            host, _, rest = one.removeprefix("http://").partition("/")
+            host, _, token = one.removeprefix("http://").partition("/#token=")
             connection = http.client.HTTPConnection(host, timeout=20)
-            connection.request("GET", f"/{rest}")
+            headers = {"Content-Type": "application/json", "Origin": f"http://{host}"}
+            body = json.dumps({"token": token})
+            connection.request("POST", "/key", body, headers)
             assert connection.getresponse().status == 200
             connection.close()
         process.send_signal(signal.SIGINT)
@@ -80,4 +83,4 @@ def test_the_browser_is_opened_unless_told_otherwise(monkeypatch):
     with inspect(frame, device="cpu", browser=False):
         pass
     (link,) = opened
-    assert link.startswith("http://127.0.0.1:") and "/?token=" in link
+    assert link.startswith("http://127.0.0.1:") and "/#token=" in link

@@ -1,30 +1,29 @@
 """A server for one person on this machine: the page, its scripts and its calls.
 
-It listens on 127.0.0.1 only. A link works once and gives the browser a cookie, without
-which nothing is answered. The names of this machine are the only hosts that requests
-may be addressed to, so no other name can be made to lead here. Calls must come from
-the page itself, as their origin tells. What can be fetched is known at the start: no
-path of a request leads to a file.
+It listens on 127.0.0.1 only. A link works once and gives the page a key, without which
+no call is answered. The page keeps it for its own tab; a cookie would be sent to all
+other ports of the machine too. The names of this machine are the only hosts that
+requests may be addressed to, so no other name can be made to lead here. Calls must come
+from the page itself, as their origin tells. What can be fetched is known at the start:
+no path of a request leads to a file.
 """
 
 from __future__ import annotations
 
 import hmac
-import http.cookies
 import json
 import logging
 import os
 import secrets
 import threading
 from collections import deque
-from functools import cached_property
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
-from .answers import answer
+from .answers import Answer, answer
 from .api import Api
 
 __all__ = ["LARGEST_BODY", "Server", "static_files"]
@@ -33,8 +32,13 @@ logger = logging.getLogger(__name__)
 
 #: Address that it listens on, and names of it that requests may use.
 ADDRESS, HOSTS = "127.0.0.1", ("127.0.0.1", "localhost")
-#: The most bytes of a request's body, and seconds that a connection may be silent.
-LARGEST_BODY, SILENCE = 8 * 2**20, 60
+#: The most bytes of a request's body, of one without the key, and seconds that a
+#: connection may be silent.
+LARGEST_BODY, LARGEST_TOKEN, SILENCE = 8 * 2**20, 1000, 60
+NO_KEY = (
+    "open the link that was printed: each works once, and pressing Enter in the "
+    "terminal of deepcr-ccd inspect prints another"
+)
 #: Links that have not been used, of which the oldest are forgotten.
 MOST_LINKS = 16
 KINDS = {
@@ -88,7 +92,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, api: Api, port: int = 0):
         self.api = api
         self.files = static_files()
-        self._secret = secrets.token_urlsafe(32)
+        self.key = secrets.token_urlsafe(32)
         self._links: deque[str] = deque(maxlen=MOST_LINKS)
         self._changing = threading.Lock()
         super().__init__((ADDRESS, port), Handler)
@@ -104,17 +108,12 @@ class Server(ThreadingHTTPServer):
         self._thread.join()
         self.server_close()
 
-    @cached_property
-    def cookie_name(self) -> str:
-        """Name of the cookie; browsers do not keep those of two ports apart."""
-        return f"deepcr_ccd_{self.server_port}"
-
     def new_link(self) -> str:
         """Return a link to the page, which works once."""
         token = secrets.token_urlsafe(32)
         with self._changing:
             self._links.append(token)
-        return f"http://{ADDRESS}:{self.server_port}/?token={token}"
+        return f"http://{ADDRESS}:{self.server_port}/#token={token}"
 
     def redeem(self, token: str) -> bool:
         """Tell whether a token is that of a link, which is used up by that.
@@ -131,23 +130,15 @@ class Server(ThreadingHTTPServer):
                     return True
         return False
 
-    def cookie(self) -> str:
-        """Return the header that gives a browser the cookie."""
-        return f"{self.cookie_name}={self._secret}; Path=/; HttpOnly; SameSite=Strict"
-
-    def knows(self, cookies: str) -> bool:
-        """Tell whether a request has the cookie.
+    def knows(self, header: str) -> bool:
+        """Tell whether a request has the key.
 
         Parameters
         ----------
-        cookies : str
-            The header of the request.
+        header : str
+            ``Authorization`` of the request.
         """
-        try:
-            found = http.cookies.SimpleCookie(cookies).get(self.cookie_name)
-        except http.cookies.CookieError:
-            return False
-        return found is not None and _same(self._secret, found.value)
+        return _same(f"Bearer {self.key}", header)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """Log what went wrong with a connection, such as one that was cut off."""
@@ -177,16 +168,12 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize, disable_nagle_algorithm = -1, True
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
-        """Answer with the page or a part of it."""
+        """Answer with a part of the page, which is no secret."""
         try:
             self._check_host()
-            url = urlsplit(self.path)
-            if url.path == "/":
-                self._send_page(parse_qs(url.query).get("token", [""])[0])
-                return
-            self._check_cookie()
-            name = url.path.removeprefix("/static/")
-            if name not in self.server.files or not url.path.startswith("/static/"):
+            path = urlsplit(self.path).path
+            name = "index.html" if path == "/" else path.removeprefix("/static/")
+            if name not in self.server.files or path == f"/{name}":
                 raise Refused(HTTPStatus.NOT_FOUND, "there is no such page")
             self._send(self.server.files[name], KINDS[name.rpartition(".")[2]])
         except Refused as error:
@@ -196,13 +183,18 @@ class Handler(BaseHTTPRequestHandler):
         """Answer a call of the page."""
         try:
             self._check_host()
-            self._check_cookie()
             self._check_origin()
-            body = self._read_body()
             path = urlsplit(self.path).path
+            if path == "/key":
+                self._give_key(self._read_body(LARGEST_TOKEN))
+                return
+            if not self.server.knows(self.headers.get("Authorization", "")):
+                raise Refused(HTTPStatus.FORBIDDEN, NO_KEY)
             if not path.startswith("/api/"):
                 raise Refused(HTTPStatus.NOT_FOUND, "there is no such call")
-            self._answer(path.removeprefix("/api/"), body)
+            body = self._read_body(LARGEST_BODY)
+            content = answer(self.server.api, path.removeprefix("/api/"), body)
+            self._send_answer(content)
         except Refused as error:
             self._refuse(error)
 
@@ -211,14 +203,6 @@ class Handler(BaseHTTPRequestHandler):
         if len(given) != 1 or _name_of_host(given[0]) not in HOSTS:
             raise Refused(HTTPStatus.FORBIDDEN, "wrong host")
 
-    def _check_cookie(self) -> None:
-        if not self.server.knows(self.headers.get("Cookie", "")):
-            raise Refused(
-                HTTPStatus.FORBIDDEN,
-                "open the link that deepcr-ccd inspect printed; each works once, and "
-                "pressing Enter in its terminal prints another",
-            )
-
     def _check_origin(self) -> None:
         own = f"http://{self.headers['Host']}"
         if self.headers.get_all("Origin") != [own]:
@@ -226,11 +210,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
             raise Refused(HTTPStatus.FORBIDDEN, "wrong origin")
 
-    def _read_body(self) -> Any:
+    def _read_body(self, largest: int) -> Any:
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdecimal()):
             raise Refused(HTTPStatus.LENGTH_REQUIRED, "a length is required")
-        if len(length) > 10 or int(length) > LARGEST_BODY:
+        if len(length) > 10 or int(length) > largest:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too large")
         if self.headers.get_content_type() != "application/json":
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "JSON is required")
@@ -240,45 +224,41 @@ class Handler(BaseHTTPRequestHandler):
         except (ValueError, RecursionError):
             raise Refused(HTTPStatus.BAD_REQUEST, "no JSON") from None
 
-    def _send_page(self, token: str) -> None:
-        cookie = {}
-        if self.server.redeem(token):
-            cookie = {"Set-Cookie": self.server.cookie()}
-        else:
-            self._check_cookie()
-        self._send(self.server.files["index.html"], KINDS["html"], headers=cookie)
+    def _give_key(self, params: Any) -> None:
+        """Exchange the token of a link for the key."""
+        token = params.get("token") if isinstance(params, dict) else None
+        if not isinstance(token, str) or not self.server.redeem(token):
+            raise Refused(HTTPStatus.FORBIDDEN, NO_KEY)
+        self._send_answer(Answer(HTTPStatus.OK, {"key": self.server.key}))
 
-    def _answer(self, name: str, params: Any) -> None:
-        """Send what a call returns, or its error as JSON."""
-        status, content = answer(self.server.api, name, params)
+    def _send_answer(self, found: Answer) -> None:
+        status, content = found
         if isinstance(content, bytes):
             self._send(content, "application/octet-stream", status)
         else:
-            body = json.dumps(content).encode()
-            self._send(body, "application/json", status)
+            self._send(json.dumps(content).encode(), "application/json", status)
 
     def _send(
         self,
         content: bytes,
         kind: str,
         status: HTTPStatus = HTTPStatus.OK,
-        headers: dict[str, str] | None = None,
     ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
-        for key, value in (HEADERS | (headers or {})).items():
+        for key, value in HEADERS.items():
             self.send_header(key, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
+        self.wfile.write(content)
 
     def _refuse(self, error: Refused) -> None:
         # What is left of the request is not read.
         self.close_connection = True
         text = f"{error}\n".encode()
-        close = {"Connection": "close"}
-        self._send(text, "text/plain; charset=utf-8", error.status, close)
+        self._send(text, "text/plain; charset=utf-8", error.status)
 
     def send_error(self, code: int, *_: Any, **__: Any) -> None:
         """Refuse what is no request, or has another method.
@@ -292,7 +272,7 @@ class Handler(BaseHTTPRequestHandler):
         self._refuse(Refused(status, status.phrase.lower()))
 
     def log_message(self, *_: Any) -> None:
-        """Log a request, without its query, which may hold a token."""
+        """Log a request."""
         logger.debug("%s %s", self.command, urlsplit(getattr(self, "path", "")).path)
 
 

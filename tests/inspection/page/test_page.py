@@ -256,6 +256,23 @@ def test_two_pages_do_not_overwrite_each_other(open_file, new_page, path):
     assert session.mask.sum() > edited.sum()
 
 
+def test_a_page_needs_a_link_that_was_not_used(open_file, new_page, path):
+    session = open_file(path)
+    link = session.url
+    first = new_page(link)
+    settle(first)
+    assert first.url == link.partition("#")[0]
+    for one in (link, first.url):
+        page = new_page(one)
+        page.get_by_text("each works once").wait_for()
+        assert page.locator("tbody tr").count() == 0
+    # Another link in the same tab, and the tab loaded again.
+    page.evaluate("link => { location.href = link; }", session.url)
+    settle(page)
+    page.reload()
+    settle(page)
+
+
 def test_raw_colour_frames_and_excluded_pixels(new_page, frame):
     ccd = frame.copy()
     ccd.meta["BAYERPAT"] = "RGGB"

@@ -26,17 +26,13 @@ class Client:
         link = session.url
         self.port = int(link.split(":")[2].partition("/")[0])
         self.host = f"127.0.0.1:{self.port}"
-        self.path = link.partition(self.host)[2]
-        answer = self.get(self.path, cookie=False)
+        self.token = link.partition("#token=")[2]
+        answer = self.post("key", {"token": self.token}, at="/key", key=None)
         assert answer.status == 200
-        self.cookie = answer.headers["Set-Cookie"]
+        self.key = json.loads(answer.content)["key"]
 
-    def send(self, method, path, body=None, cookie=True, **headers):
+    def send(self, method, path, body=None, **headers):
         given = {"Host": self.host}
-        if cookie:
-            given["Cookie"] = (
-                cookie if cookie is not True else self.cookie.split(";")[0]
-            )
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
@@ -56,14 +52,16 @@ class Client:
     def get(self, path, **how):
         return self.send("GET", path, **how)
 
-    def post(self, name, params=None, **how):
+    def post(self, name, params=None, at=None, key="own", **how):
         body = json.dumps({} if params is None else params).encode()
         headers = {
             "Origin": f"http://{self.host}",
             "Content_Type": "application/json",
             "Content_Length": str(len(body)),
         }
-        return self.send("POST", f"/api/{name}", body, **headers | how)
+        if key is not None:
+            headers["Authorization"] = f"Bearer {self.key if key == 'own' else key}"
+        return self.send("POST", at or f"/api/{name}", body, **headers | how)
 
 
 @pytest.fixture
@@ -71,12 +69,12 @@ def client(session):
     return Client(session)
 
 
-def test_a_link_works_once_and_gives_a_cookie(session, client):
-    assert "HttpOnly" in client.cookie and "SameSite=Strict" in client.cookie
-    assert client.get("/").status == 200
-    assert client.get(client.path, cookie=False).status == 403
-    assert client.get("/", cookie=False).status == 403
-    assert client.get("/?token=", cookie=False).status == 403
+def test_a_link_works_once_and_gives_a_key(session, client):
+    assert client.post("info").status == 200
+    for token in (client.token, "", "guess", 1, None, client.key):
+        assert client.post("key", {"token": token}, at="/key").status == 403
+    assert client.post("key", [], at="/key").status == 403
+    assert client.post("key", {"token": "x" * 2000}, at="/key").status == 413
     assert session.url != session.url
 
 
@@ -92,14 +90,23 @@ def test_what_a_page_may_load_is_limited(client):
         assert name not in answer.content
 
 
-@pytest.mark.parametrize("cookie", [False, "other=1", "deepcr_ccd_{port}=guess"])
-def test_nothing_is_answered_without_the_cookie(client, cookie):
-    if cookie:
-        cookie = cookie.format(port=client.port)
-    assert client.get("/static/page.js").status == 200
-    assert client.get("/static/page.js", cookie=cookie).status == 403
-    assert client.post("info").status == 200
-    assert client.post("info", cookie=cookie).status == 403
+@pytest.mark.parametrize("key", [None, "", "guess", "\xe9"])
+def test_nothing_is_answered_without_the_key(client, key):
+    for name in ("info", "codes", "save"):
+        answer = client.post(name, key=key)
+        assert answer.status == 403
+        assert b"open the link" in answer.content
+    # What is no secret: the page itself, as the package ships it.
+    page = client.get("/")
+    assert page.status == 200 and "Set-Cookie" not in page.headers
+
+
+def test_a_token_is_not_taken_from_another_page(client):
+    token = client.session.url.partition("#token=")[2]
+    how = {"at": "/key", "key": None}
+    foreign = client.post("key", {"token": token}, Origin="http://evil.example", **how)
+    assert foreign.status == 403
+    assert client.post("key", {"token": token}, **how).status == 200
 
 
 @pytest.mark.parametrize(
@@ -138,6 +145,8 @@ def test_a_request_of_another_site_is_refused(client):
         "/static/%2e%2e/server.py",
         "/static//etc/passwd",
         "/static/",
+        "/index.html",
+        "/page.js",
         "/etc/passwd",
         "/api/info",
         "//evil.example/",
@@ -154,12 +163,17 @@ def test_bodies_are_bounded_and_are_json(client):
     assert client.post("info", Content_Length=None).status == 411
     assert client.post("info", Content_Type="text/plain").status == 415
     deep = b"[" * 100_000
-    sizes = {"Content_Length": str(len(deep)), "Origin": f"http://{client.host}"}
     answer = client.send(
-        "POST", "/api/info", deep, Content_Type="application/json", **sizes
+        "POST",
+        "/api/info",
+        deep,
+        Content_Length=str(len(deep)),
+        Content_Type="application/json",
+        Origin=f"http://{client.host}",
+        Authorization=f"Bearer {client.key}",
     )
     assert answer.status == 400
-    assert client.send("PUT", "/", cookie=True).status == 501
+    assert client.send("PUT", "/").status == 501
     assert client.send("OPTIONS", "/api/info").status == 501
 
 

@@ -475,12 +475,13 @@ export class App {
   }
 }
 
-/** Call Python by HTTP. */
-async function callServer(name, params) {
-  const response = await fetch(`/api/${name}`, {
+const NO_KEY = "Open the link that was printed: each works once.";
+
+async function post(path, content, headers) {
+  const response = await fetch(path, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(params),
+    headers: { "Content-Type": "application/json", ...headers },
+    body: JSON.stringify(content),
   });
   if ((response.headers.get("Content-Type") || "").startsWith("application/octet-stream")) {
     return response.arrayBuffer();
@@ -494,6 +495,26 @@ async function callServer(name, params) {
   }
   if (!response.ok) throw Object.assign(new Error(answer.error), answer);
   return answer;
+}
+
+/** Exchange the token of the link for the key, which this tab keeps when it is reloaded. */
+async function findKey() {
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  // The link has been used, and does not stay in the history.
+  history.replaceState(null, "", "/");
+  if (token) {
+    const { key } = await post("/key", { token });
+    sessionStorage.setItem("key", key);
+    return key;
+  }
+  const known = sessionStorage.getItem("key");
+  if (!known) throw new Error(NO_KEY);
+  return known;
+}
+
+/** Call Python by HTTP. */
+function callServer(key) {
+  return (name, params) => post(`/api/${name}`, params, { Authorization: `Bearer ${key}` });
 }
 
 /** Call Python by the messages of a widget; several views may share a model. */
@@ -540,8 +561,9 @@ export default { render };
 
 const page = document.getElementById("deepcr-ccd");
 if (page) {
-  // The link has been used, and does not stay in the history.
-  history.replaceState(null, "", "/");
-  const app = new App(page, callServer);
+  // Another link in the same tab.
+  addEventListener("hashchange", () => location.reload());
+  const found = findKey();
+  const app = new App(page, async (name, params) => callServer(await found)(name, params));
   app.start().catch((error) => app.fail(error));
 }
