@@ -204,7 +204,9 @@ def test_a_judged_mask_is_written(open_file, new_page, path, tmp_path):
         ]
         other = (result["DQ", 2].data & 4096) > 0
         np.testing.assert_array_equal(other, python_mask(read(path, 1)) | known)
-    # A file that is there is replaced only where a person says so.
+    # A file that is there is replaced only where a person says so. Saving waits for a
+    # slider that has just moved.
+    page.evaluate(f"{APP}.set({{}})")
     page.get_by_role("button", name="Save").click()
     page.get_by_role("button", name="Replace it").wait_for()
     assert "exists" in page.evaluate(f"{APP}.saved.textContent")

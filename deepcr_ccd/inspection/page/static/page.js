@@ -6,6 +6,8 @@ import { ObjectList, StretchControl, button, make } from "./widgets.js";
 import { listenToKeys, listenToPointer } from "./input.js";
 
 const CERTAIN = 0.85;
+// Times that saving waits for the mask, 50 ms each.
+const PATIENCE = 200;
 const MODES = ["before", "mask", "after"];
 const TOOLS = [
   ["move", "Move", "Drag moves the frame, a click chooses a cosmic ray (v)"],
@@ -431,8 +433,12 @@ export class App {
 
   async save(replace) {
     if (!this.info.saves.length || !this.maker) return;
+    this.saved.textContent = "waiting for the mask…";
+    for (let n = 0; this.root.dataset.settled !== "true" && n < PATIENCE; n++) {
+      await new Promise((done) => setTimeout(done, 50));
+    }
     if (this.root.dataset.settled !== "true") {
-      this.saved.textContent = "the mask is not settled yet: try again in a moment";
+      this.saved.textContent = "the mask is not ready: try again";
       return;
     }
     const { tab, revision, maker } = this;
