@@ -35,6 +35,12 @@ class State:
     def __init__(self, grid: list[float], settings: Settings, sizes: list[int]):
         self.grid, self.settings, self.sizes = grid, settings, sizes
         self.largest_growth = max(LARGEST_GROWTH, settings.grow)
+        thresholds = settings.thresholds
+        self.start = {
+            "seed": grid.index(thresholds.seed),
+            "extend": grid.index(thresholds.extend),
+            "grow": settings.grow,
+        }
         self.revision = 0
         self._saved: dict[int, list] = {}
         self._edits: dict[int, list[Edit]] = {}

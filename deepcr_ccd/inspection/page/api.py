@@ -114,6 +114,7 @@ class Api:
                 for tab in inspection.source.tabs
             ],
             "grid": inspection.grid,
+            "start": inspection.state.start,
             "largest_growth": inspection.state.largest_growth,
             "tile": TILE,
             "saves": [] if output is None else list(KINDS),

@@ -96,7 +96,10 @@ class Server(ThreadingHTTPServer):
         self._links: deque[str] = deque(maxlen=MOST_LINKS)
         self._changing = threading.Lock()
         super().__init__((ADDRESS, port), Handler)
-        self._thread = threading.Thread(target=self.serve_forever, daemon=True)
+        # It looks ten times a second whether it is to stop.
+        self._thread = threading.Thread(
+            target=self.serve_forever, args=(0.1,), daemon=True
+        )
 
     def start(self) -> None:
         """Answer requests, in the background."""

@@ -231,11 +231,28 @@ def test_tabs_blinking_and_the_pixel_under_the_pointer(open_file, new_page, path
     assert page.evaluate(f"{APP}.mode") == "after"
     page.keyboard.press("b")
     assert page.evaluate(f"[{APP}.mode, {APP}.picture.showsMask]") == ["before", False]
-    page.get_by_role("tab", name="SCI,2").click()
-    settle(page)
-    assert page.evaluate(f"{APP}.tab") == 1
     expected = python_mask(read(path, 1))
+    # An edit that is followed at once by another tab is not lost.
+    page.evaluate(
+        f"""() => {{
+            {APP}.edit("add", [1]);
+            {APP}.edit("add", [2]);
+            {APP}.open(1);
+        }}"""
+    )
+    wait_until(page, "tab == 1")
+    settle(page)
     np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
+    page.evaluate(f"{APP}.set({{grow: 1}})")
+    settle(page)
+    page.get_by_role("button", name="Reset").click()
+    settle(page)
+    np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
+    page.get_by_role("tab", name="SCI,1").click()
+    wait_until(page, "tab == 0")
+    settle(page)
+    assert page.evaluate(f"{APP}.edits") == [["add", [1, 1]], ["add", [2, 1]]]
+    assert session.mask.flat[[1, 2]].all()
 
 
 def test_two_pages_do_not_overwrite_each_other(open_file, new_page, path):

@@ -20,6 +20,8 @@ const SAVES = {
   masks: "file of masks only",
 };
 
+const pause = (time) => new Promise((done) => setTimeout(done, time));
+
 export class App {
   /**
    * @param {HTMLElement} root where the page goes
@@ -114,7 +116,7 @@ export class App {
     this.growth = this.slider("Grow (px)", (half) => this.set({ grow: half / 2 }));
     this.counts = make("p", { class: "counts" });
     this.undoButton = button("Undo", "Undo the last edit (u)", () => this.undo());
-    this.resetButton = button("Reset", "Thresholds and growth of the start", () => this.set({ ...this.initial }));
+    this.resetButton = button("Reset", "Thresholds and growth of the start", () => this.set({ ...this.info.start }));
     return make(
       "section",
       { class: "panel" },
@@ -205,9 +207,12 @@ export class App {
 
   /** Show a tab: the frame at once, the mask when it is computed. */
   async open(tab) {
+    const opening = (this.opening = Symbol("opening"));
+    // What was edited last in the tab before is sent first.
+    while (this.syncing) await pause(20);
+    if (this.opening !== opening) return;
     this.settle(false);
     this.tab = tab;
-    const opening = (this.opening = Symbol("opening"));
     this.maker = null;
     this.list.chosen = null;
     [...this.tabs.children].forEach((one, n) => {
@@ -221,7 +226,6 @@ export class App {
       this.picture.open(view, this.info.tile);
       this.stretch.refresh();
       this.takeState(view.state);
-      this.initial ??= { ...this.settings };
       this.setMode("mask");
       this.say("searching for cosmic rays…");
       // The search takes all cores: the picture comes first.
@@ -319,10 +323,6 @@ export class App {
         version = this.version;
         const { tab, revision, settings, edits } = this;
         const answer = await this.call("change", { tab, revision, ...settings, edits });
-        if (tab !== this.tab) {
-          version = -1;
-          continue;
-        }
         this.revision = answer.revision;
         if (version === this.version) this.take(answer);
       }
@@ -435,7 +435,7 @@ export class App {
     if (!this.info.saves.length || !this.maker) return;
     this.saved.textContent = "waiting for the mask…";
     for (let n = 0; this.root.dataset.settled !== "true" && n < PATIENCE; n++) {
-      await new Promise((done) => setTimeout(done, 50));
+      await pause(50);
     }
     if (this.root.dataset.settled !== "true") {
       this.saved.textContent = "the mask is not ready: try again";

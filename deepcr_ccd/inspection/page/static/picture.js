@@ -73,7 +73,9 @@ export class Picture {
   /** Wait until no tile is missing, or for some ms. */
   async whole(patience) {
     const end = performance.now() + patience;
-    while (!this.isWhole && performance.now() < end) await new Promise((done) => setTimeout(done, 15));
+    while (!this.isWhole && performance.now() < end) {
+      await new Promise((done) => setTimeout(done, 15));
+    }
   }
 
   resize() {
