@@ -6,6 +6,7 @@ from .batch.files import clean_files
 from .compat.astroscrappy import detect_cosmics
 from .compat.deepcr import deepCR
 from .core import cosmicray_deepcr, cosmicray_probability, inpaint
+from .inspection import inspect
 from .models.zoo import list_models, load_model
 from .notices import DeepCRWarning
 
@@ -19,6 +20,7 @@ __all__ = [
     "deepCR",
     "detect_cosmics",
     "inpaint",
+    "inspect",
     "list_models",
     "load_model",
 ]

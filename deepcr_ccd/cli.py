@@ -20,6 +20,7 @@ from .batch.listing import find_files
 from .batch.options import FileOptions
 from .cli_parser import build_parser, in_words_of_the_command
 from .console import Reporter, complain, finish, say
+from .inspection.session import inspect_file
 from .models.zoo import list_models, load_model
 
 __all__ = ["main"]
@@ -134,6 +135,35 @@ def evaluate_command(options: argparse.Namespace) -> None:
     )
 
 
+def inspect_command(options: argparse.Namespace) -> None:
+    """Run ``deepcr-ccd inspect``.
+
+    Parameters
+    ----------
+    options : `argparse.Namespace`
+        Its options.
+    """
+    fields = {field.name for field in dataclasses.fields(FileOptions)}
+    session = inspect_file(
+        options.file,
+        options.output,
+        overwrite=options.overwrite,
+        port=options.port,
+        browser=not options.no_browser,
+        **{key: value for key, value in vars(options).items() if key in fields},
+    )
+    with session:
+        say(f"the page, a link that works once: {session.url}")
+        say("Enter prints another link, Ctrl-C ends")
+        with contextlib.suppress(KeyboardInterrupt):
+            for _ in sys.stdin or ():
+                say(session.url)
+            # Without a terminal, until a signal comes.
+            threading.Event().wait()
+    if session.has_unsaved_edits:
+        complain("warning", "the mask was edited, and not saved")
+
+
 def demo_command(options: argparse.Namespace) -> None:
     """Run ``deepcr-ccd demo``.
 
@@ -194,6 +224,7 @@ def _ended_by_signals() -> Iterator[None]:
 COMMANDS = {
     "clean": batch_command,
     "mask": batch_command,
+    "inspect": inspect_command,
     "models": models_command,
     "train": train_command,
     "evaluate": evaluate_command,

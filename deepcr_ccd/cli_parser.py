@@ -17,7 +17,7 @@ from .options import FILL_METHODS
 __all__ = ["build_parser", "in_words_of_the_command"]
 
 #: Names in what a parser returns that are no options.
-NO_OPTIONS = {"command", "run", "files", "config", "name", "masks_only"}
+NO_OPTIONS = {"command", "run", "file", "files", "config", "name", "masks_only"}
 
 
 def number_or_word(text: str) -> float | str:
@@ -56,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="show tracebacks",
     )
     _add_clean(commands, _work_parser(shared))
+    _add_inspect(commands, shared)
     _add_models(commands, shared)
     _add_evaluate(commands, shared)
     _add_demo(commands, shared)
@@ -67,12 +68,7 @@ def _add_clean(commands: Any, work: argparse.ArgumentParser) -> None:
     clean = commands.add_parser(
         "clean", parents=[work], help="write files with cosmic rays flagged and filled"
     )
-    clean.add_argument(
-        "--inpaint",
-        choices=[*FILL_METHODS, "none"],
-        default="auto",
-        help="how to fill flagged pixels (default auto)",
-    )
+    _add_fill(clean)
     clean.set_defaults(masks_only=False)
     mask = commands.add_parser("mask", parents=[work], help="write masks only")
     mask.add_argument(
@@ -81,6 +77,37 @@ def _add_clean(commands: Any, work: argparse.ArgumentParser) -> None:
         help="write the probability of each pixel too, as an extension CRPROB",
     )
     mask.set_defaults(masks_only=True, inpaint="none")
+
+
+def _add_fill(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--inpaint",
+        choices=[*FILL_METHODS, "none"],
+        default="auto",
+        help="how to fill flagged pixels (default auto)",
+    )
+
+
+def _add_inspect(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Add the command ``inspect``."""
+    inspect = commands.add_parser(
+        "inspect", parents=[shared], help="judge and edit the mask of a file on a page"
+    )
+    add = inspect.add_argument
+    add("file", metavar="FILE", help="FITS file")
+    _add_output(inspect, Path("inspected"))
+    add(
+        "--port",
+        type=int,
+        default=0,
+        metavar="N",
+        help="port of the page on this machine (default any that is free)",
+    )
+    add("--no-browser", action="store_true", help="print the link only")
+    _add_thresholds(inspect)
+    _add_fill(inspect)
+    _add_detector(inspect)
+    _add_images(inspect)
 
 
 def _add_models(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -145,7 +172,14 @@ def _work_parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print a line of JSON for each file")
     _add_thresholds(work)
     _add_detector(work)
-    work.add_argument(
+    _add_images(work)
+    return work
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    """Add options of how images are read and searched."""
+    add = parser.add_argument
+    add(
         "--psffwhm",
         type=float,
         metavar="PX",
@@ -184,7 +218,6 @@ def _work_parser(shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
         metavar="PX",
         help="width of the tiles a frame is cut into",
     )
-    return work
 
 
 def _add_thresholds(parser: argparse.ArgumentParser) -> None:
@@ -214,14 +247,15 @@ def _add_thresholds(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
+def _add_output(parser: argparse.ArgumentParser, default: Path | None = None) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        required=True,
+        required=default is None,
+        default=default,
         metavar="DIR",
         type=Path,
-        help="folder for the results",
+        help="folder for the results" + (f" (default {default})" if default else ""),
     )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs")
 

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 ROWS = [
     {"__init__", "__main__"},
     {"cli"},
-    {"cli_parser", "console", "evaluation"},
+    {"cli_parser", "console", "evaluation", "inspection"},
     {"batch", "demo"},
     {"core", "compat", "plot"},
     {"training"},
@@ -31,6 +31,7 @@ HEIGHT = {room: -row for row, rooms in enumerate(ROWS) for room in rooms}
 #: No more modules in a folder, and no more lines in a module.
 MODULES, LINES = 12, 350
 OPTIONAL = {
+    "anywidget",
     "dask",
     "distributed",
     "matplotlib",
@@ -163,6 +164,7 @@ def test_public_names():
         "deepCR",
         "detect_cosmics",
         "inpaint",
+        "inspect",
         "list_models",
         "load_model",
     ]

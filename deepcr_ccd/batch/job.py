@@ -12,19 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from astropy import units as u
-
 from ..io.extensions.mask_extensions import write_masks
 from ..io.fits_file import FitsFile
-from ..io.fits_image import CleanedImage, Image
 from ..models.model import Model
-from ..nddata.frame import read_frame
 from ..notices import collected_warnings
-from ..pipeline.clean import clean_frame
-from ..pipeline.frame_warnings import warn_of_bad_pixels
-from ..pipeline.plan import make_plan
 from .digest import file_digest
+from .image import clean_image
 from .options import FileOptions
 from .outputs import DIGEST, finished_headers, is_result, state_of
 
@@ -271,63 +264,3 @@ class _Work:
         else:
             file.write(job.output, results, **how)
         return counts
-
-
-def clean_image(
-    image: Image, options: FileOptions, model: Model, path: Path
-) -> CleanedImage:
-    """Clean one image of a file as the options say.
-
-    Large arrays are freed when it returns, so a mosaic takes the memory of one chip.
-
-    Parameters
-    ----------
-    image : Image
-        The image.
-    options : FileOptions
-        What to do.
-    model : Model
-        For task "mask".
-    path : path
-        The file, for messages.
-
-    Returns
-    -------
-    CleanedImage
-        Its flagged pixels and what they are filled with.
-
-    Raises
-    ------
-    TypeError, ValueError, ImportError
-        If the image or the options are not what is allowed.
-
-    Warns
-    -----
-    AstropyUserWarning
-        If 90 % of the pixels or more are bad on input.
-    """
-    where = f"{path}[{image.title}]"
-    ccd = image.read(noise=model.card.measures_noise)
-    if ccd.unit == u.dimensionless_unscaled and model.card.unit is not None:
-        if options.gain is None:
-            raise ValueError(
-                f"{where} has no BUNIT that is a known unit, and model "
-                f"{model.card.name!r} works in {model.card.unit}: "
-                "give unit='electron', or unit='adu' and gain="
-            )
-        ccd.unit = u.adu
-    try:
-        frame = read_frame(ccd)
-        plan = make_plan(frame, model, options)
-        cleaned = clean_frame(frame, plan, probability=options.probability)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-    crmask = cleaned.crmask
-    warn_of_bad_pixels(cleaned.excluded or 0, crmask.size, where)
-    pixels = np.unravel_index(np.flatnonzero(crmask), crmask.shape)
-    keywords, history = cleaned.describe(plan)
-    cards = [(key, *value) for key, value in keywords.items()]
-    cards.append(("HISTORY", history, ""))
-    return CleanedImage(
-        pixels, cleaned.values, cleaned.sigma, cards, cleaned.probability
-    )

@@ -19,7 +19,7 @@ from .frame_warnings import (
 )
 from .plan import Plan
 
-__all__ = ["CleanedPlane", "clean_plane", "plane_probability"]
+__all__ = ["CleanedPlane", "clean_plane", "fill_plane", "plane_probability"]
 
 
 class CleanedPlane(NamedTuple):
@@ -127,7 +127,7 @@ def _clean_whole(
     excluded = 0 if bad is None else int(np.count_nonzero(bad))
     values, sigma = None, None
     if plan.fill.method != "none":
-        values, sigma = _fill(plane, crmask, bad, plan)
+        values, sigma = fill_plane(plane, crmask, bad, plan)
     return CleanedPlane(crmask, values, sigma, excluded, found, star_width=width)
 
 
@@ -160,13 +160,7 @@ def _clean_colours(
     excluded = int(np.count_nonzero(bad))
     if plan.fill.method == "none":
         return CleanedPlane(crmask, None, None, excluded, found)
-    both = np.zeros((2, *plane.shape))
-    for colour in colours_of(plane):
-        part = np.ascontiguousarray(plane[colour])
-        both[:, *colour][:, crmask[colour]] = _fill(
-            part, crmask[colour], bad[colour], plan
-        )
-    values, sigma = both[:, crmask]
+    values, sigma = fill_plane(plane, crmask, bad, plan)
     return CleanedPlane(crmask, values, sigma, excluded, found)
 
 
@@ -197,8 +191,45 @@ def _detect(
     return detection.finish_mask(levels, plane, bad, grow), found, width
 
 
-def _fill(
+def fill_plane(
     plane: np.ndarray, crmask: np.ndarray, bad: np.ndarray | None, plan: Plan
 ) -> tuple[np.ndarray, np.ndarray]:
-    size = plan.tile_size
-    return fill_frame(plane, crmask, bad, plan.fill, cr_affected=crmask, tile_size=size)
+    """Compute what the flagged pixels of a plane are filled with.
+
+    Of a raw colour frame each colour is filled from its own pixels.
+
+    Parameters
+    ----------
+    plane : `~numpy.ndarray`
+        ``(ny, nx)``, any real dtype.
+    crmask : `~numpy.ndarray`
+        bool, ``(ny, nx)``, the mask of cosmic rays.
+    bad : `~numpy.ndarray` or None
+        bool, ``(ny, nx)``, excluded pixels.
+    plan : Plan
+        From `~deepcr_ccd.pipeline.plan.make_plan`; its fill is not "none".
+
+    Returns
+    -------
+    values, sigma : `~numpy.ndarray`
+        In the order of ``plane[crmask]``, in the plane's unit.
+    """
+    if not plan.bayer:
+        return fill_frame(
+            plane,
+            crmask,
+            bad,
+            plan.fill,
+            cr_affected=crmask,
+            tile_size=plan.tile_size,
+        )
+    whole = dataclasses.replace(plan, bayer=False)
+    both = np.zeros((2, *plane.shape))
+    for colour in colours_of(plane):
+        part = np.ascontiguousarray(plane[colour])
+        bad_part = None if bad is None else bad[colour]
+        both[:, *colour][:, crmask[colour]] = fill_plane(
+            part, crmask[colour], bad_part, whole
+        )
+    values, sigma = both[:, crmask]
+    return values, sigma

@@ -32,6 +32,7 @@ __all__ = [
     "PreparedPlane",
     "cosmic_ray_probability",
     "count_objects",
+    "drop_excluded",
     "excluded_pixels",
     "find_cosmic_rays",
     "finish_mask",
@@ -294,12 +295,26 @@ def finish_mask(
     `~numpy.ndarray`
         bool, ``(ny, nx)``.
     """
-    if bad is not None:
-        levels[bad] = 0
-        # Nothing is followed along a bad column either.
-        kept = [drop_leaks(levels >= lowest, plane, bad) for lowest in (WEAK, SEED)]
-        levels[~np.where(levels == WEAK, *kept)] = 0
+    drop_excluded(levels, plane, bad)
     return grow_mask(apply_hysteresis(levels), grow, bad)
+
+
+def drop_excluded(
+    levels: np.ndarray, plane: np.ndarray, bad: np.ndarray | None
+) -> None:
+    """Set excluded pixels, and charge that leaks from them, to level 0.
+
+    Parameters
+    ----------
+    levels, plane, bad
+        As for `finish_mask`. ``levels`` is changed.
+    """
+    if bad is None:
+        return
+    levels[bad] = 0
+    # Nothing is followed along a bad column either.
+    kept = [drop_leaks(levels >= lowest, plane, bad) for lowest in (WEAK, SEED)]
+    levels[~np.where(levels == WEAK, *kept)] = 0
 
 
 def count_objects(crmask: np.ndarray) -> int:

@@ -1,0 +1,1 @@
+"""The page: its calls, the server, and what it ships to the browser."""

@@ -1,0 +1,403 @@
+"""The page in a real browser: its mask is Python's, and edits reach the file."""
+
+import base64
+import shutil
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from sample_files import hst_like
+
+from deepcr_ccd import cosmicray_deepcr, inspect
+from deepcr_ccd.demo import simulate
+from deepcr_ccd.inspection.edits import Edit, apply_edits
+from deepcr_ccd.inspection.session import inspect_file
+from deepcr_ccd.io.fits_file import FitsFile
+
+EXACT = {"model": "universal", "device": "cpu", "precision": "float32"}
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+SETTLED = "#deepcr-ccd[data-settled=true]"
+APP = "document.getElementById('deepcr-ccd').app"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a window."""
+    api = pytest.importorskip("playwright.sync_api")
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip("Chromium is not installed")
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def new_page(browser):
+    """Opens pages of one browser; any error in a page fails the test."""
+    context = browser.new_context(viewport={"width": 1200, "height": 800})
+    errors = []
+
+    def open_page(link):
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(link)
+        return page
+
+    yield open_page
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def open_file(tmp_path):
+    """Opens sessions on files, and closes them."""
+    sessions = []
+
+    def open_session(path, **options):
+        options = EXACT | options
+        session = inspect_file(path, tmp_path / "out", browser=False, **options)
+        sessions.append(session)
+        return session
+
+    yield open_session
+    for session in sessions:
+        session.close()
+
+
+def settle(page):
+    page.wait_for_selector(SETTLED, timeout=20_000)
+
+
+def wait_until(page, expression):
+    """Wait for an expression of the app; the page's policy allows no polling in it."""
+    for _ in range(200):
+        if page.evaluate(f"{APP}.{expression}"):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"{expression} did not become true")
+
+
+def page_mask(page, shape):
+    """The mask that a page shows."""
+    mask = np.zeros(shape, dtype=bool)
+    mask.flat[page.evaluate(f"{APP}.mask")] = True
+    return mask
+
+
+def move_slider(page, name, value):
+    """Move a slider as a person does, which does not go through the app."""
+    page.evaluate(
+        f"""([name, value]) => {{
+            const {{ input }} = {APP}[name];
+            input.value = value;
+            input.dispatchEvent(new Event("input"));
+        }}""",
+        [name, value],
+    )
+    settle(page)
+
+
+def place_of(page, x, y):
+    """Where a pixel of the frame is on the page."""
+    box = page.locator(".picture").bounding_box()
+    left, top = page.evaluate(
+        f"""([x, y]) => {{
+            const p = {APP}.picture;
+            return [(x - p.x) * p.scale + p.base.width / 2,
+                    p.base.height / 2 - (y - p.y) * p.scale];
+        }}""",
+        [int(x), int(y)],
+    )
+    return box["x"] + left, box["y"] + top
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return simulate((150, 170), n_stars=10, n_tracks=12, seed=7)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory, frame):
+    return hst_like(tmp_path_factory.mktemp("inspect") / "two.fits", frame)
+
+
+def read(path, number):
+    """A chip of the file as the package reads it."""
+    return FitsFile(path).images[number].read()
+
+
+def python_mask(ccd, **options):
+    cleaned = cosmicray_deepcr(ccd, inpaint=None, **EXACT, **options)
+    return cleaned.mask if ccd.mask is None else cleaned.mask & ~ccd.mask
+
+
+def test_the_mask_follows_the_sliders_as_python_says(open_file, new_page, path):
+    session = open_file(path)
+    page, ccd = new_page(session.url), read(path, 0)
+    settle(page)
+    np.testing.assert_array_equal(page_mask(page, ccd.shape), python_mask(ccd))
+    grid = page.evaluate(f"{APP}.info.grid")
+    for seed, extend, grow in [(0.9, 0.9, 1), (0.5, 0.001, 2.5)]:
+        move_slider(page, "seed", grid.index(seed))
+        move_slider(page, "extend", grid.index(extend))
+        move_slider(page, "growth", 2 * grow)
+        expected = python_mask(ccd, threshold=seed, extend_threshold=extend, grow=grow)
+        np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
+        np.testing.assert_array_equal(session.mask, expected)
+    assert page.locator("textarea").input_value() == (
+        f"deepcr-ccd mask {path} -o masks --threshold 0.5 --extend-threshold 0.001 "
+        "--grow 2.5 --device cpu --precision float32"
+    )
+
+
+def test_a_judged_mask_is_written(open_file, new_page, path, tmp_path):
+    page, ccd = new_page(open_file(path).url), read(path, 0)
+    settle(page)
+    automatic = page_mask(page, ccd.shape)
+    page.keyboard.press("n")
+    chosen = page.evaluate(f"{APP}.maker.groupAt({APP}.list.chosen.first)")
+    assert automatic.flat[chosen].all()
+    page.keyboard.press("x")
+    settle(page)
+    # Three pixels that are flagged with the brush, away from all others.
+    page.keyboard.press("0")
+    page.keyboard.press("d")
+    page.keyboard.press("[")
+    clear = np.argwhere(~automatic[20:-20, 20:-20])[0] + 20
+    page.wait_for_timeout(100)
+    page.mouse.move(*place_of(page, clear[1], clear[0]))
+    page.mouse.down()
+    page.mouse.move(*place_of(page, clear[1] + 2, clear[0]))
+    page.mouse.up()
+    settle(page)
+    edits = page.evaluate(f"{APP}.edits")
+    assert [kind for kind, _ in edits] == ["reject", "add"]
+    line = np.ravel_multi_index((clear[0], clear[1] + np.arange(3)), ccd.shape)
+    assert edits[1][1] == [line[0], 3]
+    expected = apply_edits(
+        automatic, ccd.mask, [Edit("reject", np.array(chosen)), Edit("add", line)]
+    )
+    assert expected.flat[line].all() and not expected.flat[chosen].any()
+    np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
+    # Edits stay when a slider moves, and when the page is loaded again.
+    before = page.evaluate(f"{APP}.settings.extend")
+    move_slider(page, "extend", before - 10)
+    assert not page_mask(page, ccd.shape).flat[chosen].any()
+    move_slider(page, "extend", before)
+    page.reload()
+    settle(page)
+    np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
+    page.get_by_role("button", name="Save").click()
+    wait_until(page, "saved.textContent.startsWith('saved')")
+    with fits.open(tmp_path / "out" / path.name) as result, fits.open(path) as source:
+        flagged = (result["DQ", 1].data & 4096) > 0
+        known = (source["DQ", 1].data & 4096) > 0
+        np.testing.assert_array_equal(flagged, expected | known)
+        np.testing.assert_array_equal(result["SCI", 1].data, source["SCI", 1].data)
+        history = [
+            line for line in result["SCI", 1].header["HISTORY"] if "hand" in line
+        ]
+        assert history == [
+            f"deepcr_ccd: edited by hand, 3 px added, {len(chosen)} px removed"
+        ]
+        other = (result["DQ", 2].data & 4096) > 0
+        np.testing.assert_array_equal(other, python_mask(read(path, 1)) | known)
+    # A file that is there is replaced only where a person says so. Saving waits for a
+    # slider that has just moved.
+    page.evaluate(f"{APP}.set({{}})")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Replace it").wait_for()
+    assert "exists" in page.evaluate(f"{APP}.saved.textContent")
+    page.keyboard.press("u")
+    settle(page)
+    page.keyboard.press("u")
+    settle(page)
+    np.testing.assert_array_equal(page_mask(page, ccd.shape), automatic)
+
+
+def test_tabs_blinking_and_the_pixel_under_the_pointer(open_file, new_page, path):
+    session = open_file(path)
+    page = new_page(session.url)
+    settle(page)
+    page.mouse.move(*place_of(page, 30, 40))
+    wait_until(page, "readout.textContent.includes('x 30  y 40')")
+    shown = page.evaluate(f"{APP}.readout.textContent")
+    ccd = read(path, 0)
+    assert f"{float(ccd.data[40, 30]):.7g} electron" in shown and "p 0." in shown
+    page.keyboard.press("b")
+    wait_until(page, "picture.filled !== null")
+    assert page.evaluate(f"{APP}.mode") == "after"
+    page.keyboard.press("b")
+    assert page.evaluate(f"[{APP}.mode, {APP}.picture.showsMask]") == ["before", False]
+    expected = python_mask(read(path, 1))
+    # An edit that is followed at once by another tab is not lost.
+    page.evaluate(
+        f"""() => {{
+            {APP}.edit("add", [1]);
+            {APP}.edit("add", [2]);
+            {APP}.open(1);
+        }}"""
+    )
+    wait_until(page, "tab == 1")
+    settle(page)
+    np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
+    page.evaluate(f"{APP}.set({{grow: 1}})")
+    settle(page)
+    page.get_by_role("button", name="Reset").click()
+    settle(page)
+    np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
+    page.get_by_role("tab", name="SCI,1").click()
+    wait_until(page, "tab == 0")
+    settle(page)
+    assert page.evaluate(f"{APP}.edits") == [["add", [1, 1]], ["add", [2, 1]]]
+    assert session.mask.flat[[1, 2]].all()
+
+
+def test_two_pages_do_not_overwrite_each_other(open_file, new_page, path):
+    session = open_file(path)
+    first, second = new_page(session.url), new_page(session.url)
+    settle(first)
+    settle(second)
+    first.keyboard.press("n")
+    first.keyboard.press("x")
+    settle(first)
+    edited = page_mask(first, session.mask.shape)
+    second.evaluate(f"{APP}.set({{grow: 1}})")
+    settle(second)
+    assert "Another page has changed the mask" in second.inner_text(".status")
+    np.testing.assert_array_equal(page_mask(second, edited.shape), edited)
+    np.testing.assert_array_equal(session.mask, edited)
+    second.evaluate(f"{APP}.set({{grow: 1}})")
+    settle(second)
+    np.testing.assert_array_equal(page_mask(second, edited.shape), session.mask)
+    assert session.mask.sum() > edited.sum()
+
+
+def test_a_page_needs_a_link_that_was_not_used(open_file, new_page, path):
+    session = open_file(path)
+    link = session.url
+    first = new_page(link)
+    settle(first)
+    assert first.url == link.partition("#")[0]
+    for one in (link, first.url):
+        page = new_page(one)
+        page.get_by_text("each works once").wait_for()
+        assert page.locator("tbody tr").count() == 0
+    # Another link in the same tab, and the tab loaded again.
+    page.evaluate("link => { location.href = link; }", session.url)
+    settle(page)
+    page.reload()
+    settle(page)
+
+
+def test_raw_colour_frames_and_excluded_pixels(new_page, frame):
+    ccd = frame.copy()
+    ccd.meta["BAYERPAT"] = "RGGB"
+    ccd.mask = np.zeros(ccd.shape, dtype=bool)
+    ccd.mask[:, 60:62] = True
+    ccd.data[:, 60] += 30_000
+    ccd.data[20:90, 62] += 700
+    with inspect(ccd, browser=False, grow=1.5, **EXACT) as session:
+        page = new_page(session.url)
+        settle(page)
+        expected = python_mask(ccd, grow=1.5)
+        np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
+        grid = page.evaluate(f"{APP}.info.grid")
+        move_slider(page, "extend", grid.index(0.02))
+        expected = python_mask(ccd, grow=1.5, extend_threshold=0.02)
+        np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
+        assert page.get_by_role("button", name="Save").count() == 0
+        assert page.locator("textarea").input_value() == session.call
+    assert session.call.startswith("cosmicray_deepcr(ccd, threshold=0.6217, ")
+
+
+def test_a_real_frame(open_file, new_page, data_folder):
+    path = data_folder / "hst_wfc3_uvis" / "ibo821kvq_flt.fits"
+    session = open_file(path, grow=1)
+    page, ccd = new_page(session.url), read(path, 0)
+    settle(page)
+    expected = python_mask(ccd, grow=1)
+    np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
+    grid = page.evaluate(f"{APP}.info.grid")
+    move_slider(page, "seed", grid.index(0.95))
+    expected = python_mask(ccd, grow=1, threshold=0.95)
+    np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
+
+
+HARNESS = """
+<!doctype html><title>notebook</title>
+<link rel="stylesheet" href="/style.css">
+<div id="cell"></div>
+<script type="module">
+  import widget from "/module.js";
+  const listeners = [];
+  window.receive = (message, parts) => {
+    const buffers = parts.map((text) => {
+      const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+      return new DataView(bytes.buffer);
+    });
+    listeners.forEach((one) => one(message, buffers));
+  };
+  const model = {
+    on: (_, listener) => listeners.push(listener),
+    off: () => {},
+    send: (message) => window.kernel(message),
+  };
+  widget.render({ model, el: document.getElementById("cell") });
+</script>
+"""
+
+
+def test_the_widget_of_a_notebook_is_the_same_page(browser, frame, monkeypatch):
+    pytest.importorskip("anywidget")
+    with inspect(frame, browser=False, **EXACT) as session:
+        widget = session.widget()
+    page = browser.new_page()
+    waiting, errors = [], []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.expose_function("kernel", lambda message: waiting.append(message))
+    monkeypatch.setattr(
+        widget,
+        "send",
+        lambda content, buffers=(): page.evaluate(
+            "([message, parts]) => window.receive(message, parts)",
+            [content, [base64.b64encode(one).decode() for one in buffers]],
+        ),
+    )
+
+    def fulfil(route):
+        kind, body = {
+            "module.js": ("text/javascript", widget._esm),
+            "style.css": ("text/css", widget._css),
+        }.get(route.request.url.rpartition("/")[2], ("text/html", HARNESS))
+        route.fulfill(body=body, content_type=kind)
+
+    def run_until(condition):
+        for _ in range(400):
+            assert errors == []
+            while waiting:
+                widget._handle_custom_msg(waiting.pop(0), [])
+            if page.locator(condition).count():
+                return
+            page.wait_for_timeout(20)
+        pytest.fail(f"{condition} did not appear")
+
+    try:
+        page.route("**/*", fulfil)
+        page.goto("http://notebook.test/")
+        run_until("[data-settled=true]")
+        app = "document.querySelector('.deepcr-ccd').app"
+        mask = np.zeros(frame.shape, dtype=bool)
+        mask.flat[page.evaluate(f"{app}.mask")] = True
+        np.testing.assert_array_equal(mask, python_mask(frame))
+        page.locator(".picture").click(position={"x": 5, "y": 5})
+        page.keyboard.press("n")
+        page.keyboard.press("x")
+        run_until("[data-settled=false]")
+        run_until("[data-settled=true]")
+        removed = page.evaluate(f"{app}.maker.rejected.length")
+        assert 0 < removed == mask.sum() - session.mask.sum()
+    finally:
+        page.close()
