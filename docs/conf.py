@@ -76,7 +76,6 @@ shown = {
     "universal": "universal",
     "astroscrappy, tuned": "astroscrappy",
     "ACS-WFC": "deepCR, ACS-WFC",
-    "Cosmic-CoNN ground": "Cosmic-CoNN",
 }
 ours = ("universal", "universal-fast", "universal-thorough")
 methods = ("universal", "astroscrappy", "ACS-WFC", *ours[1:])

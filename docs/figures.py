@@ -25,10 +25,9 @@ METHODS: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
         ("ACS-WFC", "WFC3-UVIS", "decam"),
         {"marker": "^"},
     ),
-    ("Cosmic-CoNN, ground-based model", ("Cosmic-CoNN ground",), {"marker": "D"}),
     ("deepcr_ccd, universal", ("universal",), {"marker": "o"}),
 )
-COLOURS = ("#d55e00", "#009e73", "#999999", "#0072b2")
+COLOURS = ("#d55e00", "#009e73", "#0072b2")
 
 
 def draw_cutouts(number: int = 5, half: int = 13) -> None:

@@ -136,7 +136,7 @@ def detect_cosmics(
         A name of `list_models`, the path of a model file, or a model.
     threshold : float, optional
         Probability in [0, 1] above which a pixel is flagged. By default that of the
-        model description (``load_model(...).card``), which is 0.5884 for
+        model description (``load_model(...).card``), which is 0.45 for
         ``universal``.
     extend_threshold : float, optional
         Lower probability, down to which cosmic rays are followed, as for

@@ -71,7 +71,7 @@ def cosmicray_deepcr(
         in adu if ``gain`` is given.
     threshold : float, optional
         Probability in [0, 1] above which a pixel is flagged. By default that of the
-        model description (``load_model(...).card``), which is 0.5884 for
+        model description (``load_model(...).card``), which is 0.45 for
         ``universal``.
     extend_threshold : float, optional
         Lower probability, down to which cosmic rays are followed: a pixel above it is

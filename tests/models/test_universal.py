@@ -221,7 +221,7 @@ def test_the_frame_of_astroscrappys_own_tests(model):
     assert affected.sum() == 100
     assert (crmask & affected).sum() == 100
     # Peaks of the noise above four sigma, in a megapixel.
-    assert (crmask & ~ndimage.binary_dilation(affected, THREE)).sum() < 6
+    assert (crmask & ~ndimage.binary_dilation(affected, THREE)).sum() < 20
 
 
 @every_model

@@ -97,7 +97,7 @@ def test_amplifiers_with_levels_of_their_own():
     cleaned = cosmicray_deepcr(CCDData(frame, unit="adu"))
     full = (frame == LEVEL) | (frame == 40000)
     assert cleaned.header["CRNSKIP"] > 0.95 * full.sum()
-    assert cleaned.header["CRNPIX"] == 0
+    assert cleaned.header["CRNPIX"] <= 1
 
 
 @pytest.mark.parametrize("dtype", ["u2", "i2"])

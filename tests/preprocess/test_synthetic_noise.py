@@ -29,7 +29,7 @@ def test_coarse_quantization(sigma, level, rng):
     for unit in (1, 1.7):
         crmask = cosmicray_deepcr((data * unit).astype("f4"), inpaint=None)[1]
         assert crmask[affected].mean() > 0.9
-        assert (crmask & ~ndimage.binary_dilation(affected, iterations=2)).sum() < 20
+        assert (crmask & ~ndimage.binary_dilation(affected, iterations=2)).sum() < 30
 
 
 def test_few_photons(rng):
