@@ -7,6 +7,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from astropy import units as u
+
 from ..batch.options import FileOptions
 from ..models.model import Model
 from ..options import CleanOptions
@@ -37,10 +40,21 @@ def _chosen(settings: Settings, options: CleanOptions) -> dict[str, Any]:
         chosen["grow"] = settings.grow
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if field.name in REPLACED or value in (None, (), field.default):
+        if isinstance(value, np.generic):
+            value = value.item()
+        plain = isinstance(value, str | int | float | list | tuple)
+        unset = value is None or (plain and value in ((), [], field.default))
+        if field.name in REPLACED or unset:
             continue
         chosen[field.name] = value.card.name if isinstance(value, Model) else value
     return chosen
+
+
+def _as_code(value: Any) -> str:
+    """Return a value as Python code; ``u`` is `astropy.units`."""
+    if isinstance(value, u.Quantity):
+        return f"u.Quantity({value.value.tolist()!r}, {value.unit.to_string()!r})"
+    return repr(value)
 
 
 def command_line(path: Path, settings: Settings, options: FileOptions) -> str:
@@ -74,5 +88,5 @@ def python_call(settings: Settings, options: CleanOptions) -> str:
     """
     known = {field.name for field in dataclasses.fields(CleanOptions)}
     chosen = _chosen(settings, options)
-    arguments = [f"{name}={chosen[name]!r}" for name in chosen if name in known]
+    arguments = [f"{name}={_as_code(chosen[name])}" for name in chosen if name in known]
     return f"cosmicray_deepcr(ccd, {', '.join(arguments)}).mask"

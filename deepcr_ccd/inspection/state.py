@@ -61,7 +61,7 @@ class State:
     def has_unsaved_edits(self) -> bool:
         """Whether there are edits that `mark_saved` has not been told of."""
         current = {tab: edits for tab, edits in self._sent.items() if edits}
-        return bool(current) and current != self._saved
+        return current != self._saved
 
     def mark_saved(self) -> None:
         """Take note that the mask has been saved."""

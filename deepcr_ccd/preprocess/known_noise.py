@@ -96,6 +96,10 @@ class KnownNoise:
         return np.where((sigma > 0) & (sigma < np.inf), sigma, np.float32(np.nan))
 
 
+#: Largest error of a flat field that is in uncertainties, as a fraction of the signal.
+FLAT_ERROR = np.float32(0.05)
+
+
 class NoiseRatio:
     """The noise of each pixel relative to that of the background.
 
@@ -183,6 +187,7 @@ class NoiseRatio:
             if self.slope:
                 light = np.where(excess > 0, MARGIN, 1) * excess / low
                 variance -= light * (np.float32(self.slope) / low)
+                variance -= (FLAT_ERROR * np.maximum(light, 0)) ** 2
             return np.sqrt(np.maximum(variance, min_variance))
 
 

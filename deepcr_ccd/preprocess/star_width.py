@@ -40,8 +40,11 @@ MAX_CHANCE = 5e-3
 #: Widths on which fewer sources agree than this fraction of those that agree on another
 #: are of galaxies or close pairs.
 MIN_FRACTION = 0.2
-#: Events in detectors are hardly wider than this FWHM in px.
+#: Events in detectors are hardly wider than this FWHM in px. Of two widths the narrower
+#: is that of stars if so many sources agree on it, as a fraction of those that agree on
+#: the widest: if it is wider than events, and if it is not.
 EVENT_FWHM = 2.1
+NARROWER, NARROWER_AS_EVENTS = 0.5, 1.0
 #: There are no stars if at most this fraction of candidates could be: those that are
 #: round and not sharper than stars are, or wider than this FWHM in px. More may be
 #: stars that do not agree.
@@ -211,12 +214,22 @@ def measure_star_width(
         agreed.append(StarWidth(fwhm, fwhm * float(np.mean(spread)), True, number))
     if agreed:
         most = max(width.number for width in agreed)
-        enough = [width for width in agreed if width.number >= MIN_FRACTION * most]
-        widest = enough[0]
-        # Wide sources may be knots of a nebula; narrower ones, if no events, are stars.
-        stars = [w for w in enough if EVENT_FWHM < w.fwhm and w.number >= widest.number]
-        return stars[-1] if stars else widest
+        return _narrowest([w for w in agreed if w.number >= MIN_FRACTION * most])
     return _without_stars(possible, candidates, alike)
+
+
+def _narrowest(agreed: list[StarWidth]) -> StarWidth:
+    """Return the width of stars, of widths from the widest on which sources agree.
+
+    The widest may be that of galaxies, or of knots of a nebula; the narrowest that of
+    events. If in doubt it is the narrower one: with too wide a one, stars are flagged.
+    """
+    chosen = agreed[0]
+    for width in agreed[1:]:
+        needed = NARROWER if width.fwhm > EVENT_FWHM else NARROWER_AS_EVENTS
+        if width.number >= needed * agreed[0].number:
+            chosen = width
+    return chosen
 
 
 def _without_stars(

@@ -112,11 +112,11 @@ def test_commands_make_the_same_mask(path, tmp_path):
     inspection = opened(path, tmp_path)
     settings = inspection.state.settings
     assert command_line(path, settings, options) == (
-        f"deepcr-ccd mask {path} -o masks --threshold 0.6217 --extend-threshold 0.2 "
+        f"deepcr-ccd mask {path} -o masks --threshold 0.45 --extend-threshold 0.2 "
         "--gain 1.5 --ext SCI,2 --ext SCI"
     )
-    settings = settings._replace(thresholds=settings.thresholds._replace(extend=0.6217))
+    settings = settings._replace(thresholds=settings.thresholds._replace(extend=0.45))
     assert python_call(settings, CleanOptions(readnoise="RDNOISE")) == (
-        "cosmicray_deepcr(ccd, threshold=0.6217, extend_threshold=1, "
+        "cosmicray_deepcr(ccd, threshold=0.45, extend_threshold=1, "
         "readnoise='RDNOISE').mask"
     )

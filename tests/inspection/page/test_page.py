@@ -310,7 +310,7 @@ def test_raw_colour_frames_and_excluded_pixels(new_page, frame):
         np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
         assert page.get_by_role("button", name="Save").count() == 0
         assert page.locator("textarea").input_value() == session.call
-    assert session.call.startswith("cosmicray_deepcr(ccd, threshold=0.6217, ")
+    assert session.call.startswith("cosmicray_deepcr(ccd, threshold=0.45, ")
 
 
 def test_a_real_frame(open_file, new_page, data_folder):
