@@ -20,7 +20,7 @@ from deepcr_ccd import (
     detect_cosmics,
 )
 from deepcr_ccd.preprocess.background import measure_background
-from deepcr_ccd.preprocess.known_noise import KnownNoise
+from deepcr_ccd.preprocess.known_noise import KnownNoise, NoiseRatio
 from deepcr_ccd.preprocess.noise_check import measure_ratio
 
 READNOISE = 3.0
@@ -239,3 +239,17 @@ def test_files(name, power, tmp_path):
         changed = cleaned["SCI"].data != hdus[1].data
     assert changed[affected].mean() > 0.97
     assert (changed & ~affected).sum() < 30
+
+
+def test_noise_of_objects_is_left_out():
+    """Photon noise, and errors of the flat field, which grow with the signal."""
+    low, slope = np.float32(8), 1.0
+    excess = np.array([0, 50, 1000, 2e4, 1e5], np.float32)
+    one = np.ones((1, 1), np.float32)
+    for flat in (0, 0.01, 0.04):
+        known = np.sqrt(low**2 + slope * excess + (flat * excess) ** 2)
+        noise = KnownNoise(known[None], 1)
+        ratio = NoiseRatio(noise, one, low * one, (1, 5), slope)
+        np.testing.assert_allclose(ratio.relative(known, excess, low), 1, rtol=1e-3)
+    brighter = ratio.relative(3 * low + 0 * excess, 0 * excess, low)
+    np.testing.assert_allclose(brighter, 3, rtol=1e-3)

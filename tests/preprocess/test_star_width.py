@@ -128,3 +128,18 @@ def test_the_noise_of_a_bright_surface_is_no_star():
     disk = 3000 * np.clip(1 - (np.hypot(y, x) / 80) ** 2, 0, None) ** 0.3 + 5
     frame = rng.poisson(disk) + rng.normal(0, 4, disk.shape)
     assert measured(frame.astype(np.float32)).stars is None
+
+
+@pytest.mark.parametrize("fwhm", [1.8, 2.5])
+def test_stars_beside_wider_knots(fwhm):
+    """As in a nebula, or among galaxies: a third as many sources are wide."""
+    rng = np.random.default_rng(2)
+    frame = rng.normal(100, 5, (300, 300))
+    for number in range(80):
+        wide = number % 4 == 0
+        y, x = rng.uniform(12, 288, 2)
+        sigma = (6.0 if wide else fwhm) / 2.355
+        add_source(frame, y, x, sigma, 10 ** rng.uniform(3.3, 4.5) * (1 + 6 * wide))
+    width = measured(frame.astype(np.float32))
+    assert width.stars
+    np.testing.assert_allclose(width.fwhm, fwhm, rtol=0.15)
