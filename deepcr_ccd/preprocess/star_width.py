@@ -40,11 +40,12 @@ MAX_CHANCE = 5e-3
 #: Widths on which fewer sources agree than this fraction of those that agree on another
 #: are of galaxies or close pairs.
 MIN_FRACTION = 0.2
-#: Events in detectors are hardly wider than this FWHM in px. Of two widths the narrower
-#: is that of stars if so many sources agree on it, as a fraction of those that agree on
-#: the widest: if it is wider than events, and if it is not.
-EVENT_FWHM = 2.1
-NARROWER, NARROWER_AS_EVENTS = 0.5, 1.0
+#: Events in detectors are hardly wider than this FWHM in px, and most are sharper than
+#: the second. Of two widths above it the narrower one is that of stars if this fraction
+#: as many sources agree on it; of others, if more agree, and the wider one is wider by
+#: this factor, as galaxies are.
+EVENT_FWHM, TYPICAL_EVENT_FWHM = 2.1, 1.4
+NARROWER, FAR = 0.5, 1.9
 #: There are no stars if at most this fraction of candidates could be: those that are
 #: round and not sharper than stars are, or wider than this FWHM in px. More may be
 #: stars that do not agree.
@@ -224,10 +225,14 @@ def _narrowest(agreed: list[StarWidth]) -> StarWidth:
     The widest may be that of galaxies, or of knots of a nebula; the narrowest that of
     events. If in doubt it is the narrower one: with too wide a one, stars are flagged.
     """
-    chosen = agreed[0]
+    widest = chosen = agreed[0]
     for width in agreed[1:]:
-        needed = NARROWER if width.fwhm > EVENT_FWHM else NARROWER_AS_EVENTS
-        if width.number >= needed * agreed[0].number:
+        if width.fwhm > EVENT_FWHM:
+            prefer = width.number >= NARROWER * widest.number
+        else:
+            far = width.fwhm > TYPICAL_EVENT_FWHM and widest.fwhm > FAR * width.fwhm
+            prefer = far and width.number >= widest.number
+        if prefer:
             chosen = width
     return chosen
 
