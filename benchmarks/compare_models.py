@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from deposit_libraries import deposit_libraries
-from real_frames import hot_pixels, lowell_frames, stis_frames
+from real_frames import lowell_frames, stis_frames
 from scipy import ndimage
 from simulated_frames import SCORED, held_out_frames
 
@@ -102,12 +102,6 @@ def main():
     stis = stis_frames(options.data, "held out", **known) if real else []
     if stis:
         frames["STIS pair"] = stis
-        # 6 % of these undarkened pixels are hot. A dark would take them out.
-        hot = hot_pixels(options.data)
-        frames["STIS, hot ignored"] = [
-            item._replace(truth=item.truth & ~hot, ignore=item.ignore | hot)
-            for item in stis
-        ]
     lowell = lowell_frames(options.data, "held out", **known) if real else []
     if lowell:
         frames["Lowell Hall"] = lowell[::2]

@@ -41,7 +41,6 @@ KINDS = {
     "hubble cluster": "clusters, HST's PSFs",
     "hubble resolved": "resolved galaxies, HST's PSFs",
     "STIS pair": "HST/STIS, real, raw",
-    "STIS, hot ignored": "the same, hot pixels ignored",
     "STIS pairs": "HST/STIS, real, raw",
     "Lowell Hall": "Lowell Hall 42-inch, real",
 }
