@@ -22,6 +22,24 @@ def path(tmp_path):
     return tmp_path / "frame.fits"
 
 
+def check_links(process):
+    """Use the link that the command prints, and another one after Enter."""
+    link = process.stdout.readline().split()[-1]
+    assert process.stdout.readline() == "Enter prints another link, Ctrl-C ends\n"
+    process.stdin.write("\n")
+    process.stdin.flush()
+    another = process.stdout.readline().strip()
+    assert another != link
+    for one in (link, another):
+        host, _, token = one.removeprefix("http://").partition("/#token=")
+        connection = http.client.HTTPConnection(host, timeout=20)
+        headers = {"Content-Type": "application/json", "Origin": f"http://{host}"}
+        body = json.dumps({"token": token})
+        connection.request("POST", "/key", body, headers)
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
 def test_it_serves_until_it_is_interrupted(path, tmp_path):
     command = [sys.executable, "-m", "deepcr_ccd", "inspect", path, "--no-browser"]
     with subprocess.Popen(
@@ -31,23 +49,15 @@ def test_it_serves_until_it_is_interrupted(path, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Processes in the background are started with SIGINT ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
-        link = process.stdout.readline().split()[-1]
-        assert process.stdout.readline() == "Enter prints another link, Ctrl-C ends\n"
-        process.stdin.write("\n")
-        process.stdin.flush()
-        another = process.stdout.readline().strip()
-        assert another != link
-        for one in (link, another):
-            host, _, token = one.removeprefix("http://").partition("/#token=")
-            connection = http.client.HTTPConnection(host, timeout=20)
-            headers = {"Content-Type": "application/json", "Origin": f"http://{host}"}
-            body = json.dumps({"token": token})
-            connection.request("POST", "/key", body, headers)
-            assert connection.getresponse().status == 200
-            connection.close()
-        process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=20)
+        try:
+            check_links(process)
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
         assert (process.returncode, output, errors) == (0, "", "")
     # Nothing is made before the mask is saved.
     assert [one.name for one in tmp_path.iterdir()] == ["frame.fits"]
