@@ -202,7 +202,7 @@ def fuzz(options):
 
 CHANGING = """
 import os, sys
-import deepcr_ccd.batch.job as jobs
+import deepcr_ccd.batch.image as jobs
 from deepcr_ccd.cli import main
 
 find, change = jobs.clean_frame, sys.argv.pop(1)

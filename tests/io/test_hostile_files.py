@@ -179,16 +179,16 @@ def test_folders_named_like_files(tmp_path):
 
 SHRINKING = """
 import os, sys
-import deepcr_ccd.batch.job as jobs
+import deepcr_ccd.batch.image as images
 from deepcr_ccd import clean_files
 
-clean_frame = jobs.clean_frame
+clean_frame = images.clean_frame
 
 def shrink(*arguments, **how):
     os.truncate(sys.argv[1], 6000)
     return clean_frame(*arguments, **how)
 
-jobs.clean_frame = shrink
+images.clean_frame = shrink
 table = clean_files(sys.argv[1:-1], sys.argv[-1], workers=1)
 print(*table["status"])
 print(table["message"][0])
