@@ -149,7 +149,7 @@ def test_units(unit):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("unit", [u.mag, u.ABmag, u.dex])
+@pytest.mark.parametrize("unit", [u.mag, u.ABmag, u.dex, u.mag / u.arcsec**2])
 @pytest.mark.parametrize("kind", [CCDData, u.Quantity])
 def test_logarithmic_units_are_refused(unit, kind):
     """There cosmic rays are faint, and the noise is another."""

@@ -235,8 +235,10 @@ def _as_array(data: Any, name: str) -> np.ndarray:
 
 def _check_unit(unit: u.UnitBase | None, name: str) -> None:
     """Raise an error if the noise of a frame in a unit is not that of its counts."""
+    if unit is None:
+        return
     logarithmic = isinstance(unit, u.function.FunctionUnitBase)
-    if logarithmic or (unit is not None and u.Unit(unit).is_equivalent(u.mag)):
+    if logarithmic or any(base.is_equivalent(u.mag) for base in u.Unit(unit).bases):
         raise ValueError(
             f"{name} is in {unit}, which is logarithmic: cosmic rays are found in "
             "counts or a flux, such as electron or adu; convert it first"
