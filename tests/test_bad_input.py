@@ -82,6 +82,7 @@ BAD = {
 # All of a frame may be above the default satlevel of detect_cosmics.
 @pytest.mark.filterwarnings("ignore:satlevel=65536 excludes 100 %")
 @pytest.mark.filterwarnings("ignore:no pixel was examined")
+@pytest.mark.filterwarnings("ignore:readnoise= is not used")
 def test_every_door_takes(row):
     frame = GOOD[row]
     before = np.array(frame, copy=True)

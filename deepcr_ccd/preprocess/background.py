@@ -38,6 +38,8 @@ from .dark_regions import (
 
 __all__ = ["BackgroundMap", "measure_background"]
 
+#: Frames without scatter have this noise, as a fraction of their level.
+NO_SCATTER = 1e-3
 #: Smallest noise: float32 holds fractions of it as well.
 MIN_RMS = 1e4 * float(np.finfo(np.float32).tiny)
 #: Width of a cell in px.
@@ -150,7 +152,9 @@ def measure_background(
     else:
         level = float(np.median(frame[rows[:1].T, columns[:1]]))
     background = fill_missing(background, level)
-    rms = fill_missing(rms, np.nan if unit is not None else max(abs(level), 1) * 1e-3)
+    rms = fill_missing(
+        rms, np.nan if unit is not None else max(abs(level), 1) * NO_SCATTER
+    )
     # Cells affected by a bright star follow their neighbours.
     size = [min(3, count) for count in counts]
     background = ndimage.median_filter(background, size).astype(np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..notices import warn_user
 from ..tiling.tiles import Tile
-from .background import CELL, MIN_RMS, BackgroundMap, measure_background
+from .background import CELL, NO_SCATTER, BackgroundMap, measure_background
 from .cells import FrameLike, fill_missing, interpolate_maps, sample_places
 from .dark_regions import MIN_GOOD
 from .known_noise import KnownNoise, NoiseRatio
@@ -111,7 +111,9 @@ def check_readnoise(readnoise: float, noise: BackgroundMap) -> float:
         If it is above the scatter everywhere by more than a factor of `MAX_FACTOR`.
     """
     most = float(np.max(noise.rms))
-    if MIN_RMS < most < readnoise / MAX_FACTOR:
+    level = max(float(np.max(np.abs(noise.background))), 1.0)
+    # Frames without scatter tell nothing.
+    if 2 * NO_SCATTER * level < most < readnoise / MAX_FACTOR:
         warn_user(
             "readnoise= is not used, and the noise is measured: it is "
             f"{readnoise / most:.2g} times the scatter of neighbouring pixels (it is "
