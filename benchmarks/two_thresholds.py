@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 from deposit_libraries import deposit_libraries
-from real_frames import hot_pixels, lowell_frames, stis_frames
+from real_frames import lowell_frames, stis_frames
 from simulated_frames import held_out_frames
 
 from deepcr_ccd import load_model
@@ -53,11 +53,7 @@ def real_frames(data, part):
     frames = {}
     stis = stis_frames(data, part)
     if stis:
-        hot = hot_pixels(data)
-        frames["STIS pairs"] = [
-            item._replace(truth=item.truth & ~hot, ignore=item.ignore | hot)
-            for item in stis[:4]
-        ]
+        frames["STIS pairs"] = stis[:4]
     lowell = lowell_frames(data, part)
     if lowell:
         frames["Lowell Hall"] = lowell[::2]
