@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from ..models.zoo import DEFAULT_MODEL
 from ..nddata.frame import Frame, read_frame, read_frames
 from ..nddata.header import KEYWORDS, read_keywords
 from ..nddata.typing import CCDLike, ParameterLike
-from ..notices import names_its_arguments, refuse_arguments
+from ..notices import names_its_arguments
 from ..options import CleanOptions, FillMethod
 from ..pipeline.clean import CleanedFrame, clean_frame, frame_probability
 from ..pipeline.plan import Plan, make_plan
@@ -24,6 +23,7 @@ from ..pipeline.plan import Plan, make_plan
 __all__ = ["KEYWORDS", "cosmicray_deepcr", "cosmicray_probability"]
 
 
+@names_its_arguments
 def cosmicray_deepcr(
     ccd: CCDLike,
     *,
@@ -43,7 +43,6 @@ def cosmicray_deepcr(
     tile_size: int | None = None,
     add_keyword: Any = True,
     progress: bool = False,
-    **others: Any,
 ) -> Any:
     """Detect the cosmic rays of a single frame, mask them, and fill them in.
 
@@ -135,9 +134,6 @@ def cosmicray_deepcr(
         with their values, a Keyword, or one without a value.
     progress : bool
         Show a progress bar of tqdm; not for Dask arrays.
-    **others
-        None are allowed; arguments of L.A.Cosmic raise a TypeError that says what to
-        use instead.
 
     Returns
     -------
@@ -214,7 +210,6 @@ def cosmicray_deepcr(
     >>> cleaned.header["CRNOBJ"]
     1
     """
-    refuse_arguments("cosmicray_deepcr", others, OPTIONS)
     options = CleanOptions(
         model=model,
         gain=gain,
@@ -266,12 +261,6 @@ def _rebuild(
     return frame.rebuild(
         data, cleaned.sigma, crmask=crmask, keywords=keywords, history=history
     )
-
-
-#: Parameters of `cosmicray_deepcr`.
-OPTIONS = [
-    name for name in inspect.signature(cosmicray_deepcr).parameters if name != "others"
-]
 
 
 @names_its_arguments
