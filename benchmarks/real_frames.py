@@ -39,7 +39,7 @@ def stis_pair(path, pixel=3.0, peak=6.0):
     items = []
     for one, other in (pair, pair[::-1]):
         excess = one - other
-        sky, sigma = measure_background(excess).at()
+        sky, sigma = measure_background(excess, dark=False).at()
         # Of two exposures the photon noise is not in common.
         light = ndimage.median_filter(np.minimum(one, other), 3) - 10
         sigma = np.sqrt(sigma**2 + 2 * np.maximum(light, 0))

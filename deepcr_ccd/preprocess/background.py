@@ -101,6 +101,7 @@ def measure_background(
     *,
     cell: int = CELL,
     unit: FrameLike | None = None,
+    dark: bool = True,
 ) -> BackgroundMap:
     """Measure background and noise of a frame.
 
@@ -115,6 +116,9 @@ def measure_background(
     unit : `~numpy.ndarray`, optional
         ``(ny, nx)``, the expected one-sigma noise of pixels, NaN where unknown: the
         noise is then measured in units of it.
+    dark : bool
+        Whether regions darker than the rest of a cell are looked for. In a difference
+        of exposures, that would be the cosmic rays of the other one.
 
     Returns
     -------
@@ -159,11 +163,13 @@ def measure_background(
     size = [min(3, count) for count in counts]
     background = ndimage.median_filter(background, size).astype(np.float32)
     rms = np.maximum(ndimage.median_filter(rms, size), MIN_RMS).astype(np.float32)
+    if not dark:
+        return BackgroundMap(background, rms, frame.shape)
     offset = measure_dark_offset(background, rms, parts, frame.shape)
-    dark = None
+    dark_rms = None
     if offset is not None and unit is None:
-        offset, dark = measure_dark_noise(frame, bad, background, rms, offset)
-    return BackgroundMap(background, rms, frame.shape, offset, dark)
+        offset, dark_rms = measure_dark_noise(frame, bad, background, rms, offset)
+    return BackgroundMap(background, rms, frame.shape, offset, dark_rms)
 
 
 def _measure_cells(

@@ -196,3 +196,16 @@ def test_excess_is_level_though_the_sky_changes():
     # It was 0.45 sigma too high where only each exposure's own sky came off.
     assert abs(np.median(excess)) < 0.15
     check(label_exposures(frames), charges)
+
+
+def test_bright_track_of_the_other_exposure_of_a_pair():
+    # A bright, wide track is no dark region of the other one's excess.
+    rng = np.random.default_rng(2)
+    pair = [rng.normal(50, 8, (128, 128)).astype(np.float32) for _ in range(2)]
+    pair[1][40:70, 60:64] += 20_000
+    pair[0][90, 20:24] += 400
+    labelled = label_exposures(pair)
+    assert labelled[0].truth.sum() == 4
+    assert labelled[0].truth[90, 20:24].all()
+    assert labelled[1].truth[40:70, 60:64].all()
+    assert labelled[1].truth.sum() < 130

@@ -90,7 +90,7 @@ def compare_exposure(
     variance = noise + (fraction * np.where(slope > 6 * sigma, slope, 0)) ** 2
     excess = frame - sky - reference
     # What is left of a sky that changed from one exposure to the next.
-    excess -= measure_background(excess, unknown).at()[0]
+    excess -= measure_background(excess, unknown, dark=False).at()[0]
     light = reference + excess
     seeing = _seeing_residual(light, reference, noise, variance, unknown)
     if seeing:
