@@ -83,7 +83,7 @@ def make_scenes(path, number, seed, kind=None, psfs=(), fraction=THROUGH_PSFS):
 
 #: Fraction of scenes that are empty sky, in banks whose star widths are known, and of
 #: these how many have smooth structure.
-EMPTY, STRUCTURED = 0.08, 0.4
+EMPTY, STRUCTURED = 0.12, 0.4
 #: Fraction of the others that are seen through Tiny Tim's point spread functions, and
 #: how often these are blurred by charge diffusion, with which sigma in px.
 TOLD_THROUGH_PSFS = 0.55

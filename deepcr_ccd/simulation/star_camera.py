@@ -44,6 +44,9 @@ UNTOLD_SPREAD, LARGEST_SPREAD = 0.5, 0.9
 #: other scenes; the fraction of pixels that is; and how many there are at most.
 ON_LIGHT = {True: 0.5, False: 0.12}
 BRIGHTEST, MANY = 0.1, 40
+#: Fractions of exposures with many point-like events: where all of them are sharper
+#: than any star, and elsewhere.
+EVENTS = {True: 0.8, False: 0.55}
 #: Fraction of exposures with tracks along rows and columns, evenly bright: they look
 #: most like parts of bad columns.
 STRAIGHT = 0.4
@@ -210,7 +213,7 @@ class StarCamera:
         if rng.random() < STRAIGHT:
             add_straight_tracks(rng, charge)
         doubtful = np.zeros(scene.shape, dtype=np.float32)
-        if rng.random() < 0.55:
+        if rng.random() < EVENTS[widest >= LARGEST_SPREAD]:
             number = rng.poisson(scene.size * 10 ** rng.uniform(-4.3, -2.5))
             common = rng.uniform(0, LARGEST_SPREAD) if rng.random() < 0.4 else None
             electrons = 10 ** rng.uniform(2, 4) if rng.random() < 0.3 else None
