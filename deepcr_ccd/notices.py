@@ -138,8 +138,9 @@ def refuse_arguments(function: str, given: dict, known: Iterable[str]) -> None:
                 f"{function} has no argument {name}=: {INSTEAD_OF_LACOSMIC[name]}"
             )
         known = list(known)
+        near = suggestion(name, known)
         raise TypeError(
-            f"{function} has no argument {name}=: {suggestion(name, known)}It has "
+            f"{function} has no argument {name}=: {near}{'It' if near else 'it'} has "
             f"{', '.join(known)}"
         )
 
