@@ -93,8 +93,11 @@ def keep_star(cutout: Cutout, *, equal: bool) -> np.ndarray | None:
         bool, of the shape of the cutout.
     """
     member = cutout.member
-    core, width = _core(member)
     axis, run = _longest_run(member)
+    if not equal and not _is_long(run, 1):
+        # Neither saturated at one value nor bleeding, whatever its width.
+        return None
+    core, width = _core(member)
     bleeds = (
         _is_long(run, width)
         and _is_compact(member, core, axis)
@@ -146,12 +149,20 @@ def keep_wrapped(cutout: Cutout) -> np.ndarray | None:
 
 def _core(member: np.ndarray) -> tuple[np.ndarray, int]:
     """Return the middle of the widest place of a group, and its half width in px."""
-    depth = ndimage.distance_transform_cdt(member, "chessboard")
+    # Beyond the group there is nothing to find.
+    box = tuple(
+        slice(max(int(a.min()) - 3, 0), int(a.max()) + 4) for a in np.nonzero(member)
+    )
+    part = member[box]
+    depth = ndimage.distance_transform_cdt(part, "chessboard")
     width = int(depth.max())
-    mass = ndimage.uniform_filter(member.astype(np.float32), 5, mode="constant")
+    mass = ndimage.uniform_filter(part.astype(np.float32), 5, mode="constant")
     middle = np.where(depth == width, mass, -1).argmax()
+    y, x = (
+        int(place) + span.start
+        for place, span in zip(np.unravel_index(middle, part.shape), box, strict=True)
+    )
     core = np.zeros_like(member)
-    y, x = np.unravel_index(middle, member.shape)
     core[max(y - width, 0) : y + width + 1, max(x - width, 0) : x + width + 1] = True
     return core & member, width
 
@@ -200,13 +211,11 @@ def _is_long(run: int, width: int) -> bool:
 def _longest_run(member: np.ndarray) -> tuple[int, int]:
     """Return along which axis a group has its longest run, and its length in px."""
     lengths = []
-    for axis in (0, 1):
-        line = np.moveaxis(member, axis, 0)
-        length, longest = np.zeros(line.shape[1], dtype=int), 0
-        for row in line:
-            length = (length + 1) * row
-            longest = max(longest, int(length.max()))
-        lengths.append(longest)
+    for line in (member.T, member):
+        # Lines one after another, with a gap between them.
+        flat = np.pad(line, ((0, 0), (1, 1))).ravel()
+        ends = np.flatnonzero(flat[1:] != flat[:-1])
+        lengths.append(int((ends[1::2] - ends[::2]).max(initial=0)))
     axis = int(lengths[1] > lengths[0])
     return axis, lengths[axis]
 
