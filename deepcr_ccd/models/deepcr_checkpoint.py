@@ -6,7 +6,6 @@ are folded into the convolutions, which saves time and leaves the result unchang
 
 from __future__ import annotations
 
-import hashlib
 import re
 import zipfile
 from collections.abc import Mapping
@@ -22,8 +21,9 @@ from .model import Model, ModelCard
 from .network_checks import check_output
 from .networks.build import plan_network, restore_network
 from .networks.unet import UNet
+from .verification import digest_of
 
-__all__ = ["digest_of", "load_checkpoint"]
+__all__ = ["load_checkpoint"]
 
 #: The default of BatchNorm2d, which deepCR uses.
 EPSILON = 1e-5
@@ -64,7 +64,7 @@ def load_checkpoint(
     default_name : str
         Name of the model where the card has none.
     known : mapping, optional
-        Fields of cards by the `digest_of` their tensors: without ``card``, a checkpoint
+        Fields of cards by the sha256 of their tensors: without ``card``, a checkpoint
         with such tensors gets that card, for any name of the file.
 
     Returns
@@ -104,23 +104,6 @@ def load_checkpoint(
         precision=precision,
         engine=engine,
     )
-
-
-def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return a digest of the tensors of a checkpoint.
-
-    Parameters
-    ----------
-    tensors : mapping
-        By name, without the prefix of a DataParallel module.
-    """
-    digest = hashlib.sha256()
-    for key in sorted(tensors):
-        value = tensors[key].detach().cpu().contiguous()
-        array = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-        digest.update(f"{key} {array.dtype} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
