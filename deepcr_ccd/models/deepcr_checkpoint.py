@@ -43,7 +43,7 @@ def load_checkpoint(
     precision: PrecisionName | None = None,
     engine: EngineName | None = None,
     default_name: str = "",
-    known: Mapping[str, dict] | None = None,
+    known: Mapping[str, dict | Path] | None = None,
 ) -> Model:
     """Load a deepCR checkpoint.
 
@@ -64,8 +64,9 @@ def load_checkpoint(
     default_name : str
         Name of the model where the card has none.
     known : mapping, optional
-        Fields of cards by the sha256 of their tensors: without ``card``, a checkpoint
-        with such tensors gets that card, for any name of the file.
+        Fields of cards, or model files of this package, by the sha256 of the tensors of
+        checkpoints: without ``card``, a checkpoint with such tensors gets that card, or
+        is that model, for any name of the file.
 
     Returns
     -------
@@ -87,16 +88,15 @@ def load_checkpoint(
         raise ValueError(
             f"model file {str(path)!r} is not one of deepCR's U-Nets: {reason}"
         ) from error
-    fields = (
-        card
-        or (known or {}).get(digest_of(tensors))
-        or {
-            "name": default_name or path.stem,
-            "task": "mask" if arguments["in_channels"] == 1 else "inpaint",
-            "unit": None,
-            "description": f"deepCR checkpoint {path.name}",
-        }
-    )
+    fields = card or (known or {}).get(digest_of(tensors))
+    if isinstance(fields, Path):
+        return Model.load(fields, device=device, precision=precision, engine=engine)
+    fields = fields or {
+        "name": default_name or path.stem,
+        "task": "mask" if arguments["in_channels"] == 1 else "inpaint",
+        "unit": None,
+        "description": f"deepCR checkpoint {path.name}",
+    }
     return Model(
         ModelCard(architecture="unet", arguments=arguments, **fields),
         network,
