@@ -164,8 +164,7 @@ def detect_cosmics(
     FileNotFoundError
         If ``model`` is the path of a file that does not exist.
     ImportError
-        If the model is a published checkpoint and deepCR is not installed, or OpenVINO
-        is asked for and not installed.
+        If OpenVINO is asked for and not installed.
 
     Warns
     -----

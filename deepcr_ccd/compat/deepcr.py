@@ -62,9 +62,6 @@ class deepCR:  # noqa: N801
         If a model or the device is unknown or absent, or ``hidden`` does not fit.
     FileNotFoundError
         If a model is the path of a file that does not exist.
-    ImportError
-        If a model is a published checkpoint, as the default is, and deepCR is not
-        installed.
 
     Attributes
     ----------

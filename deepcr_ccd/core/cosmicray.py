@@ -162,8 +162,7 @@ def cosmicray_deepcr(
     FileNotFoundError
         If ``model`` is the path of a file that does not exist.
     ImportError
-        If the model is a published checkpoint and deepCR is not installed, OpenVINO is
-        asked for and not installed, or ``progress`` is and tqdm is not.
+        If OpenVINO is asked for and not installed, or ``progress`` is and tqdm is not.
 
     Warns
     -----

@@ -95,8 +95,6 @@ def inpaint(
         good pixel to fill from.
     FileNotFoundError
         If ``model`` is the path of a file that does not exist.
-    ImportError
-        If the model is a published checkpoint and deepCR is not installed.
 
     Examples
     --------

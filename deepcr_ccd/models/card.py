@@ -13,7 +13,9 @@ from ..html_table import html_table
 from ..nddata.header import header_value
 from ..preprocess.transform_info import TRANSFORM_INFO, TransformInfo
 from ..segmentation.hysteresis import Thresholds
-from .card_fields import LATER, check_fields, short
+from .card_fields import LATER, check_fields
+from .card_rules import short
+from .provenance import PROVENANCE_RULES, Provenance
 from .recalibration import check_points
 
 __all__ = ["ModelCard"]
@@ -26,7 +28,7 @@ MAX_CARD = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelCard:
+class ModelCard(Provenance):
     """All that is needed to use a network correctly.
 
     Parameters
@@ -79,6 +81,9 @@ class ModelCard:
         Where it comes from.
     scores : dict
         Measured scores, by name.
+    **provenance
+        Fields of `~deepcr_ccd.models.provenance.Provenance`: version, authors, data
+        sets, known limits, the test input and more. None of them is needed.
     """
 
     name: str
@@ -118,7 +123,7 @@ class ModelCard:
                     f"card of {short(self.name)}: {field}={short(value)}; "
                     f"allowed are {allowed}{LATER}"
                 )
-        check_fields(vars(self))
+        check_fields(vars(self), PROVENANCE_RULES)
         try:
             points = check_points(self.recalibration)
         except (TypeError, ValueError) as error:
@@ -163,6 +168,7 @@ class ModelCard:
             "inpainting model": self.fill,
             "training data": self.training_data,
             "scores": self.scores,
+            **self.provenance_facts(),
             "citation": self.citation,
             "licence": self.license,
         }

@@ -6,7 +6,6 @@ are folded into the convolutions, which saves time and leaves the result unchang
 
 from __future__ import annotations
 
-import hashlib
 import re
 import zipfile
 from collections.abc import Mapping
@@ -22,8 +21,9 @@ from .model import Model, ModelCard
 from .network_checks import check_output
 from .networks.build import plan_network, restore_network
 from .networks.unet import UNet
+from .verification import digest_of
 
-__all__ = ["digest_of", "load_checkpoint"]
+__all__ = ["load_checkpoint"]
 
 #: The default of BatchNorm2d, which deepCR uses.
 EPSILON = 1e-5
@@ -43,7 +43,7 @@ def load_checkpoint(
     precision: PrecisionName | None = None,
     engine: EngineName | None = None,
     default_name: str = "",
-    known: Mapping[str, dict] | None = None,
+    known: Mapping[str, dict | Path] | None = None,
 ) -> Model:
     """Load a deepCR checkpoint.
 
@@ -64,8 +64,9 @@ def load_checkpoint(
     default_name : str
         Name of the model where the card has none.
     known : mapping, optional
-        Fields of cards by the `digest_of` their tensors: without ``card``, a checkpoint
-        with such tensors gets that card, for any name of the file.
+        Fields of cards, or model files of this package, by the sha256 of the tensors of
+        checkpoints: without ``card``, a checkpoint with such tensors gets that card, or
+        is that model, for any name of the file.
 
     Returns
     -------
@@ -87,16 +88,15 @@ def load_checkpoint(
         raise ValueError(
             f"model file {str(path)!r} is not one of deepCR's U-Nets: {reason}"
         ) from error
-    fields = (
-        card
-        or (known or {}).get(digest_of(tensors))
-        or {
-            "name": default_name or path.stem,
-            "task": "mask" if arguments["in_channels"] == 1 else "inpaint",
-            "unit": None,
-            "description": f"deepCR checkpoint {path.name}",
-        }
-    )
+    fields = card or (known or {}).get(digest_of(tensors))
+    if isinstance(fields, Path):
+        return Model.load(fields, device=device, precision=precision, engine=engine)
+    fields = fields or {
+        "name": default_name or path.stem,
+        "task": "mask" if arguments["in_channels"] == 1 else "inpaint",
+        "unit": None,
+        "description": f"deepCR checkpoint {path.name}",
+    }
     return Model(
         ModelCard(architecture="unet", arguments=arguments, **fields),
         network,
@@ -104,23 +104,6 @@ def load_checkpoint(
         precision=precision,
         engine=engine,
     )
-
-
-def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return a digest of the tensors of a checkpoint.
-
-    Parameters
-    ----------
-    tensors : mapping
-        By name, without the prefix of a DataParallel module.
-    """
-    digest = hashlib.sha256()
-    for key in sorted(tensors):
-        value = tensors[key].detach().cpu().contiguous()
-        array = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-        digest.update(f"{key} {array.dtype} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -27,7 +27,8 @@ from .engines.build import (
 from .engines.devices import PrecisionName, resolve_device, resolve_precision
 from .networks.build import Network, restore_network
 from .networks.unet import UNet
-from .weights import read_network, write_weights
+from .verification import ModelTest
+from .weights import read_network, read_test
 
 __all__ = ["LoadedNetwork"]
 
@@ -58,6 +59,8 @@ class LoadedNetwork:
     engine : {"auto", "torch", "openvino"}, optional
         The engine that runs it; by default OpenVINO where that is installed, for
         detection models on the CPU, and PyTorch elsewhere.
+    test : ModelTest, optional
+        A test input, with the output for it; see `Model.with_test`.
 
     Raises
     ------
@@ -77,6 +80,7 @@ class LoadedNetwork:
         device: str | torch.device | None = None,
         precision: PrecisionName | None = None,
         engine: EngineName | None = None,
+        test: ModelTest | None = None,
     ):
         if network.takes_cutouts != card.transform_info.for_cutouts:
             raise ValueError(
@@ -84,6 +88,7 @@ class LoadedNetwork:
                 f"architecture={card.architecture!r}"
             )
         self.card = card
+        self.test = test
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
         self.engine = resolve_engine(engine, network, self.device, card.task)
@@ -144,7 +149,7 @@ class LoadedNetwork:
     def __reduce__(self) -> tuple:
         network = copy.deepcopy(self.network).cpu()
         # Where it arrives there may be no OpenVINO, or one.
-        how = self.device, self.precision, self._chosen_engine
+        how = self.device, self.precision, self._chosen_engine, self.test
         return _rebuild, (type(self), self.card, network, *how)
 
     def __repr__(self) -> str:
@@ -223,21 +228,13 @@ class LoadedNetwork:
             self.card.architecture, self.card.arguments, self.network.state_dict()
         )
         return type(self)(
-            self.card, network, device=target, precision=new_precision, engine=wanted
+            self.card,
+            network,
+            device=target,
+            precision=new_precision,
+            engine=wanted,
+            test=self.test,
         )
-
-    @neutral_torch_state()
-    def save(self, path: str | os.PathLike) -> None:
-        """Write network and card to one safetensors file.
-
-        The file appears whole or not at all.
-
-        Parameters
-        ----------
-        path : str or path-like
-            Where to; by custom it ends in ``.safetensors``.
-        """
-        write_weights(path, self.network.state_dict(), self.card)
 
     @classmethod
     @neutral_torch_state()
@@ -249,7 +246,7 @@ class LoadedNetwork:
         precision: PrecisionName | None = None,
         engine: EngineName | None = None,
     ) -> Self:
-        """Read what `save` wrote.
+        """Read a model file.
 
         Parameters
         ----------
@@ -270,7 +267,14 @@ class LoadedNetwork:
             If the file is truncated, has no card, or its tensors do not fit it.
         """
         card, network = read_network(path)
-        return cls(card, network, device=device, precision=precision, engine=engine)
+        return cls(
+            card,
+            network,
+            device=device,
+            precision=precision,
+            engine=engine,
+            test=read_test(path, card.task),
+        )
 
 
 def _rebuild(
@@ -280,6 +284,9 @@ def _rebuild(
     device: torch.device,
     precision: PrecisionName,
     engine: EngineName | None,
+    test: ModelTest | None = None,
 ) -> LoadedNetwork:
     engine = keep_engine(engine, network, device, card.task)
-    return cls(card, network, device=device, precision=precision, engine=engine)
+    return cls(
+        card, network, device=device, precision=precision, engine=engine, test=test
+    )

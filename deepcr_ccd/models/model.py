@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -10,6 +12,7 @@ import numpy as np
 from ..inpainting.features import CUTOUT_TRANSFORMS
 from ..inpainting.network import fill_cutouts
 from ..inpainting.pixel_flags import flag_pixels
+from ..notices import warn_user
 from ..preprocess.cells import FrameLike
 from ..preprocess.network_input import NetworkInput
 from ..preprocess.normalize import TRANSFORMS, Normalization
@@ -24,6 +27,8 @@ from .engines.build import usable_engine
 from .loaded_network import LoadedNetwork
 from .networks.unet import UNet
 from .recalibration import network_threshold, recalibrate
+from .verification import ORIGIN, TOLERANCE, Verification, make_test, verify
+from .weights import write_weights
 
 __all__ = ["Model", "ModelCard"]
 
@@ -213,6 +218,88 @@ class Model(LoadedNetwork):
             facts["star_width"] = star_width or "measure"
         transform = TRANSFORMS[self.card.transform]
         return transform(frame, bad, **self.card.transform_arguments, **facts)
+
+    def with_test(
+        self,
+        frame: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+        *,
+        origin: str | None = None,
+        tolerance: float = TOLERANCE,
+    ) -> Model:
+        """Return this model with a test input, and with what it gives for that now.
+
+        Both go into the file when the model is saved, for `verify`.
+
+        Parameters
+        ----------
+        frame : `~numpy.ndarray`, optional
+            ``(ny, nx)``, in the card's unit, up to 512 px; by default a simulated one
+            of 128 px.
+        mask : `~numpy.ndarray`, optional
+            bool, ``(ny, nx)``, the CR mask, for inpainting models; by default that of
+            the simulated frame.
+        origin : str, optional
+            What the frame is, in words; to be given with a frame.
+        tolerance : float
+            By how much the output may differ elsewhere: absolute for values up to 1,
+            relative above.
+
+        Raises
+        ------
+        ValueError
+            If the frame is too large or not finite, the mask does not fit it or is
+            empty, or the output is not finite.
+        """
+        words = origin or (ORIGIN if frame is None else "")
+        card = dataclasses.replace(
+            self.card, test_origin=words, test_tolerance=tolerance
+        )
+        return type(self)(
+            card,
+            self.network,
+            device=self.device,
+            precision=self.precision,
+            engine=self._chosen_engine,
+            test=make_test(self, frame, mask),
+        )
+
+    def verify(self) -> Verification:
+        """Check the weights against the digest in the card, and run the test input.
+
+        Returns
+        -------
+        Verification
+            Its ``passed`` is True if both checks were made and passed; printed, it
+            tells what was found. The model runs where it is, by its engine, in float32.
+
+        Examples
+        --------
+        >>> from deepcr_ccd import load_model
+        >>> load_model("universal", device="cpu").verify().passed
+        True
+        """
+        return verify(self)
+
+    @neutral_torch_state()
+    def save(self, path: str | os.PathLike) -> None:
+        """Write network, card and test input to one safetensors file.
+
+        The file appears whole or not at all. A model without a test input gets the one
+        of `with_test`, and the card in the file gets the digest of the weights.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to; by custom it ends in ``.safetensors``.
+        """
+        model = self
+        if self.test is None:
+            try:
+                model = self.with_test()
+            except ValueError as error:
+                warn_user(f"{self.card.name!r} is saved without a test input: {error}")
+        write_weights(path, model.network.state_dict(), model.card, model.test)
 
     def _map(self, function: Callable, frames: list, **options: Any) -> np.ndarray:
         return run_over_tiles(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -16,17 +19,23 @@ from .card import ModelCard
 from .network_checks import check_output, check_shapes
 from .networks.build import Network, plan_network, restore_network
 from .networks.unet import UNet
+from .verification import RESERVED, ModelTest, check_test_shapes, digest_of
 
-__all__ = ["read_card", "read_network", "read_weights", "write_weights"]
+__all__ = ["read_card", "read_network", "read_test", "read_weights", "write_weights"]
 
 #: Longest header that is read, in bytes; those of the shipped models have 6,000.
 MAX_HEADER = 2_000_000
 
 
 def write_weights(
-    path: str | os.PathLike, state: Mapping[str, torch.Tensor], card: ModelCard
+    path: str | os.PathLike,
+    state: Mapping[str, torch.Tensor],
+    card: ModelCard,
+    test: ModelTest | None = None,
 ) -> None:
     """Write tensors and a card to one file, which appears whole or not at all.
+
+    The card in the file has the digest of the tensors.
 
     Parameters
     ----------
@@ -36,15 +45,22 @@ def write_weights(
         Tensors by name.
     card : ModelCard
         The card.
+    test : ModelTest, optional
+        A test input, with the output for it.
     """
     tensors = {key: value.contiguous().cpu() for key, value in state.items()}
+    card = dataclasses.replace(card, sha256=digest_of(tensors))
+    if test is None:
+        card = dataclasses.replace(card, test_origin="", test_tolerance=None)
+    else:
+        tensors |= test.tensors()
     content = safetensors.torch.save(tensors, {"card": card.to_json()})
     with atomic_path(Path(path), overwrite=True) as partial:
         partial.write_bytes(content)
 
 
 def read_weights(path: str | os.PathLike) -> tuple[ModelCard, dict[str, torch.Tensor]]:
-    """Read what `write_weights` wrote.
+    """Read the card and the weights that `write_weights` wrote, without the test.
 
     The card, and the shapes of the tensors, are checked before these take memory.
 
@@ -68,12 +84,49 @@ def read_weights(path: str | os.PathLike) -> tuple[ModelCard, dict[str, torch.Te
     """
     path = Path(path)
     card = read_card(path)
+    with _opened(path) as file:
+        plan = plan_network(card.architecture, card.arguments)
+        names = [key for key in file.keys() if not key.startswith(RESERVED)]
+        check_shapes(plan, {key: file.get_slice(key).get_shape() for key in names})
+        tensors = {key: file.get_tensor(key) for key in names}
+    return card, tensors
+
+
+def read_test(path: str | os.PathLike, task: str) -> ModelTest | None:
+    """Read the test input of a model, and the output for it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A safetensors file with a card.
+    task : {"mask", "inpaint"}
+        Task of the model.
+
+    Returns
+    -------
+    ModelTest or None
+        None if the file has none, as those of earlier versions.
+
+    Raises
+    ------
+    ValueError
+        If the file is truncated, or its test does not fit the task or is not finite.
+    """
+    with _opened(Path(path)) as file:
+        names = [key for key in file.keys() if key.startswith(RESERVED)]
+        slices = {key: file.get_slice(key) for key in names}
+        check_test_shapes(
+            {key: (one.get_dtype(), one.get_shape()) for key, one in slices.items()}
+        )
+        return ModelTest.from_tensors({k: file.get_tensor(k) for k in names}, task)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a safetensors file; errors of what is done with it name the file."""
     try:
         with safetensors.safe_open(path, "pt") as file:
-            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
-            shapes = {key: found.get_shape() for key, found in slices.items()}
-            check_shapes(plan_network(card.architecture, card.arguments), shapes)
-            tensors = {key: file.get_tensor(key) for key in shapes}
+            yield file
     except safetensors.SafetensorError as error:
         raise ValueError(
             f"model file {str(path)!r} is not a whole safetensors file: {error}"
@@ -82,7 +135,6 @@ def read_weights(path: str | os.PathLike) -> tuple[ModelCard, dict[str, torch.Te
         raise ValueError(
             f"model file {str(path)!r}: its tensors do not fit its card: {error}"
         ) from error
-    return card, tensors
 
 
 def read_network(path: str | os.PathLike) -> tuple[ModelCard, Network]:

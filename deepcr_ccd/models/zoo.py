@@ -25,7 +25,7 @@ __all__ = ["DEFAULT_MODEL", "list_models", "load_model"]
 #: The model that is used where none is named.
 DEFAULT_MODEL = "universal"
 DISTRIBUTION = "deepCR"
-INSTALL = 'pip install "deepcr_ccd[deepcr]"'
+INSTALL = "pip install deepCR==0.3.1"
 #: Columns of the list of models that are too long for a line of 80 characters.
 NOT_PRINTED = ("instrument", "filters", "citation")
 
@@ -33,13 +33,8 @@ NOT_PRINTED = ("instrument", "filters", "citation")
 @functools.cache
 def published() -> tuple[dict, ...]:
     """Return the cards of the published checkpoints, with ``file`` and ``aliases``."""
-    text = (resources.files("deepcr_ccd") / "data" / "published.toml").read_text(
-        "utf-8"
-    )
-    return tuple(
-        {"architecture": "unet", "license": "BSD-3-Clause", **entry}
-        for entry in tomllib.loads(text)["model"]
-    )
+    content = tomllib.loads((_data() / "published.toml").read_text("utf-8"))
+    return tuple({**content["all"], **entry} for entry in content["model"])
 
 
 def _listed() -> tuple[dict, ...]:
@@ -47,13 +42,23 @@ def _listed() -> tuple[dict, ...]:
     return tuple(entry for entry in published() if entry.get("listed", True))
 
 
+def _data() -> Path:
+    return Path(str(resources.files("deepcr_ccd") / "data"))
+
+
 def _shipped() -> dict[str, Path]:
-    folder = Path(str(resources.files("deepcr_ccd") / "data"))
-    paths = {path.stem: path for path in folder.glob("*.safetensors")}
+    paths = {path.stem: path for path in _data().glob("*.safetensors")}
     return dict(sorted(paths.items()))
 
 
 def _published_path(entry: dict) -> Path | None:
+    """Return the file of a published model, or deepCR's own for one of its tutorial."""
+    path = _data() / "published" / f"{entry['name']}.safetensors"
+    return path if path.is_file() else _checkpoint_path(entry)
+
+
+def _checkpoint_path(entry: dict) -> Path | None:
+    """Return deepCR's own file, or None where that is not installed."""
     try:
         distribution = importlib.metadata.distribution(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
@@ -87,7 +92,7 @@ def list_models() -> Table:
         A row a model: ``name``, ``task`` ("mask" or "inpaint"), ``default`` (True for
         the model that is used where none is named), ``unit`` (of its input),
         ``threshold`` (masked for the task "inpaint", which has none), ``installed``
-        (False for a published checkpoint without the deepCR distribution),
+        (whether its file is here),
         ``instrument``, ``filters`` and ``citation``. The last three are columns like
         the others, but are not printed, so that a line fits into 80 characters;
         ``pprint_exclude_names`` of the table says so.
@@ -179,9 +184,9 @@ def load_model(
     FileNotFoundError
         If there is no file at the path.
     ImportError
-        If a published checkpoint is asked for and deepCR is not installed. A model with
-        ``engine="openvino"`` raises it when it is first used, if OpenVINO is not
-        installed.
+        If ``engine="openvino"`` is asked for and OpenVINO is not installed; when the
+        model is first used. The model of deepCR's tutorial, ``"example_model"``, needs
+        the deepCR distribution.
 
     Examples
     --------
@@ -210,8 +215,8 @@ def load_model(
         path = _published_path(entry)
         if path is None:
             raise ImportError(
-                f"model {text!r} is one of deepCR's published checkpoints, and the "
-                f"deepCR distribution is not installed: {INSTALL}"
+                f"model {text!r} is that of deepCR's tutorial, and the deepCR "
+                f"distribution is not installed: {INSTALL}"
             )
         return _load_file(*_key(path), how, entry["name"], entry["task"])
     path = Path(text)
@@ -265,15 +270,34 @@ def _load_file(
         return Model.load(path, **where)
     entry = None if name is None else _find_published(name, task)
     if entry is not None:
-        return load_checkpoint(path, _card_of(entry), **where)
-    known = {entry["tensors"]: _card_of(entry) for entry in published()}
+        return load_checkpoint(path, card_of(entry), **where)
+    known = {entry["tensors"]: _known_as(entry) for entry in published()}
     return load_checkpoint(path, known=known, **where)
 
 
-def _card_of(entry: dict) -> dict:
-    """Return the fields of a published checkpoint's card."""
-    left_out = ("file", "aliases", "architecture", "tensors", "listed")
-    return {"unit": None} | {k: v for k, v in entry.items() if k not in left_out}
+def _known_as(entry: dict) -> dict | Path:
+    """Return the model file of a published checkpoint, or its card without one."""
+    path = _published_path(entry)
+    is_file = path is not None and path.suffix == ".safetensors"
+    return path if path is not None and is_file else card_of(entry)
+
+
+def card_of(entry: dict) -> dict:
+    """Return the fields of a published checkpoint's card.
+
+    Parameters
+    ----------
+    entry : dict
+        Of `published`.
+    """
+    left_out = ("file", "sha256", "aliases", "architecture", "tensors", "listed")
+    origin = {
+        "distribution": f"{DISTRIBUTION} {entry['version']}",
+        "file": entry["file"],
+        "sha256": entry["sha256"],
+    }
+    fields = {k: v for k, v in entry.items() if k not in left_out}
+    return {"unit": None, "origin": origin} | fields
 
 
 def _checked(model: Model, task: str | None) -> Model:

@@ -73,7 +73,8 @@ def refused(path, content, match, memory=300e6):
     assert (after - before) * 1024 < memory
 
 
-NESTED = json.loads("[" * 200 + "]" * 200)
+NESTED = json.loads("[" * 50 + "]" * 50)
+DEEP = json.loads("[" * 200 + "]" * 200)
 FIELDS = {
     "width of 1e6": ({"arguments": UNET | {"width": 10**6}}, "width=1000000 must be"),
     "width of 1e100": (
@@ -88,6 +89,12 @@ FIELDS = {
     "no widths": ({"arguments": UNET | {"width": []}}, r"width=\[\] must be"),
     "widths": ({"arguments": UNET | {"width": [4]}}, "an entry for each of 2"),
     "nested": ({"arguments": UNET | {"width": NESTED}}, "width=.* must be"),
+    "deep": (
+        {"arguments": UNET | {"width": DEEP}},
+        "arguments holds lists or mappings within more than 100 others",
+    ),
+    "deep scores": ({"scores": {"AUC": DEEP}}, "scores holds lists or mappings"),
+    "deep text": ({"description": DEEP}, "description holds lists or mappings"),
     "levels of 60": ({"arguments": UNET | {"levels": 60}}, "levels=60 must be"),
     "large stride": ({"arguments": UNET | {"levels": 12}}, "a stride of 2048 px"),
     "stem of 1e9": ({"arguments": UNET | {"stem": 10**9}}, "stem=1000000000 must be"),

@@ -55,7 +55,8 @@ def test_cards_keep_the_curve(tmp_path):
     model = random_model(recalibration=[list(point) for point in POINTS])
     assert model.card.recalibration == POINTS
     model.save(tmp_path / "m.safetensors")
-    assert Model.load(tmp_path / "m.safetensors").card == model.card
+    again = Model.load(tmp_path / "m.safetensors").card
+    assert again.recalibration == model.card.recalibration
     fields = json.loads(model.card.to_json())
     del fields["recalibration"]
     assert ModelCard.from_json(json.dumps(fields)).recalibration == ()

@@ -91,7 +91,6 @@ def test_chunks_know_the_stars_of_their_blocks(frame, universal, monkeypatch):
 
 @pytest.mark.parametrize("name", ["ACS-WFC", "WFC3-UVIS"])
 def test_other_transforms(frame, name):
-    pytest.importorskip("deepCR")
     data, mask = frame
     data = data.astype(">f8")
     model = load_model(name, device="cpu", precision="float32")

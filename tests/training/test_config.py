@@ -67,8 +67,6 @@ def test_star_widths_are_an_input_of_training_as_of_use(folder, monkeypatch):
         path.write_text(
             CONFIG.format(data="").replace("[model]", f'[model]\nstart = "{start}"')
         )
-        if start == "ACS-WFC":
-            pytest.importorskip("deepCR")
         train_from_config(path, report=print)
     told, plain = ("code" in item for item in seen)
     assert told == ("star_widths" in load_model("universal").card.arguments)
