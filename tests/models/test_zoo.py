@@ -13,6 +13,7 @@ from sample_files import MASKS
 from deepcr_ccd import list_models, load_model
 from deepcr_ccd.models import zoo
 from deepcr_ccd.models.deepcr_checkpoint import load_checkpoint
+from deepcr_ccd.models.sources.package_data import published_models
 
 INPAINTS = ["ACS-WFC-F606W-2-32", "ACS-WFC-F606W-3-32"]
 TUTORIAL = "example_model"
@@ -33,15 +34,53 @@ def test_the_list_fits_80_columns():
     table = list_models()
     for lines in (table.pformat(max_width=80), table.pformat(max_width=-1)):
         assert max(map(len, lines)) <= 80
-        head = ["name", "task", "default", "unit", "threshold", "installed"]
+        head = ["name", "task", "default", "unit", "threshold", "installed", "source"]
         assert lines[0].split() == head
-        first = ["universal", "mask", "True", "any", str(table["threshold"][0]), "True"]
+        threshold = str(table["threshold"][0])
+        first = ["universal", "mask", "True", "any", threshold, "True", "shipped"]
         assert lines[2].split() == first
         assert len(lines) == len(table) + 2
     # What is not printed is there, in parts of the table too.
     row = table[table["name"] == "ACS-WFC"][0]
     assert row["instrument"] == "HST ACS/WFC"
     assert row["citation"].startswith("Kwon")
+
+
+def test_the_list_is_filtered():
+    everything = list_models()
+    for name in list_models(task="inpaint")["name"]:
+        assert name in [*INPAINTS, "universal-inpaint"]
+    shipped = list_models(source="shipped")
+    assert set(shipped["source"]) == {"shipped"}
+    assert "universal" in shipped["name"]
+    assert len(shipped) + len(list_models(source="published")) == len(everything)
+    for instrument in ("ACS/WFC", "wfc acs"):
+        names = list_models(task="mask", instrument=instrument)["name"]
+        assert set(names) == {name for name in MASKS if name.startswith("ACS")}
+    assert list_models(instrument="wfc3")["name"].tolist() == ["WFC3-UVIS"]
+    assert "universal" in list_models(instrument="any")["name"]
+
+
+def test_a_list_of_no_models_has_all_columns():
+    everything, none = list_models(), list_models(instrument="bolometer")
+    assert len(none) == 0
+    assert none.colnames == everything.colnames
+    for name in none.colnames:
+        assert none[name].dtype.kind == everything[name].dtype.kind
+    assert none.pformat()[0].split() == everything.pformat()[0].split()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "match"),
+    [
+        ({"task": "masks"}, ValueError, "task='masks' is unknown; allowed are"),
+        ({"source": "ours"}, ValueError, "source='ours' is unknown; .*'plugin'"),
+        ({"instrument": 3}, TypeError, "instrument=3 must be text"),
+    ],
+)
+def test_wrong_filters(wrong, error, match):
+    with pytest.raises(error, match=match):
+        list_models(**wrong)
 
 
 def test_one_model_is_the_default():
@@ -269,8 +308,8 @@ def test_auto_is_the_model_that_the_comparison_favours():
 @pytest.mark.parametrize("how", ["path", "copy", "saved again"])
 def test_published_checkpoints_by_path(name, how, tmp_path):
     """What is in a file says what it is, not what the file is called."""
-    [entry] = [e for e in zoo.published() if e["name"] == name]
-    path = zoo._published_path(entry)
+    [entry] = [e for e in published_models() if e.name == name]
+    path = entry.file()
     if how == "copy":
         path = shutil.copy(path, tmp_path / "mine.pth")
     elif how == "saved again":
@@ -278,15 +317,15 @@ def test_published_checkpoints_by_path(name, how, tmp_path):
         path = tmp_path / "mine.pth"
         plain = {key.removeprefix("module."): value for key, value in tensors.items()}
         torch.save(plain, path)
-    by_name = load_model(name, device="cpu", task=entry["task"])
-    by_path = load_model(path, device="cpu", task=entry["task"])
+    by_name = load_model(name, device="cpu", task=entry.task)
+    by_path = load_model(path, device="cpu", task=entry.task)
     assert by_path.card == by_name.card
     assert by_path.fingerprint == by_name.fingerprint
 
 
 def test_other_checkpoints_are_what_their_tensors_say(tmp_path):
-    [entry] = [e for e in zoo.published() if e["name"] == "WFC3-UVIS"]
-    path = zoo._published_path(entry)
+    [entry] = [e for e in published_models() if e.name == "WFC3-UVIS"]
+    path = entry.file()
     tensors = torch.load(path, map_location="cpu", weights_only=True)
     key = next(key for key in tensors if key.endswith("outc.conv.bias"))
     tensors[key] += 1e-3
