@@ -11,20 +11,18 @@ from typing import Literal, NamedTuple
 import torch
 from astropy.table import MaskedColumn, Table
 
-from ..notices import suggestion, warn_user
+from ..notices import warn_user
 from .deepcr_checkpoint import load_checkpoint
 from .engines.build import EngineName
 from .engines.devices import PrecisionName, resolve_device, resolve_precision
 from .model import Model
-from .sources.catalogue import package_entry, read_catalogue
+from .sources.catalogue import find_model, read_catalogue
 from .sources.entries import SOURCES, ModelEntry, SourceName, file_key
-from .sources.names import MODEL_FILES
+from .sources.names import DEFAULT_MODEL, MODEL_FILES
 from .sources.package_data import card_of, find_published, published
 
-__all__ = ["DEFAULT_MODEL", "find_model", "list_models", "load_model"]
+__all__ = ["DEFAULT_MODEL", "list_models", "load_model"]
 
-#: The model that is used where none is named.
-DEFAULT_MODEL = "universal"
 #: Columns of the list of models that are too long for a line of 80 characters.
 NOT_PRINTED = ("instrument", "filters", "citation")
 TASKS = ("mask", "inpaint")
@@ -41,8 +39,6 @@ COLUMNS = {
     "filters": str,
     "citation": str,
 }
-#: As much of what is wrong with other models is told with an error.
-MOST_PROBLEMS = 3
 
 
 def list_models(
@@ -239,43 +235,6 @@ def load_model(
     if entry.source == "published":
         return _load_file(*file_key(path), how, entry.name, entry.task)
     return _checked(_load_file(*file_key(path), how), task)
-
-
-def find_model(name: str, task: str | None = None) -> ModelEntry:
-    """Find a model by its name.
-
-    Parameters
-    ----------
-    name : str
-        The name; case matters only where two differ by it.
-    task : {"mask", "inpaint"}, optional
-        As for `load_model`.
-
-    Returns
-    -------
-    ModelEntry
-        The model, and where it comes from.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or that of several models.
-    """
-    entry = package_entry(DEFAULT_MODEL if name.casefold() == "auto" else name, task)
-    if entry is not None:
-        return entry
-    catalogue = read_catalogue()
-    entry = catalogue.find(name)
-    if entry is not None:
-        return entry
-    usable = [e for e in catalogue.entries if task in (None, e.task)]
-    spellings = [spelling for e in usable for spelling in (e.name, *e.aliases)]
-    known = ", ".join(["auto", *(e.name for e in usable if e.listed)])
-    problems = "".join(f"; {text}" for text in catalogue.problems[:MOST_PROBLEMS])
-    raise ValueError(
-        f"model {name!r} is unknown; {suggestion(name, ['auto', *spellings])}known are "
-        f"{known}, or the path of a .safetensors or .pth file{problems}"
-    )
 
 
 class _Placement(NamedTuple):

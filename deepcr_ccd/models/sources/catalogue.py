@@ -5,16 +5,25 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
+from ...notices import suggestion
 from .entries import ModelEntry
-from .names import same_name
+from .names import DEFAULT_MODEL, MODEL_FILES, same_name
 from .own import own_models
 from .package_data import published_models, shipped_models
 from .plugins import plugin_models
 
-__all__ = ["Catalogue", "package_entry", "read_catalogue"]
+__all__ = [
+    "Catalogue",
+    "describe_source",
+    "find_model",
+    "package_entry",
+    "read_catalogue",
+]
 
 #: Sources in this package, whose names no other model can have.
 OURS = ("shipped", "published")
+#: As much of what is wrong with other models is told with an error.
+MOST_PROBLEMS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,9 +87,9 @@ def read_catalogue() -> Catalogue:
             free.append(entry)
         elif not _same_file([owner, entry]):
             problems.append(
-                f"{entry.origin}: the model's name {entry.name!r} is that of "
-                f"{_whose(owner)}, and stays that one's; the other can be loaded by "
-                "its path"
+                f"{entry.origin}: the model's name {entry.name!r} is that of a "
+                f"model of {owner.origin}, and stays that one's; the other can be "
+                "loaded by its path"
             )
     single, clashes = _sort_out(free)
     problems += [_describe_clash(clash) for clash in clashes.values()]
@@ -107,6 +116,57 @@ def package_entry(name: str, task: str | None = None) -> ModelEntry | None:
     return None
 
 
+def find_model(name: str, task: str | None = None) -> ModelEntry:
+    """Find a model by its name.
+
+    Parameters
+    ----------
+    name : str
+        The name; case matters only where two differ by it.
+    task : {"mask", "inpaint"}, optional
+        As for `~deepcr_ccd.load_model`.
+
+    Returns
+    -------
+    ModelEntry
+        The model, and where it comes from.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or that of several models.
+    """
+    entry = package_entry(DEFAULT_MODEL if name.casefold() == "auto" else name, task)
+    if entry is not None:
+        return entry
+    catalogue = read_catalogue()
+    entry = catalogue.find(name)
+    if entry is not None:
+        return entry
+    usable = [e for e in catalogue.entries if task in (None, e.task)]
+    spellings = [spelling for e in usable for spelling in (e.name, *e.aliases)]
+    known = ", ".join(["auto", *(e.name for e in usable if e.listed)])
+    problems = "".join(f"; {text}" for text in catalogue.problems[:MOST_PROBLEMS])
+    raise ValueError(
+        f"model {name!r} is unknown; {suggestion(name, ['auto', *spellings])}known are "
+        f"{known}, or the path of a .safetensors or .pth file{problems}"
+    )
+
+
+def describe_source(name_or_path: str) -> str:
+    """Return where a model comes from, in words.
+
+    Parameters
+    ----------
+    name_or_path : str
+        As for `~deepcr_ccd.load_model`.
+    """
+    if name_or_path.casefold().endswith(MODEL_FILES):
+        return f"file {name_or_path!r}"
+    entry = find_model(name_or_path)
+    return f"{entry.source}, {entry.origin}"
+
+
 def _sort_out(
     entries: Iterable[ModelEntry],
 ) -> tuple[list[ModelEntry], dict[str, list[ModelEntry]]]:
@@ -129,10 +189,6 @@ def _same_file(entries: list[ModelEntry]) -> bool:
         return True
     digests = {entry.digest() for entry in entries}
     return len(digests) == 1 and "" not in digests
-
-
-def _whose(owner: ModelEntry) -> str:
-    return "a model of deepcr_ccd" if owner.source == "shipped" else owner.origin
 
 
 def _describe_clash(entries: list[ModelEntry]) -> str:

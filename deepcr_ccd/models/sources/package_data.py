@@ -26,7 +26,7 @@ def shipped_models() -> list[ModelEntry]:
     """Return the models of this package."""
     folder = Path(str(resources.files("deepcr_ccd") / "data"))
     return [
-        read_entry(path, "shipped", "this package")
+        read_entry(path, "shipped", "deepcr_ccd")
         for path in sorted(folder.glob("*.safetensors"), key=lambda path: path.stem)
     ]
 
@@ -98,7 +98,7 @@ def _published_entry(
     return ModelEntry(
         name=fields["name"],
         source="published",
-        origin="deepCR's published checkpoints",
+        origin="deepCR",
         facts=fields,
         path=path if path is not None and path.is_file() else None,
         obtain=absent,
