@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 from deepcr_ccd.models.deepcr_checkpoint import load_checkpoint
-from deepcr_ccd.models.zoo import card_of, published
+from deepcr_ccd.models.sources.package_data import card_of, published
 
 DATA = Path(__file__).parents[1] / "deepcr_ccd" / "data"
 RELEASE = "deepCR 0.3.1"

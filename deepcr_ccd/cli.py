@@ -18,10 +18,10 @@ from . import demo
 from .batch.files import clean_files
 from .batch.listing import find_files
 from .batch.options import FileOptions
+from .cli_models import models_command, with_action
 from .cli_parser import build_parser, in_words_of_the_command
 from .console import Reporter, complain, finish, say
 from .inspection.session import inspect_file
-from .models.zoo import list_models, load_model
 
 __all__ = ["main"]
 
@@ -68,29 +68,6 @@ def batch_command(options: argparse.Namespace) -> int:
     if reporter.failed and len(files) > 1:
         complain("error", f"{reporter.failed} of {len(files)} files failed")
     return 1 if reporter.failed else 0
-
-
-def models_command(options: argparse.Namespace) -> None:
-    """Run ``deepcr-ccd models``.
-
-    Parameters
-    ----------
-    options : `argparse.Namespace`
-        Its options.
-    """
-    if options.name is None:
-        table = list_models()
-        say("\n".join(table.pformat(max_lines=-1, max_width=-1, align="<")))
-        return
-    card = load_model(options.name, device="cpu").card
-    for field in dataclasses.fields(card):
-        if field.name == "threshold" and card.task != "mask":
-            continue
-        value = getattr(card, field.name)
-        if field.name == "unit":
-            value = value or "any"
-        if value not in ("", {}, [], (), None):
-            say(f"{field.name:20} {value}")
 
 
 def train_command(options: argparse.Namespace) -> None:
@@ -246,7 +223,8 @@ def main(arguments: list[str] | None = None) -> int:
         Exit status: 0 if all went well, 1 after an error, 130 after Ctrl-C.
     """
     try:
-        options = build_parser().parse_args(arguments)
+        given = sys.argv[1:] if arguments is None else arguments
+        options = build_parser().parse_args(with_action(given))
         reword = _rewording(options)
         with warnings.catch_warnings(), _logging(options.debug), _ended_by_signals():
             warnings.simplefilter("default")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .cli_models import add_models_parser
 from .models.engines.build import ENGINES
 from .models.engines.devices import PRECISIONS
 from .models.zoo import DEFAULT_MODEL
@@ -17,7 +18,9 @@ from .options import FILL_METHODS
 __all__ = ["build_parser", "in_words_of_the_command"]
 
 #: Names in what a parser returns that are no options.
-NO_OPTIONS = {"command", "run", "file", "files", "config", "name", "masks_only"}
+NO_OPTIONS = {
+    *("command", "run", "action", "file", "files", "config", "name", "masks_only"),
+}
 
 
 def number_or_word(text: str) -> float | str:
@@ -57,7 +60,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_clean(commands, _work_parser(shared))
     _add_inspect(commands, shared)
-    _add_models(commands, shared)
+    add_models_parser(commands, shared)
+    _add_train(commands, shared)
     _add_evaluate(commands, shared)
     _add_demo(commands, shared)
     return parser
@@ -110,13 +114,8 @@ def _add_inspect(commands: Any, shared: argparse.ArgumentParser) -> None:
     _add_images(inspect)
 
 
-def _add_models(commands: Any, shared: argparse.ArgumentParser) -> None:
-    """Add the commands ``models`` and ``train``."""
-    models = commands.add_parser(
-        "models", parents=[shared], help="list models, or describe one"
-    )
-    models.add_argument("name", nargs="?", metavar="NAME", help="the one to describe")
-
+def _add_train(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Add the command ``train``."""
     train = commands.add_parser(
         "train", parents=[shared], help="train a model on your repeated exposures"
     )

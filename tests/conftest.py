@@ -19,11 +19,21 @@ from deepcr_ccd import load_model
 from deepcr_ccd.demo import simulate
 from deepcr_ccd.models.model import Model, ModelCard
 from deepcr_ccd.models.networks.build import build_network
+from deepcr_ccd.models.sources import user_folders
 
 # On a server the same examples each time; elsewhere new ones.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True)
+def no_models_of_the_user(monkeypatch, tmp_path_factory):
+    """Keep the models of whoever runs the tests out of them."""
+    for variable in ("DEEPCR_CCD_MODELS", "DEEPCR_CCD_REGISTRY"):
+        monkeypatch.delenv(variable, raising=False)
+    absent = tmp_path_factory.getbasetemp() / "absent"
+    monkeypatch.setattr(user_folders, "user_folder", lambda kind: absent / kind)
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 ROWS = [
     {"__init__", "__main__"},
     {"cli"},
-    {"cli_parser", "console", "evaluation", "inspection"},
+    {"cli_parser"},
+    {"cli_models"},
+    {"console", "evaluation", "inspection"},
     {"batch", "demo"},
     {"core", "compat", "plot"},
     {"training"},

@@ -55,11 +55,10 @@ def load_methods(
             part = name.removeprefix(COSMIC_CONN)
             methods[f"Cosmic-CoNN {part}"] = CosmicConn(part)
         elif name == "published":
-            table = list_models()
-            for row in table[
-                (table["task"] == "mask") & (table["name"] != DEFAULT_MODEL)
-            ]:
-                methods[row["name"]] = load_model(row["name"], device=device)
+            for row in list_models(task="mask"):
+                ours = row["source"] in ("shipped", "published")
+                if ours and row["name"] != DEFAULT_MODEL:
+                    methods[row["name"]] = load_model(row["name"], device=device)
         else:
             model = load_model(name, device=device, task="mask")
             methods[model.card.name] = model

@@ -3,88 +3,62 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import os
-import tomllib
-from importlib import resources
+import re
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
 from astropy.table import MaskedColumn, Table
 
-from ..notices import suggestion
+from ..notices import warn_user
 from .deepcr_checkpoint import load_checkpoint
 from .engines.build import EngineName
 from .engines.devices import PrecisionName, resolve_device, resolve_precision
 from .model import Model
-from .weights import read_card
+from .sources.catalogue import find_model, read_catalogue
+from .sources.entries import SOURCES, ModelEntry, SourceName, file_key
+from .sources.names import DEFAULT_MODEL, MODEL_FILES
+from .sources.package_data import card_of, find_published, known_checkpoints
 
 __all__ = ["DEFAULT_MODEL", "list_models", "load_model"]
 
-#: The model that is used where none is named.
-DEFAULT_MODEL = "universal"
-DISTRIBUTION = "deepCR"
-INSTALL = "pip install deepCR==0.3.1"
 #: Columns of the list of models that are too long for a line of 80 characters.
 NOT_PRINTED = ("instrument", "filters", "citation")
+TASKS = ("mask", "inpaint")
+#: Columns of the list of models.
+COLUMNS = {
+    "name": str,
+    "task": str,
+    "default": bool,
+    "unit": str,
+    "threshold": object,
+    "installed": bool,
+    "source": str,
+    "instrument": str,
+    "filters": str,
+    "citation": str,
+}
 
 
-@functools.cache
-def published() -> tuple[dict, ...]:
-    """Return the cards of the published checkpoints, with ``file`` and ``aliases``."""
-    content = tomllib.loads((_data() / "published.toml").read_text("utf-8"))
-    return tuple({**content["all"], **entry} for entry in content["model"])
-
-
-def _listed() -> tuple[dict, ...]:
-    """Return the published checkpoints for users, without those of a tutorial."""
-    return tuple(entry for entry in published() if entry.get("listed", True))
-
-
-def _data() -> Path:
-    return Path(str(resources.files("deepcr_ccd") / "data"))
-
-
-def _shipped() -> dict[str, Path]:
-    paths = {path.stem: path for path in _data().glob("*.safetensors")}
-    return dict(sorted(paths.items()))
-
-
-def _published_path(entry: dict) -> Path | None:
-    """Return the file of a published model, or deepCR's own for one of its tutorial."""
-    path = _data() / "published" / f"{entry['name']}.safetensors"
-    return path if path.is_file() else _checkpoint_path(entry)
-
-
-def _checkpoint_path(entry: dict) -> Path | None:
-    """Return deepCR's own file, or None where that is not installed."""
-    try:
-        distribution = importlib.metadata.distribution(DISTRIBUTION)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    path = Path(str(distribution.locate_file(entry["file"])))
-    return path if path.is_file() else None
-
-
-def _find_published(name: str, task: str | None) -> dict | None:
-    """Find a checkpoint by name, then by alias; a task leaves out the others."""
-    entries = [e for e in published() if task in (None, e["task"])]
-    for names in (lambda e: [e["name"]], lambda e: e.get("aliases", [])):
-        for entry in entries:
-            if name in names(entry):
-                return entry
-    return None
-
-
-def _published_names(task: str | None) -> list[str]:
-    """Return names of published checkpoints, older ones too."""
-    entries = [e for e in published() if task in (None, e["task"])]
-    return [name for e in entries for name in (e["name"], *e.get("aliases", []))]
-
-
-def list_models() -> Table:
+def list_models(
+    *,
+    task: Literal["mask", "inpaint"] | None = None,
+    instrument: str | None = None,
+    source: SourceName | None = None,
+) -> Table:
     """List the models that can be used by name.
+
+    Parameters
+    ----------
+    task : {"mask", "inpaint"}, optional
+        Only models for this task.
+    instrument : str, optional
+        Only models made for this instrument: all words of the text, such as
+        ``"ACS WFC"``, are in the column ``instrument``. Case does not matter. Models
+        for any instrument, such as "universal", have the word "any".
+    source : {"shipped", "published", "plugin", "own", "remote"}, optional
+        Only models from there.
 
     Returns
     -------
@@ -92,10 +66,22 @@ def list_models() -> Table:
         A row a model: ``name``, ``task`` ("mask" or "inpaint"), ``default`` (True for
         the model that is used where none is named), ``unit`` (of its input),
         ``threshold`` (masked for the task "inpaint", which has none), ``installed``
-        (whether its file is here),
-        ``instrument``, ``filters`` and ``citation``. The last three are columns like
-        the others, but are not printed, so that a line fits into 80 characters;
-        ``pprint_exclude_names`` of the table says so.
+        (False for a model whose file is not here), ``source`` ("shipped" with this
+        package, "published" with deepCR, "plugin" for other installed packages, "own"
+        for the user's folders, "remote" for registries), ``instrument``, ``filters``
+        and ``citation``. The last three are columns like the others, but are not
+        printed, so that a line fits into 80 characters; ``pprint_exclude_names`` of
+        the table says so.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a task or a source is unknown, or the instrument is no text.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        Of each file or package whose models cannot be used. These are not listed.
 
     Examples
     --------
@@ -107,29 +93,61 @@ def list_models() -> Table:
     universal
     >>> print(*models["instrument"][models["name"] == "ACS-WFC"])
     HST ACS/WFC
+    >>> print(*list_models(instrument="WFC3")["name"])
+    WFC3-UVIS
     """
-    cards = [(vars(read_card(path)), True) for path in _shipped().values()]
-    cards += [(entry, _published_path(entry) is not None) for entry in _listed()]
+    for name, value, allowed in (("task", task, TASKS), ("source", source, SOURCES)):
+        if value is not None and value not in allowed:
+            raise ValueError(f"{name}={value!r} is unknown; allowed are {allowed}")
+    if not isinstance(instrument, str | None):
+        raise TypeError(f"instrument={instrument!r} must be text, such as 'ACS WFC'")
+    catalogue = read_catalogue()
+    for problem in catalogue.problems:
+        warn_user(problem)
     rows = [
-        {
-            "name": card["name"],
-            "task": card["task"],
-            "default": card["name"] == DEFAULT_MODEL,
-            "unit": card.get("unit") or "any",
-            "threshold": card.get("threshold", 0.5),
-            "installed": installed,
-            "instrument": card.get("instrument", ""),
-            "filters": ",".join(card.get("filters", [])),
-            "citation": card.get("citation", ""),
-        }
-        for card, installed in cards
+        _row(entry)
+        for entry in catalogue.entries
+        if entry.listed
+        and task in (None, entry.task)
+        and source in (None, entry.source)
+        and _is_for(entry, instrument)
     ]
-    table = Table(rows)
+    # Types are given for a table without rows.
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    table = Table(columns, names=list(COLUMNS), dtype=list(COLUMNS.values()))
+    unknown = [threshold is None for threshold in columns["threshold"]]
     table["threshold"] = MaskedColumn(
-        table["threshold"], mask=table["task"] == "inpaint"
+        [0.5 if threshold is None else threshold for threshold in columns["threshold"]],
+        mask=unknown,
+        dtype=float,
     )
     table.pprint_exclude_names = NOT_PRINTED
     return table
+
+
+def _row(entry: ModelEntry) -> dict:
+    facts = entry.facts
+    threshold = facts.get("threshold", 0.5) if entry.task == "mask" else None
+    return {
+        "name": entry.name,
+        "task": entry.task,
+        "default": entry.name == DEFAULT_MODEL,
+        "unit": facts.get("unit") or "any",
+        "threshold": threshold,
+        "installed": entry.path is not None,
+        "source": entry.source,
+        "instrument": facts.get("instrument", ""),
+        "filters": ",".join(facts.get("filters", [])),
+        "citation": facts.get("citation", ""),
+    }
+
+
+def _is_for(entry: ModelEntry, instrument: str | None) -> bool:
+    return _words(instrument or "") <= _words(entry.facts.get("instrument", ""))
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[^\W_]+", text.casefold()))
 
 
 def load_model(
@@ -203,57 +221,26 @@ def load_model(
             f"{type(name_or_path).__name__}"
         )
     text = os.fspath(name_or_path)
-    if text == "auto":
-        text = DEFAULT_MODEL
     device = resolve_device(device)
     how = _Placement(device, resolve_precision(precision, device), engine or "auto")
-    shipped = _shipped()
-    if text in shipped:
-        return _checked(_load_file(*_key(shipped[text]), how), task)
-    entry = _find_published(text, task)
-    if entry is not None:
-        path = _published_path(entry)
-        if path is None:
-            raise ImportError(
-                f"model {text!r} is that of deepCR's tutorial, and the deepCR "
-                f"distribution is not installed: {INSTALL}"
-            )
-        return _load_file(*_key(path), how, entry["name"], entry["task"])
-    path = Path(text)
-    is_file = path.suffix.lower() in (".safetensors", ".pth")
-    names = ["auto", *shipped, *_published_names(task)]
-    same = {name for name in names if name.casefold() == text.casefold()} - {text}
-    if len(same) == 1 and not is_file:
-        return load_model(
-            same.pop(), device=device, task=task, precision=precision, engine=engine
-        )
-    if is_file:
+    if text.casefold().endswith(MODEL_FILES):
+        path = Path(text)
         if not path.exists():
             raise FileNotFoundError(f"model file {text!r} does not exist")
         if not path.is_file():
             raise ValueError(f"model file {text!r} is not a regular file")
-        return _checked(_load_file(*_key(path), how), task)
-    known = [
-        "auto",
-        *shipped,
-        *(e["name"] for e in _listed() if task in (None, e["task"])),
-    ]
-    raise ValueError(
-        f"model {text!r} is unknown; {suggestion(text, names)}known are "
-        f"{', '.join(known)}, or the path of a .safetensors or .pth file"
-    )
+        return _checked(_load_file(*file_key(path), how), task)
+    entry = find_model(text, task)
+    path = entry.file()
+    if entry.source == "published":
+        return _load_file(*file_key(path), how, entry.name, entry.task)
+    return _checked(_load_file(*file_key(path), how), task)
 
 
 class _Placement(NamedTuple):
     device: torch.device
     precision: PrecisionName
     engine: EngineName
-
-
-def _key(path: Path) -> tuple[Path, int, int]:
-    """Identify a file's content without reading it."""
-    status = path.stat()
-    return path.resolve(), status.st_mtime_ns, status.st_size
 
 
 @functools.lru_cache(maxsize=16)
@@ -268,36 +255,10 @@ def _load_file(
     where = how._asdict()
     if path.suffix.lower() == ".safetensors":
         return Model.load(path, **where)
-    entry = None if name is None else _find_published(name, task)
-    if entry is not None:
-        return load_checkpoint(path, card_of(entry), **where)
-    known = {entry["tensors"]: _known_as(entry) for entry in published()}
-    return load_checkpoint(path, known=known, **where)
-
-
-def _known_as(entry: dict) -> dict | Path:
-    """Return the model file of a published checkpoint, or its card without one."""
-    path = _published_path(entry)
-    is_file = path is not None and path.suffix == ".safetensors"
-    return path if path is not None and is_file else card_of(entry)
-
-
-def card_of(entry: dict) -> dict:
-    """Return the fields of a published checkpoint's card.
-
-    Parameters
-    ----------
-    entry : dict
-        Of `published`.
-    """
-    left_out = ("file", "sha256", "aliases", "architecture", "tensors", "listed")
-    origin = {
-        "distribution": f"{DISTRIBUTION} {entry['version']}",
-        "file": entry["file"],
-        "sha256": entry["sha256"],
-    }
-    fields = {k: v for k, v in entry.items() if k not in left_out}
-    return {"unit": None, "origin": origin} | fields
+    fields = None if name is None else find_published(name, task)
+    if fields is not None:
+        return load_checkpoint(path, card_of(fields), **where)
+    return load_checkpoint(path, known=known_checkpoints(), **where)
 
 
 def _checked(model: Model, task: str | None) -> Model:

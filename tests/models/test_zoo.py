@@ -16,16 +16,22 @@ from sample_files import MASKS
 from deepcr_ccd import list_models, load_model
 from deepcr_ccd.models import zoo
 from deepcr_ccd.models.deepcr_checkpoint import load_checkpoint
+from deepcr_ccd.models.sources import package_data
+from deepcr_ccd.models.sources.package_data import card_of, original_file, published
 from deepcr_ccd.models.verification import digest_of
 
 INPAINTS = ["ACS-WFC-F606W-2-32", "ACS-WFC-F606W-3-32"]
 TUTORIAL = "example_model"
 
 
+def listed():
+    return [entry for entry in published() if entry.get("listed", True)]
+
+
 def original(name):
     """The path of deepCR's own file; without that package, the test is skipped."""
-    [entry] = [e for e in zoo.published() if e["name"] == name]
-    path = zoo._checkpoint_path(entry)
+    [entry] = [e for e in published() if e["name"] == name]
+    path = original_file(entry)
     if path is None:
         pytest.skip("deepCR is not installed")
     return path
@@ -46,15 +52,53 @@ def test_the_list_fits_80_columns():
     table = list_models()
     for lines in (table.pformat(max_width=80), table.pformat(max_width=-1)):
         assert max(map(len, lines)) <= 80
-        head = ["name", "task", "default", "unit", "threshold", "installed"]
+        head = ["name", "task", "default", "unit", "threshold", "installed", "source"]
         assert lines[0].split() == head
-        first = ["universal", "mask", "True", "any", str(table["threshold"][0]), "True"]
+        threshold = str(table["threshold"][0])
+        first = ["universal", "mask", "True", "any", threshold, "True", "shipped"]
         assert lines[2].split() == first
         assert len(lines) == len(table) + 2
     # What is not printed is there, in parts of the table too.
     row = table[table["name"] == "ACS-WFC"][0]
     assert row["instrument"] == "HST ACS/WFC"
     assert row["citation"].startswith("Kwon")
+
+
+def test_the_list_is_filtered():
+    everything = list_models()
+    for name in list_models(task="inpaint")["name"]:
+        assert name in [*INPAINTS, "universal-inpaint"]
+    shipped = list_models(source="shipped")
+    assert set(shipped["source"]) == {"shipped"}
+    assert "universal" in shipped["name"]
+    assert len(shipped) + len(list_models(source="published")) == len(everything)
+    for instrument in ("ACS/WFC", "wfc acs"):
+        names = list_models(task="mask", instrument=instrument)["name"]
+        assert set(names) == {name for name in MASKS if name.startswith("ACS")}
+    assert list_models(instrument="wfc3")["name"].tolist() == ["WFC3-UVIS"]
+    assert "universal" in list_models(instrument="any")["name"]
+
+
+def test_a_list_of_no_models_has_all_columns():
+    everything, none = list_models(), list_models(instrument="bolometer")
+    assert len(none) == 0
+    assert none.colnames == everything.colnames
+    for name in none.colnames:
+        assert none[name].dtype.kind == everything[name].dtype.kind
+    assert none.pformat()[0].split() == everything.pformat()[0].split()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "match"),
+    [
+        ({"task": "masks"}, ValueError, "task='masks' is unknown; allowed are"),
+        ({"source": "ours"}, ValueError, "source='ours' is unknown; .*'plugin'"),
+        ({"instrument": 3}, TypeError, "instrument=3 must be text"),
+    ],
+)
+def test_wrong_filters(wrong, error, match):
+    with pytest.raises(error, match=match):
+        list_models(**wrong)
 
 
 def test_one_model_is_the_default():
@@ -147,7 +191,7 @@ def without_deepcr(monkeypatch):
     find = importlib.metadata.distribution
 
     def absent(name):
-        if name == zoo.DISTRIBUTION:
+        if name == package_data.DISTRIBUTION:
             raise importlib.metadata.PackageNotFoundError(name)
         return find(name)
 
@@ -171,9 +215,9 @@ def test_the_tutorial_model_without_deepcr_says_what_to_install():
 
 
 def test_cards_of_published_models_are_those_of_the_list():
-    for entry in zoo._listed():
+    for entry in listed():
         card = load_model(entry["name"], task=entry["task"], device="cpu").card
-        for field, value in zoo.card_of(entry).items():
+        for field, value in card_of(entry).items():
             assert getattr(card, field) == value, field
         assert card.origin["sha256"] == entry["sha256"]
         for field in ("version", "date", "authors", "doi", "license", "intended_use"):
@@ -182,10 +226,10 @@ def test_cards_of_published_models_are_those_of_the_list():
 
 def test_files_of_published_models_are_as_the_checkpoints():
     """The weights are those that deepCR's files give, bit for bit."""
-    for entry in zoo._listed():
+    for entry in listed():
         path = original(entry["name"])
         assert hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"]
-        converted = load_checkpoint(path, zoo.card_of(entry), device="cpu")
+        converted = load_checkpoint(path, card_of(entry), device="cpu")
         ours = load_model(entry["name"], task=entry["task"], device="cpu")
         assert ours.card.sha256 == digest_of(converted.network.state_dict())
 

@@ -1,0 +1,1 @@
+"""Where models come from: this package, others, one's own folders, and registries."""
