@@ -18,6 +18,7 @@ from . import demo
 from .batch.files import clean_files
 from .batch.listing import find_files
 from .batch.options import FileOptions
+from .cli_benchmark import add_benchmark_parser, benchmark_command
 from .cli_parser import build_parser, in_words_of_the_command
 from .console import Reporter, complain, finish, say
 from .inspection.session import inspect_file
@@ -221,11 +222,25 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """Return the options that a user typed."""
+    if arguments[:2] != ["models", "benchmark"]:
+        return build_parser().parse_args(arguments)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--debug", action="store_true", help="show tracebacks")
+    actions = argparse.ArgumentParser(prog="deepcr-ccd models").add_subparsers()
+    benchmark = add_benchmark_parser(actions, shared)
+    return benchmark.parse_args(
+        arguments[2:], argparse.Namespace(command="models benchmark")
+    )
+
+
 COMMANDS = {
     "clean": batch_command,
     "mask": batch_command,
     "inspect": inspect_command,
     "models": models_command,
+    "models benchmark": benchmark_command,
     "train": train_command,
     "evaluate": evaluate_command,
     "demo": demo_command,
@@ -246,7 +261,7 @@ def main(arguments: list[str] | None = None) -> int:
         Exit status: 0 if all went well, 1 after an error, 130 after Ctrl-C.
     """
     try:
-        options = build_parser().parse_args(arguments)
+        options = _parse(sys.argv[1:] if arguments is None else arguments)
         reword = _rewording(options)
         with warnings.catch_warnings(), _logging(options.debug), _ended_by_signals():
             warnings.simplefilter("default")

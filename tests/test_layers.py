@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 ROWS = [
     {"__init__", "__main__"},
     {"cli"},
+    {"cli_benchmark"},
     {"cli_parser", "console", "evaluation", "inspection"},
     {"batch", "demo"},
     {"core", "compat", "plot"},
