@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .cli_benchmark import add_benchmark_parser, benchmark_command
 from .console import say
 
 # What reads models is imported by the action that needs it.
@@ -63,6 +64,7 @@ def add_models_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
     export("name", metavar="NAME|FILE", help="name or path of a model")
     export("file", metavar="FILE", help="the new file (.safetensors)")
     export("--overwrite", action="store_true", help="replace the file")
+    add_benchmark_parser(actions, shared)
 
 
 def with_action(arguments: Sequence[str]) -> list[str]:
@@ -95,13 +97,18 @@ def with_action(arguments: Sequence[str]) -> list[str]:
     return words
 
 
-def models_command(options: argparse.Namespace) -> None:
+def models_command(options: argparse.Namespace) -> int | None:
     """Run ``deepcr-ccd models``.
 
     Parameters
     ----------
     options : `argparse.Namespace`
         Its options.
+
+    Returns
+    -------
+    int or None
+        Exit status, if it is not 0.
 
     Raises
     ------
@@ -115,7 +122,7 @@ def models_command(options: argparse.Namespace) -> None:
             raise ValueError(
                 f"{name}={value!r} is for the list of models, not for {options.action}"
             )
-    ACTIONS[options.action](options)
+    return ACTIONS[options.action](options)
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -166,10 +173,11 @@ def _export(options: argparse.Namespace) -> None:
 
 
 #: What runs each action; without one, models are listed.
-ACTIONS: dict[str | None, Callable[[argparse.Namespace], None]] = {
+ACTIONS: dict[str | None, Callable[[argparse.Namespace], int | None]] = {
     None: _list,
     "show": _show,
     "add": _add,
     "remove": _remove,
     "export": _export,
+    "benchmark": benchmark_command,
 }

@@ -12,6 +12,7 @@ from .cli_models import add_models_parser
 from .models.engines.build import ENGINES
 from .models.engines.devices import PRECISIONS
 from .models.zoo import DEFAULT_MODEL
+from .nddata.data_quality import NAMES
 from .nddata.header import version
 from .options import FILL_METHODS
 
@@ -192,17 +193,22 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
         help="image to take, such as SCI, SCI,2, 3 or 'N*'; may be repeated",
     )
     add(
+        "--dq",
+        choices=NAMES,
+        help="whose convention DQ, MASK or BPM has (default: as the header says)",
+    )
+    add(
         "--bad-bits",
         type=int,
         metavar="N",
-        help="bits of DQ, MASK or BPM of pixels to exclude",
+        help="bits of pixels to exclude, in place of the convention's",
     )
     add(
         "--dq-bit",
         type=int,
         metavar="N",
-        help="bit of cosmic rays (default 4096 in DQ, 8 in BPM, 1 in MASK, or as the "
-        "header says)",
+        help="bit of cosmic rays, in place of the convention's (without one 4096 in "
+        "DQ, 8 in BPM, 1 in MASK)",
     )
     add("--device", help="cpu, cuda, cuda:N or mps")
     add("--precision", choices=PRECISIONS, help="default auto; int8 needs openvino")

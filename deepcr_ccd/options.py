@@ -15,6 +15,7 @@ from .models.engines.build import EngineName
 from .models.engines.devices import PrecisionName
 from .models.model import Model
 from .models.zoo import DEFAULT_MODEL, load_model
+from .nddata.data_quality import DQLike, read_convention
 from .nddata.gain import number_from, resolve_gain, resolve_readnoise
 from .nddata.typing import ParameterLike
 from .segmentation.hysteresis import Thresholds
@@ -58,6 +59,7 @@ class CleanOptions:
     inpaint: str | Literal[False] | None = "auto"
     satlevel: ParameterLike | None = None
     psffwhm: float | None = None
+    dq: DQLike | None = None
     device: str | torch.device | None = None
     precision: PrecisionName | None = None
     engine: EngineName | None = None
@@ -68,6 +70,7 @@ class CleanOptions:
             raise ValueError(f"grow={self.grow!r} must be a radius >= 0 in px")
         if self.psffwhm is not None:
             check_fwhm(self.psffwhm)
+        read_convention(self.dq)
         if self.tile_size is not None:
             check_tile_size(self.tile_size)
         if not self._keeps_pixels():

@@ -16,6 +16,7 @@ ROWS = [
     {"cli"},
     {"cli_parser"},
     {"cli_models"},
+    {"cli_benchmark"},
     {"console", "evaluation", "inspection"},
     {"batch", "demo"},
     {"core", "compat", "plot"},

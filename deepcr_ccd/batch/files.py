@@ -111,12 +111,14 @@ def clean_files(
         Images to clean: a name (``"SCI"``), a number (0 is the first), a name with
         EXTVER (``("SCI", 2)``), or a pattern (``"N*"``). By default those named SCI,
         and without these all images that are no flags, errors or the like.
+    dq : str or dict, optional
+        What the first of DQ, MASK and BPM means: "hst", "jwst", "gemini", "noirlab",
+        "des", "eso", "lsst" or a dictionary, see :doc:`/data_quality`. By default as
+        the table in :doc:`/files` says.
     bad_bits : int, optional
-        Bits of pixels to exclude in DQ, BPM or MASK. By default as the table in
-        :doc:`/files` says.
+        Bits of pixels to exclude in DQ, BPM or MASK, in place of the convention's.
     dq_bit : int, optional
-        Bit that is set at cosmic rays, a power of two. By default 4096 in DQ, 8 in BPM,
-        1 in MASK, or that of the header keyword MP_CR.
+        Bit that is set at cosmic rays, a power of two, in place of the convention's.
     masks_only : bool
         Write files of masks, as ``deepcr-ccd mask`` does, in place of cleaned images.
     probability : bool

@@ -235,6 +235,7 @@ class _Work:
         return FitsFile(
             self.job.path,
             unit=self.options.unit,
+            dq=self.options.dq,
             bad_bits=self.options.bad_bits,
             dq_bit=self.options.dq_bit,
             ext=self.options.ext,

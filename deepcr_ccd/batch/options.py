@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from ..io.extensions.find_images import read_choice
-from ..io.extensions.flag_planes import MAX_BITS, check_dq_bit, check_whole_number
+from ..io.extensions.flag_planes import read_flag_options
 from ..models.model import Model
 from ..nddata.units import parse_unit
 from ..options import CleanOptions
@@ -48,14 +48,7 @@ class FileOptions(CleanOptions):
                 )
         if self.unit is not None:
             parse_unit(self.unit)
-        if self.dq_bit is not None:
-            check_dq_bit(self.dq_bit)
-        if self.bad_bits is not None:
-            check_whole_number("bad_bits", self.bad_bits)
-            if not -MAX_BITS - 1 <= self.bad_bits <= MAX_BITS:
-                raise ValueError(
-                    f"bad_bits={self.bad_bits!r} must be from -2**63 to 2**63 - 1"
-                )
+        read_flag_options(self.dq, self.bad_bits, self.dq_bit)
         if self.probability and not self.masks_only:
             raise ValueError("probability=True needs masks_only=True")
 

@@ -12,6 +12,7 @@ from ..models.engines.build import EngineName
 from ..models.engines.devices import PrecisionName
 from ..models.model import Model
 from ..models.zoo import DEFAULT_MODEL
+from ..nddata.data_quality import DQLike, read_convention
 from ..nddata.frame import Frame, read_frame, read_frames
 from ..nddata.header import KEYWORDS, read_keywords
 from ..nddata.typing import CCDLike, ParameterLike
@@ -37,6 +38,7 @@ def cosmicray_deepcr(
     inpaint: FillMethod | Literal[False] | None = "auto",
     satlevel: ParameterLike | None = None,
     psffwhm: float | None = None,
+    dq: DQLike | None = None,
     device: str | torch.device | None = None,
     precision: PrecisionName | None = None,
     engine: EngineName | None = None,
@@ -103,6 +105,11 @@ def cosmicray_deepcr(
         that are told how wide stars are, such as the default, flag what is sharper. By
         default it is measured on the frame; "unknown" and "no stars" are possible
         results (see CRPSF below).
+    dq : str or dict, optional
+        What the integers in ``ccd.flags`` mean: the name of an observatory, such as
+        "hst", "jwst", "gemini" or "lsst", or a dictionary, see :doc:`/data_quality`.
+        Pixels with bad flags are excluded and masked, and cosmic rays are entered into
+        the flags of the result. Without it, flags are not read. Not for Dask arrays.
     device : str or torch.device, optional
         Such as ``"cpu"`` or ``"cuda"``. By default CUDA, then MPS, then the CPU.
     precision : {"auto", "float32", "bfloat16", "int8"}, optional
@@ -167,7 +174,7 @@ def cosmicray_deepcr(
     Warns
     -----
     DeepCRWarning
-        If ``gain``, ``readnoise`` or ``psffwhm`` was given and has no use.
+        If ``gain``, ``readnoise``, ``psffwhm`` or ``dq`` was given and has no use.
     AstropyUserWarning
         If the uncertainty contradicts the scatter of the frame, and is not used; if its
         class is unknown, and it stays as it was at filled pixels; if more than 10 % of
@@ -220,6 +227,7 @@ def cosmicray_deepcr(
         inpaint=inpaint,
         satlevel=satlevel,
         psffwhm=psffwhm,
+        dq=dq,
         device=device,
         precision=precision,
         engine=engine,
@@ -238,9 +246,10 @@ def _read_and_plan(
     ccd: CCDLike, options: CleanOptions
 ) -> tuple[list[Frame], list[Plan], bool]:
     """Return frames, how each is cleaned, and whether a list of them was given."""
-    several = read_frames(ccd, chunked=True)
+    dq = read_convention(options.dq)
+    several = read_frames(ccd, chunked=True, dq=dq)
     model = options.load_model()
-    frames = several or [read_frame(ccd, chunked=True)]
+    frames = several or [read_frame(ccd, chunked=True, dq=dq)]
     return frames, [make_plan(frame, model, options) for frame in frames], bool(several)
 
 
@@ -271,6 +280,7 @@ def cosmicray_probability(
     readnoise: ParameterLike | None = None,
     satlevel: ParameterLike | None = None,
     psffwhm: float | None = None,
+    dq: DQLike | None = None,
     device: str | torch.device | None = None,
     precision: PrecisionName | None = None,
     engine: EngineName | None = None,
@@ -281,7 +291,7 @@ def cosmicray_probability(
 
     Parameters
     ----------
-    ccd, model, gain, readnoise, satlevel, psffwhm, device
+    ccd, model, gain, readnoise, satlevel, psffwhm, dq, device
         As for `cosmicray_deepcr`.
     precision, engine, tile_size, progress
         As for `cosmicray_deepcr`.
@@ -315,6 +325,7 @@ def cosmicray_probability(
         inpaint=None,
         satlevel=satlevel,
         psffwhm=psffwhm,
+        dq=dq,
         device=device,
         precision=precision,
         engine=engine,

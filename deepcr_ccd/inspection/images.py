@@ -17,6 +17,7 @@ from ..batch.options import FileOptions
 from ..batch.outputs import state_of
 from ..io.fits_file import FitsFile
 from ..models.model import Model
+from ..nddata.data_quality import read_convention
 from ..nddata.frame import Frame, read_frame
 from ..notices import collected_warnings, warnings_by_thread
 from ..options import CleanOptions
@@ -94,6 +95,7 @@ def file_source(path: Path, options: FileOptions, model: Model) -> Source:
     file = FitsFile(
         path,
         unit=options.unit,
+        dq=options.dq,
         bad_bits=options.bad_bits,
         dq_bit=options.dq_bit,
         ext=options.ext,
@@ -132,7 +134,7 @@ def frame_source(ccd: Any, options: CleanOptions, model: Model) -> Source:
     TypeError, ValueError
         As `~deepcr_ccd.cosmicray_deepcr`.
     """
-    frame = read_frame(ccd)
+    frame = read_frame(ccd, dq=read_convention(options.dq))
     plan = make_plan(frame, model, options)
     wcs = getattr(ccd, "wcs", None)
     name = str((frame.header or {}).get("OBJECT") or "frame")

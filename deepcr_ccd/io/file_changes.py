@@ -35,7 +35,12 @@ def image_changes(image: Image, result: CleanedImage) -> dict[int, Change]:
     if image.flags:
         plane = image.flags[0]
         where = _pixels_of_plane(result.flagged, image.shape, plane.shape)
-        changes[plane.index] = Change(where, bit=plane.bit)
+        number = plane.convention.number(filled=result.values is not None)
+        if plane.convention.codes:
+            code = np.full(len(where[0]), number)
+            changes[plane.index] = Change(where, values=code)
+        else:
+            changes[plane.index] = Change(where, bit=number)
     return changes
 
 

@@ -17,13 +17,14 @@ from pathlib import Path
 from astropy import units as u
 from astropy.io import fits
 
-from ..nddata.header import header_value
+from ..nddata.data_quality import DQLike
 from ..nddata.units import choose_unit, parse_unit
-from ..notices import warn_user
+from ..notices import warn_unused, warn_user
 from .atomic import atomic_path
-from .extensions.find_images import find_images, fits_into, read_choice
-from .extensions.flag_planes import FLAG_KINDS, FlagPlane, check_dq_bit, read_flag_plane
+from .extensions.find_images import find_images, read_choice
+from .extensions.flag_planes import FLAG_KINDS
 from .extensions.hdu_info import HduInfo, read_hdu_info
+from .extensions.image_flags import FlagReader
 from .extensions.mask_extensions import mask_header, mask_names
 from .extensions.noise_planes import noise_planes, unpaired_noise
 from .file_changes import image_changes, stale_noise
@@ -49,14 +50,15 @@ class FitsFile:
         The file; it may be gzipped, and its images tile-compressed.
     unit : str, optional
         Unit of its images, whatever BUNIT says.
+    dq : str or mapping, optional
+        What the first of DQ, MASK and BPM means, as for
+        `~deepcr_ccd.nddata.data_quality.read_convention`. By default what the header
+        says: planes that are named by MP_* (LSST), or the telescope; else 4096 is a
+        cosmic ray in DQ, 8 in BPM and 1 in MASK, and all other bits are bad.
     bad_bits : int, optional
-        Bits of pixels that are excluded, in DQ, MASK or BPM. By default those that
-        make a pixel useless for HST; those whose planes are named BAD, SAT, INTRP,
-        NO_DATA, EDGE or UNMASKEDNAN where the header names planes (LSST); all pixels
-        that are not zero in a MASK; and all bits but the cosmic-ray bit elsewhere.
+        Bits of pixels that are excluded, in DQ, MASK or BPM, in place of those.
     dq_bit : int, optional
-        The cosmic-ray bit, a power of two. By default 4096 in DQ, the one that is named
-        CR where the header names planes, 8 in BPM and 1 in MASK.
+        The cosmic-ray bit, a power of two, in place of that.
     ext : str, int or sequence of these, optional
         Which images to take: extensions by name ("SCI" or "SCI,2"), by number, or by a
         pattern of names ("N*"). By default all that are named SCI; if none is, all
@@ -67,10 +69,10 @@ class FitsFile:
     FileNotFoundError, OSError
         If there is no such file, or it is not a whole FITS file.
     TypeError, ValueError
-        If ``unit`` or ``dq_bit`` is not what is allowed; if there is no image in it, or
-        none that ``ext`` says; if an image has neither two nor three dimensions; or if
-        it is not clear which flags or errors belong to an image, or flags have another
-        shape.
+        If ``unit``, ``dq``, ``bad_bits`` or ``dq_bit`` is not what is allowed; if there
+        is no image in it, or none that ``ext`` says; if an image has neither two nor
+        three dimensions; or if it is not clear which flags or errors belong to an
+        image, or flags have another shape.
 
     Warns
     -----
@@ -91,18 +93,16 @@ class FitsFile:
         path: str | os.PathLike,
         *,
         unit: str | None = None,
+        dq: DQLike | None = None,
         bad_bits: int | None = None,
         dq_bit: int | None = None,
         ext: str | int | Sequence[str | int] | None = None,
     ):
         self.path = Path(path)
-        if dq_bit is not None:
-            check_dq_bit(dq_bit)
-        self._dq_bit = dq_bit
+        self._flags = FlagReader(dq, bad_bits, dq_bit)
         self._chosen = read_choice(ext)
         self._source = Source(self.path)
         self._unit = None if unit is None else parse_unit(unit)
-        self._bad_bits = bad_bits
         self._odd_units: dict[str, list[str]] = {}
         try:
             with (
@@ -122,13 +122,14 @@ class FitsFile:
             with _open(self._source) as hdus:
                 self.images = self._find_images(hdus)
         self._warn_of_units()
+        if dq is not None and not any(image.flags for image in self.images):
+            reason = f"{self.path.name} has no flags, named DQ, MASK or BPM"
+            warn_unused("dq", reason)
 
     def _find_images(self, hdus: fits.HDUList) -> list[Image]:
         known = [read_hdu_info(hdu, index) for index, hdu in enumerate(hdus)]
-        try:
+        with _naming(self.path):
             found = find_images(known, self._chosen)
-        except ValueError as error:
-            raise ValueError(f"{self.path}: {error}") from None
         self.left = [
             known[index].title + (f" ({reason})" if reason else "")
             for index, reason in found.left.items()
@@ -159,15 +160,8 @@ class FitsFile:
         header.extend(
             [card for card in general if card.keyword not in keywords], end=True
         )
-        where = f"{self.path.name}[{item.title}]"
-        try:
-            flags = [
-                self._flag_plane(hdus, known[planes[kind]], kind, item.shape, header)
-                for kind in FLAG_KINDS
-                if kind in planes
-            ]
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
+        with _naming(f"{self.path.name}[{item.title}]"):
+            flags = self._flags.planes(hdus, known, planes, item.shape, header)
         noise = [
             known[place] for kind, place in planes.items() if kind not in FLAG_KINDS
         ]
@@ -184,7 +178,7 @@ class FitsFile:
             self._unit_of(header, item.title),
             header,
             index,
-            flags=tuple(flags),
+            flags=flags,
             noise=noise_planes(
                 hdus, noise, item.shape, header, {other.index for other in unpaired}
             ),
@@ -202,28 +196,6 @@ class FitsFile:
         if masks_only:
             return 1 + len(self.images) * (2 if probability else 1)
         return len(self._layout) + sum(not image.flags for image in self.images)
-
-    def _flag_plane(
-        self,
-        hdus: fits.HDUList,
-        plane: HduInfo,
-        kind: str,
-        shape: tuple[int, ...],
-        header: fits.Header,
-    ) -> FlagPlane:
-        if not fits_into(plane.shape, shape):
-            raise ValueError(
-                f"{plane.title} has shape {plane.shape}, and the image {shape}"
-            )
-        return read_flag_plane(
-            hdus[plane.index],
-            plane.index,
-            kind,
-            plane.shape,
-            is_hst=header_value(header, "TELESCOP") == "HST",
-            bad_bits=self._bad_bits,
-            dq_bit=self._dq_bit,
-        )
 
     def _unit_of(self, header: fits.Header, title: str) -> u.UnitBase:
         unit, odd = choose_unit(header, self._unit)
@@ -246,12 +218,8 @@ class FitsFile:
         """
         for image in self.images:
             for plane in image.flags[:1]:
-                try:
+                with _naming(f"{self.path.name}[{image.title}]"):
                     plane.check_bit()
-                except ValueError as error:
-                    raise ValueError(
-                        f"{self.path.name}[{image.title}]: {error}"
-                    ) from None
 
     def write(
         self,
@@ -320,6 +288,15 @@ def _open(source: Source) -> Iterator[fits.HDUList]:
     memmap = None if source.private else False
     with open_fits(source.path or source.open(), memmap=memmap) as hdus:
         yield hdus
+
+
+@contextlib.contextmanager
+def _naming(where: str | Path) -> Iterator[None]:
+    """Name the file, and perhaps its image, in a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def _shortened(titles: list[str]) -> str:

@@ -140,13 +140,13 @@ def _read_bad(
     found = np.empty(rows.shape, dtype=bool)
     several = False
     for part in row_blocks(rows.shape):
-        found[part] = plane.is_bad(rows[part])
+        found[part] = plane.convention.is_bad(rows[part])
         several = several or bool((rows[part] > 1).any())
     fraction = found.mean()
     if fraction > DOUBTFUL_FRACTION and several and not plane.is_sure:
         warn_user(
             f"{plane.name} hides {100 * fraction:.0f} % of the pixels, as nothing says "
-            "what its bits mean; bad_bits= chooses those that are bad",
+            "what its bits mean; dq= names a convention, bad_bits= those that are bad",
         )
     # One plane of flags may serve a stack.
     own = found.reshape(shape if found.size == math.prod(shape) else shape[-2:])

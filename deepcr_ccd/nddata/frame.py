@@ -19,6 +19,8 @@ from .array_classes import (
     put_together,
     take_apart,
 )
+from .data_quality import read_flags
+from .dq_convention import DQConvention
 from .header import add_keywords
 from .rebuilding import check_rebuilding, rebuild
 from .typing import MaskLike
@@ -47,7 +49,7 @@ class Frame:
 
     ``data`` is ``(ny, nx)`` or ``(n, ny, nx)``, the user's own array, not to be
     written to; ``mask`` is bool of that shape or None; ``unit`` None means that
-    the user's object has none.
+    the user's object has none. ``dq`` says what its ``flags`` mean, if they are used.
     """
 
     source: Any
@@ -55,6 +57,7 @@ class Frame:
     mask: np.ndarray | None
     unit: u.UnitBase | None
     header: Mapping | None
+    dq: DQConvention | None = None
 
     def planes(self) -> list[tuple[np.ndarray, np.ndarray | None]]:
         """Return data and mask of each plane, ``(ny, nx)``."""
@@ -132,12 +135,21 @@ class Frame:
             elif where is not None:
                 renewed = with_sigma(uncertainty, where, sigma, self.unit)
         result = rebuild(source, data, mask, renewed)
+        if self.dq is not None and crmask is not None:
+            filled_too = sigma is not None
+            result.flags = self.dq.flag(result.flags, crmask, filled_too)
         if keywords:
             add_keywords(result.meta, keywords, history)
         return result
 
 
-def read_frame(ccd: Any, name: str = "ccd", *, chunked: bool = False) -> Frame:
+def read_frame(
+    ccd: Any,
+    name: str = "ccd",
+    *,
+    chunked: bool = False,
+    dq: DQConvention | None = None,
+) -> Frame:
     """Take apart what a user passed as a frame.
 
     Parameters
@@ -149,6 +161,8 @@ def read_frame(ccd: Any, name: str = "ccd", *, chunked: bool = False) -> Frame:
         Name of the argument, for messages.
     chunked : bool
         Whether Dask's arrays stay what they are; otherwise they are read into memory.
+    dq : DQConvention, optional
+        What the flags of an NDData mean; pixels that are bad by them are masked.
 
     Returns
     -------
@@ -195,17 +209,28 @@ def read_frame(ccd: Any, name: str = "ccd", *, chunked: bool = False) -> Frame:
     if header is not None:
         check_shape(ccd.uncertainty, data.shape, name)
         check_rebuilding(ccd, ccd.data)
-    return Frame(source, data, mask, unit, header)
+    if dq is not None:
+        flagged = read_flags(ccd, dq, name, lazy=lazy)
+        if flagged is not None:
+            dq, bad = flagged
+            mask = bad if mask is None else mask | bad
+        else:
+            dq = None
+    return Frame(source, data, mask, unit, header, dq)
 
 
 def read_frames(
-    ccd: Any, name: str = "ccd", *, chunked: bool = False
+    ccd: Any,
+    name: str = "ccd",
+    *,
+    chunked: bool = False,
+    dq: DQConvention | None = None,
 ) -> list[Frame] | None:
     """Take apart what a user passed, if it is a list of CCDData or other NDData.
 
     Parameters
     ----------
-    ccd, name, chunked
+    ccd, name, chunked, dq
         As for `read_frame`, which reads everything else.
 
     Returns
@@ -221,7 +246,7 @@ def read_frames(
     if not is_list_of_nddata(ccd, name):
         return None
     return [
-        read_frame(one, f"{name}[{place}]", chunked=chunked)
+        read_frame(one, f"{name}[{place}]", chunked=chunked, dq=dq)
         for place, one in enumerate(ccd)
     ]
 

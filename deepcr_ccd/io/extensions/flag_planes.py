@@ -7,35 +7,29 @@ import dataclasses
 import numpy as np
 from astropy.io import fits
 
+from ...nddata.data_quality import DQLike, convention_for, read_convention
+from ...nddata.dq_convention import (
+    MAX_BITS,
+    DQConvention,
+    check_bits,
+    check_whole_number,
+)
 from ...nddata.header import header_value
+from ...nddata.observatories import CONVENTIONS, planes_convention
 
 __all__ = [
-    "DQ_BIT",
-    "HST_BAD_BITS",
-    "MAX_BITS",
+    "FLAG_KINDS",
     "FlagPlane",
     "check_dq_bit",
-    "check_whole_number",
+    "read_flag_options",
     "read_flag_plane",
 ]
 
-#: DQ bits of HST cameras that make a pixel useless: fill, bad, hot, saturated.
-#: Pixels flagged as CRs before (4096, 8192), and warm or trap pixels, are not excluded.
-HST_BAD_BITS = 1 | 2 | 4 | 8 | 16 | 256 | 512 | 2048
-DQ_BIT = 4096
 #: Kinds of planes of flags; the first that an image has gets its cosmic rays.
 FLAG_KINDS = ("DQ", "MASK", "BPM")
 #: The cosmic-ray bit, where neither user nor header names one: HST's in DQ, that of
 #: LCO's BANZAI in BPM, and in MASK, which is 1 where a pixel is bad.
-CR_BITS = {"DQ": DQ_BIT, "BPM": 8, "MASK": 1}
-#: LSST: keywords MP_NAME hold the numbers of bits.
-PREFIX = "MP_"
-#: Planes of LSST whose pixels hold no measurement; the pipeline's own search for
-#: cosmic rays leaves out all but the last two. Other planes tell what is seen in a
-#: pixel (DETECTED) or how it was treated (CROSSTALK, SUSPECT).
-LSST_BAD_PLANES = ("BAD", "SAT", "INTRP", "NO_DATA", "EDGE", "UNMASKEDNAN")
-#: All bits but the sign of the largest integers in FITS.
-MAX_BITS = 2**63 - 1
+CR_BITS = {"DQ": 4096, "BPM": 8, "MASK": 1}
 
 
 def check_dq_bit(dq_bit: int) -> None:
@@ -58,18 +52,41 @@ def check_dq_bit(dq_bit: int) -> None:
         raise ValueError(f"dq_bit={dq_bit!r} must be 2**62 or less: FITS has no larger")
 
 
-def check_whole_number(name: str, value: int) -> None:
-    """Raise a TypeError if a value is no whole number.
+def read_flag_options(
+    dq: DQLike | None, bad_bits: int | None, dq_bit: int | None
+) -> DQConvention | None:
+    """Check what a user says that flags mean.
 
     Parameters
     ----------
-    name : str
-        Name of the argument, for the message.
-    value : int
-        What the user gave.
+    dq : str, mapping or None
+        The convention, as for `~deepcr_ccd.nddata.data_quality.read_convention`.
+    bad_bits, dq_bit : int or None
+        Bits in place of the convention's.
+
+    Returns
+    -------
+    `~deepcr_ccd.nddata.dq_convention.DQConvention` or None
+        The convention, if one is given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is not what is allowed, or bits are given for codes.
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name}={value!r} must be a whole number")
+    convention = read_convention(dq)
+    if dq_bit is not None:
+        check_dq_bit(dq_bit)
+    if bad_bits is not None:
+        check_bits("bad_bits", bad_bits)
+    if convention is not None and convention.codes:
+        for name, value in (("bad_bits", bad_bits), ("dq_bit", dq_bit)):
+            if value is not None:
+                raise ValueError(
+                    f"{name}={value!r} is of bits, and dq={dq!r} has codes: "
+                    "give a dictionary of codes"
+                )
+    return convention
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +103,8 @@ class FlagPlane:
         That of the image, or of one plane of a stack.
     dtype : `~numpy.dtype`
         Of its numbers, unsigned where BZERO says so.
-    bad_bits : int or None
-        Bits of pixels that are bad; None: all pixels that are not zero.
-    bit : int
-        The cosmic-ray bit; 0 if the header names all planes and no such.
+    convention : `~deepcr_ccd.nddata.dq_convention.DQConvention`
+        What its numbers mean.
     is_sure : bool
         Whether user, header or camera says what the bits mean.
     """
@@ -98,8 +113,7 @@ class FlagPlane:
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype
-    bad_bits: int | None
-    bit: int
+    convention: DQConvention
     is_sure: bool
 
     def check_bit(self) -> None:
@@ -110,9 +124,10 @@ class FlagPlane:
         ValueError
             If there is none, or the number format has no room for it.
         """
-        if not self.bit:
+        number = self.convention.largest
+        if not self.convention.cosmic_ray:
             raise ValueError(
-                f"{self.name} names its bit planes, and none of them {PREFIX}CR: "
+                f"{self.name} names its bit planes, and none of them MP_CR: "
                 "dq_bit= chooses a bit for cosmic rays"
             )
         if self.dtype.kind == "f":
@@ -120,26 +135,10 @@ class FlagPlane:
             most = 2 ** (np.finfo(self.dtype).nmant + 1) - 1
         else:
             most = int(np.iinfo(self.dtype).max)
-        if self.bit > most:
+        if number > most:
             raise ValueError(
-                f"dq_bit={self.bit} does not fit into {self.name} of {self.dtype.name}"
+                f"dq_bit={number} does not fit into {self.name} of {self.dtype.name}"
             )
-
-    def is_bad(self, flags: np.ndarray) -> np.ndarray:
-        """Return where pixels are bad.
-
-        Parameters
-        ----------
-        flags : `~numpy.ndarray`
-            The plane, or some of its rows.
-        """
-        if self.bad_bits is None:
-            return flags != 0
-        if flags.dtype.kind != "f":
-            return (flags.astype(np.int64) & self.bad_bits) != 0
-        known = np.isfinite(flags)
-        bits = np.where(known, flags, 0).astype(np.int64)
-        return ((bits & self.bad_bits) != 0) | ~known
 
 
 def read_flag_plane(
@@ -148,9 +147,10 @@ def read_flag_plane(
     kind: str,
     shape: tuple[int, ...],
     *,
-    is_hst: bool,
-    bad_bits: int | None,
-    dq_bit: int | None,
+    observatory: str | None = None,
+    dq: DQLike | None = None,
+    bad_bits: int | None = None,
+    dq_bit: int | None = None,
 ) -> FlagPlane:
     """Find out what the bits of a plane of flags mean.
 
@@ -164,10 +164,12 @@ def read_flag_plane(
         What it is.
     shape : tuple of int
         Its shape.
-    is_hst : bool
-        Whether the image is one of HST.
-    bad_bits, dq_bit : int or None
-        What the user says.
+    observatory : str, optional
+        The convention of the telescope that the image's header names; it holds for DQ.
+    dq : str or mapping, optional
+        The convention that the user names.
+    bad_bits, dq_bit : int, optional
+        What the user says of bits, whatever the convention.
 
     Returns
     -------
@@ -176,7 +178,8 @@ def read_flag_plane(
     Raises
     ------
     ValueError
-        If one, and not zero, is good in it.
+        If one, and not zero, is good in it; or if the header does not name the bits
+        that ``dq`` takes from it.
     """
     header = hdu.header
     if str(header_value(header, "HDUCLAS3", "")).strip().upper() == "MASKONE":
@@ -184,32 +187,42 @@ def read_flag_plane(
             f"{hdu.name} is one where pixels are good (HDUCLAS3); allowed "
             "are masks that are zero there"
         )
-    named = _named_planes(header)
+    named = planes_convention(header)
+    chosen = read_flag_options(dq, bad_bits, dq_bit)
+    known = named
+    if chosen is not None:
+        known = convention_for(chosen, header, f"the header of {hdu.name}")
+    elif named is None and kind == "DQ" and observatory is not None:
+        known = CONVENTIONS[observatory]
+    is_sure = known is not None or bad_bits is not None
+    convention = known or _default(kind, dq_bit)
+    convention = _changed(convention, bad_bits, dq_bit)
+    return FlagPlane(index, hdu.name, shape, _dtype_of(header), convention, is_sure)
+
+
+def _default(kind: str, dq_bit: int | None) -> DQConvention:
+    """Return what is assumed where nothing says what the bits mean."""
     bit = dq_bit or CR_BITS[kind]
-    # By default all but the cosmic-ray bit are bad.
-    bits: int | None = ~bit
-    if named:
-        bit = dq_bit or (1 << named["CR"] if "CR" in named else 0)
-        bits = sum({1 << named[name] for name in LSST_BAD_PLANES if name in named})
-        bits &= ~bit
-    elif kind == "DQ" and is_hst:
-        bits = HST_BAD_BITS
-    elif kind == "MASK" and bit == 1:
-        bits = None
-    is_sure = bool(named) or bad_bits is not None or (kind == "DQ" and is_hst)
-    bits = bits if bad_bits is None else bad_bits
-    return FlagPlane(index, hdu.name, shape, _dtype_of(header), bits, bit, is_sure)
+    # All but the cosmic-ray bit are bad; in a mask, all that is not zero.
+    bad = None if kind == "MASK" and bit == 1 else ~bit
+    return DQConvention(kind, bit, bad, bit)
 
 
-def _named_planes(header: fits.Header) -> dict[str, int]:
-    """Return the numbers of the bits that a header names."""
-    return {
-        key.upper().removeprefix(PREFIX): number
-        for key in header
-        if key.upper().startswith(PREFIX)
-        and type(number := header_value(header, key)) is int
-        and 0 <= number < 63
-    }
+def _changed(
+    convention: DQConvention, bad_bits: int | None, dq_bit: int | None
+) -> DQConvention:
+    """Return a convention with the bits that a user names."""
+    if dq_bit is not None:
+        # A bit that tells that a pixel was replaced is set as before.
+        replaced = dq_bit | convention.replaced & ~convention.cosmic_ray
+        bad = convention.bad
+        bad = bad & ~dq_bit if isinstance(bad, int) else bad
+        convention = dataclasses.replace(
+            convention, cosmic_ray=dq_bit, bad=bad, replaced=replaced
+        )
+    if bad_bits is not None:
+        convention = dataclasses.replace(convention, bad=bad_bits)
+    return convention
 
 
 def _dtype_of(header: fits.Header) -> np.dtype:

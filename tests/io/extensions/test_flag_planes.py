@@ -7,8 +7,9 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from deepcr_ccd.batch.job import Job, run_job
 from deepcr_ccd.batch.options import FileOptions
-from deepcr_ccd.io.extensions.flag_planes import HST_BAD_BITS, read_flag_plane
+from deepcr_ccd.io.extensions.flag_planes import read_flag_plane
 from deepcr_ccd.io.fits_file import FitsFile
+from deepcr_ccd.nddata.observatories import HST_BAD_BITS
 
 LSST = {"BAD": 0, "SAT": 1, "INTRP": 2, "CR": 3, "EDGE": 4, "DETECTED": 5}
 LSST |= {"DETECTED_NEGATIVE": 6, "SUSPECT": 7, "NO_DATA": 8}
@@ -18,8 +19,8 @@ def plane(kind="MASK", dtype=np.int32, named=None, hst=False, **options):
     hdu = fits.ImageHDU(np.zeros((4, 5), dtype), name=kind)
     for name, bit in (named or {}).items():
         hdu.header[f"HIERARCH MP_{name}"] = bit
-    options = {"bad_bits": None, "dq_bit": None, **options}
-    return read_flag_plane(hdu, 1, kind, (4, 5), is_hst=hst, **options)
+    observatory = "hst" if hst else None
+    return read_flag_plane(hdu, 1, kind, (4, 5), observatory=observatory, **options)
 
 
 @pytest.mark.parametrize(
@@ -45,19 +46,35 @@ def plane(kind="MASK", dtype=np.int32, named=None, hst=False, **options):
 )
 def test_which_bits(facts, bad, bit):
     found = plane(**facts)
-    assert (found.bad_bits, found.bit) == (bad, bit)
+    assert (found.convention.bad, found.convention.cosmic_ray) == (bad, bit)
+    # LSST has a bit for pixels that were interpolated.
+    replaced = bit | (4 if facts.get("named") == LSST else 0)
+    assert found.convention.replaced == replaced
     found.check_bit()
+
+
+def bad(values, *kind, **options):
+    return plane(*kind, **options).convention.is_bad(values).tolist()
 
 
 def test_bad_pixels():
     values = np.array([0, 1, 8, 32, 33, 40, 4096, -1])
-    assert plane(named=LSST).is_bad(values).tolist() == [0, 1, 0, 0, 1, 0, 0, 1]
-    assert plane().is_bad(values).tolist() == [0, 1, 1, 1, 1, 1, 1, 1]
-    assert plane("DQ").is_bad(values).tolist() == [0, 1, 1, 1, 1, 1, 0, 1]
-    assert plane(bad_bits=0).is_bad(values).tolist() == [0] * 8
+    assert plane(named=LSST).convention.is_bad(values).tolist() == [
+        0,
+        1,
+        0,
+        0,
+        1,
+        0,
+        0,
+        1,
+    ]
+    assert bad(values) == [0, 1, 1, 1, 1, 1, 1, 1]
+    assert bad(values, "DQ") == [0, 1, 1, 1, 1, 1, 0, 1]
+    assert bad(values, bad_bits=0) == [0] * 8
     floats = np.array([0, 1, 0.5, np.nan, np.inf, 4096], dtype=np.float32)
-    assert plane("DQ").is_bad(floats).tolist() == [0, 1, 0, 1, 1, 0]
-    assert plane("MASK").is_bad(floats).tolist() == [0, 1, 1, 1, 1, 1]
+    assert bad(floats, "DQ") == [0, 1, 0, 1, 1, 0]
+    assert bad(floats, "MASK") == [0, 1, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -90,9 +107,7 @@ def test_masks_of_good_pixels_are_refused():
     hdu = fits.ImageHDU(np.ones((4, 5), np.uint8), name="MASK")
     hdu.header["HDUCLAS3"] = "MASKONE"
     with pytest.raises(ValueError, match="MASK is one where pixels are good"):
-        read_flag_plane(
-            hdu, 1, "MASK", (4, 5), is_hst=False, bad_bits=None, dq_bit=None
-        )
+        read_flag_plane(hdu, 1, "MASK", (4, 5))
 
 
 def exposure(path, mask, name="MASK", named=None, compressed=False):
@@ -128,11 +143,16 @@ def test_lsst(tmp_path, compressed):
     track = exposure(tmp_path / "a.fits", mask, named=LSST, compressed=compressed)
     _, skipped, new = cleaned(tmp_path / "a.fits")
     assert skipped == 80
-    assert ((new & 8) > 0)[track].all()
+    flagged = (new & 8) > 0
+    assert flagged[track].all()
+    # Those that were filled are INTRP too.
+    np.testing.assert_array_equal((new & 4) > 0, flagged)
+    np.testing.assert_array_equal(new & ~(8 | 4), mask & ~8)
+    _, _, new = cleaned(tmp_path / "a.fits", inpaint=None)
     np.testing.assert_array_equal(new & ~8, mask & ~8)
     _, skipped, new = cleaned(tmp_path / "a.fits", bad_bits=32, dq_bit=1 << 10)
     assert skipped == 200
-    np.testing.assert_array_equal(new & ~(1 << 10), mask)
+    np.testing.assert_array_equal(new & ~(1 << 10 | 4), mask)
     assert not ((new >> 10) & 1)[track].any()
 
 
