@@ -29,7 +29,7 @@ KINDS = (
     *("spectrum", "trails", "slits", "disks"),
 )
 #: Frames of each kind, and their width in px; of the quick form.
-NUMBER, SIZE = 8, 256
+NUMBER, SIZE = 24, 256
 QUICK_NUMBER, QUICK_SIZE = 1, 192
 #: Seed of this version; other seeds show whether a model was tuned to its frames.
 SEED = 20_000
@@ -150,7 +150,7 @@ def run_benchmark(
 ) -> BenchmarkResult:
     """Measure a detection model on the standard benchmark, beside ``universal``.
 
-    Frames are simulated: scenes of nine kinds, eight of each, 256x256 px, each with a
+    Frames are simulated: scenes of nine kinds, 24 of each, 256x256 px, each with a
     camera of its own. They are the same for everyone.
 
     Parameters
