@@ -39,7 +39,14 @@ class Stage:
         return [self.do_stage(image) for image in images]
 
 
-def test_banzai(monkeypatch):
+def as_memmap(path, array):
+    """BANZAI's arrays are mapped from temporary files."""
+    mapped = np.memmap(path, dtype=array.dtype, shape=array.shape, mode="w+")
+    mapped[:] = array
+    return mapped
+
+
+def test_banzai(monkeypatch, tmp_path):
     stages = types.ModuleType("banzai.stages")
     stages.Stage = Stage
     monkeypatch.setitem(sys.modules, "banzai", types.ModuleType("banzai"))
@@ -47,8 +54,12 @@ def test_banzai(monkeypatch):
     data, noise, bad, track = make_frame()
     mask = bad.astype(np.uint8) | (track & (np.arange(80) == 55)).astype(np.uint8) * 8
     before = mask.copy()
+    mask = as_memmap(tmp_path / "mask", mask)
     image = types.SimpleNamespace(
-        data=data, uncertainty=noise, mask=mask, saturate=60000.0, meta=fits.Header()
+        data=as_memmap(tmp_path / "data", data),
+        uncertainty=as_memmap(tmp_path / "noise", noise),
+        mask=mask,
+        meta=fits.Header({"SATURATE": 60000.0}),
     )
     stage = load("banzai_stage")["CosmicRayFlagger"](runtime_context=None)
     (result,) = stage.run([image])

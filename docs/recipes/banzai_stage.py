@@ -26,8 +26,9 @@ class CosmicRayFlagger(Stage):
             uncertainty=StdDevUncertainty(image.uncertainty),
             flags=image.mask,
         )
+        level = image.meta.get("SATURATE")
         cleaned = cosmicray_deepcr(
-            ccd, model=self.model, dq=DQ, satlevel=image.saturate, inpaint=None
+            ccd, model=self.model, dq=DQ, satlevel=level, inpaint=None
         )
         image.mask[:] = cleaned.flags
         image.meta["L1NCRPIX"] = (cleaned.header["CRNPIX"], "cosmic-ray pixels")
