@@ -13,9 +13,7 @@ from .console import complain, say
 __all__ = ["add_benchmark_parser", "benchmark_command"]
 
 
-def add_benchmark_parser(
-    actions: Any, shared: argparse.ArgumentParser
-) -> argparse.ArgumentParser:
+def add_benchmark_parser(actions: Any, shared: argparse.ArgumentParser) -> None:
     """Add the action ``benchmark``.
 
     Parameters
@@ -57,7 +55,6 @@ def add_benchmark_parser(
         ("--satlevel", "of your frames, in their unit, or a header keyword"),
     ):
         add(option, type=_number_or_word, metavar="VALUE", help=what)
-    return parser
 
 
 def _number_or_word(text: str) -> float | str:
