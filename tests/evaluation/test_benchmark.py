@@ -161,6 +161,15 @@ def test_scores_are_written_into_the_card(model_file, tmp_path):
 
 
 @pytest.mark.usefixtures("small")
+def test_the_test_input_stays(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    load_model("universal-fast", device="cpu").save(path)
+    assert read_card(path).test_tolerance is not None
+    write_scores(path, run_benchmark(path))
+    assert load_model(path, device="cpu").verify().passed
+
+
+@pytest.mark.usefixtures("small")
 def test_fields_of_later_versions_stay(model_file):
     content = model_file.read_bytes()
     length = int.from_bytes(content[:8], "little")
