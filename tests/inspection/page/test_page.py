@@ -1,6 +1,7 @@
 """The page in a real browser: its mask is Python's, and edits reach the file."""
 
 import base64
+import re
 import shutil
 
 import numpy as np
@@ -11,6 +12,8 @@ from sample_files import hst_like
 from deepcr_ccd import cosmicray_deepcr, inspect
 from deepcr_ccd.demo import simulate
 from deepcr_ccd.inspection.edits import Edit, apply_edits
+from deepcr_ccd.inspection.page.server import static_files
+from deepcr_ccd.inspection.page.widget import SCRIPTS, single_module
 from deepcr_ccd.inspection.session import inspect_file
 from deepcr_ccd.io.fits_file import FitsFile
 
@@ -157,7 +160,7 @@ def test_a_judged_mask_is_written(open_file, new_page, path, tmp_path):
     settle(page)
     automatic = page_mask(page, ccd.shape)
     page.keyboard.press("n")
-    chosen = page.evaluate(f"{APP}.maker.groupAt({APP}.list.chosen.first)")
+    chosen = page.evaluate(f"{APP}.editor.maker.groupAt({APP}.list.chosen.first)")
     assert automatic.flat[chosen].all()
     page.keyboard.press("x")
     settle(page)
@@ -172,7 +175,7 @@ def test_a_judged_mask_is_written(open_file, new_page, path, tmp_path):
     page.mouse.move(*place_of(page, clear[1] + 2, clear[0]))
     page.mouse.up()
     settle(page)
-    edits = page.evaluate(f"{APP}.edits")
+    edits = page.evaluate(f"{APP}.editor.edits")
     assert [kind for kind, _ in edits] == ["reject", "add"]
     line = np.ravel_multi_index((clear[0], clear[1] + np.arange(3)), ccd.shape)
     assert edits[1][1] == [line[0], 3]
@@ -182,7 +185,7 @@ def test_a_judged_mask_is_written(open_file, new_page, path, tmp_path):
     assert expected.flat[line].all() and not expected.flat[chosen].any()
     np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
     # Edits stay when a slider moves, and when the page is loaded again.
-    before = page.evaluate(f"{APP}.settings.extend")
+    before = page.evaluate(f"{APP}.editor.settings.extend")
     move_slider(page, "extend", before - 10)
     assert not page_mask(page, ccd.shape).flat[chosen].any()
     move_slider(page, "extend", before)
@@ -190,7 +193,7 @@ def test_a_judged_mask_is_written(open_file, new_page, path, tmp_path):
     settle(page)
     np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
     page.get_by_role("button", name="Save").click()
-    wait_until(page, "saved.textContent.startsWith('saved')")
+    wait_until(page, "saving.saved.textContent.startsWith('saved')")
     with fits.open(tmp_path / "out" / path.name) as result, fits.open(path) as source:
         flagged = (result["DQ", 1].data & 4096) > 0
         known = (source["DQ", 1].data & 4096) > 0
@@ -206,10 +209,10 @@ def test_a_judged_mask_is_written(open_file, new_page, path, tmp_path):
         np.testing.assert_array_equal(other, python_mask(read(path, 1)) | known)
     # A file that is there is replaced only where a person says so. Saving waits for a
     # slider that has just moved.
-    page.evaluate(f"{APP}.set({{}})")
+    page.evaluate(f"{APP}.editor.set({{}})")
     page.get_by_role("button", name="Save").click()
     page.get_by_role("button", name="Replace it").wait_for()
-    assert "exists" in page.evaluate(f"{APP}.saved.textContent")
+    assert "exists" in page.evaluate(f"{APP}.saving.saved.textContent")
     page.keyboard.press("u")
     settle(page)
     page.keyboard.press("u")
@@ -235,15 +238,15 @@ def test_tabs_blinking_and_the_pixel_under_the_pointer(open_file, new_page, path
     # An edit that is followed at once by another tab is not lost.
     page.evaluate(
         f"""() => {{
-            {APP}.edit("add", [1]);
-            {APP}.edit("add", [2]);
+            {APP}.editor.edit("add", [1]);
+            {APP}.editor.edit("add", [2]);
             {APP}.open(1);
         }}"""
     )
     wait_until(page, "tab == 1")
     settle(page)
     np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
-    page.evaluate(f"{APP}.set({{grow: 1}})")
+    page.evaluate(f"{APP}.editor.set({{grow: 1}})")
     settle(page)
     page.get_by_role("button", name="Reset").click()
     settle(page)
@@ -251,7 +254,7 @@ def test_tabs_blinking_and_the_pixel_under_the_pointer(open_file, new_page, path
     page.get_by_role("tab", name="SCI,1").click()
     wait_until(page, "tab == 0")
     settle(page)
-    assert page.evaluate(f"{APP}.edits") == [["add", [1, 1]], ["add", [2, 1]]]
+    assert page.evaluate(f"{APP}.editor.edits") == [["add", [1, 1]], ["add", [2, 1]]]
     assert session.mask.flat[[1, 2]].all()
 
 
@@ -264,12 +267,12 @@ def test_two_pages_do_not_overwrite_each_other(open_file, new_page, path):
     first.keyboard.press("x")
     settle(first)
     edited = page_mask(first, session.mask.shape)
-    second.evaluate(f"{APP}.set({{grow: 1}})")
+    second.evaluate(f"{APP}.editor.set({{grow: 1}})")
     settle(second)
     assert "Another page has changed the mask" in second.inner_text(".status")
     np.testing.assert_array_equal(page_mask(second, edited.shape), edited)
     np.testing.assert_array_equal(session.mask, edited)
-    second.evaluate(f"{APP}.set({{grow: 1}})")
+    second.evaluate(f"{APP}.editor.set({{grow: 1}})")
     settle(second)
     np.testing.assert_array_equal(page_mask(second, edited.shape), session.mask)
     assert session.mask.sum() > edited.sum()
@@ -324,6 +327,17 @@ def test_a_real_frame(open_file, new_page, data_folder):
     move_slider(page, "seed", grid.index(0.95))
     expected = python_mask(ccd, grow=1, threshold=0.95)
     np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
+
+
+def test_scripts_are_short_and_the_widget_has_all():
+    files = static_files()
+    scripts = {name for name in files if name.endswith(".js")}
+    assert scripts == set(SCRIPTS)
+    assert [name for name in scripts if files[name].count(b"\n") > 350] == []
+    assert "\nimport " not in single_module()
+    assert re.findall(r"^export .*", single_module(), re.MULTILINE) == [
+        "export default { render };"
+    ]
 
 
 HARNESS = """
@@ -397,7 +411,7 @@ def test_the_widget_of_a_notebook_is_the_same_page(browser, frame, monkeypatch):
         page.keyboard.press("x")
         run_until("[data-settled=false]")
         run_until("[data-settled=true]")
-        removed = page.evaluate(f"{app}.maker.rejected.length")
+        removed = page.evaluate(f"{app}.editor.maker.rejected.length")
         assert 0 < removed == mask.sum() - session.mask.sum()
     finally:
         page.close()

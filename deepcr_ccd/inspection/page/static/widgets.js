@@ -13,6 +13,9 @@ const COLUMNS = [
   ["doubt", "doubt", "0: probability 1; 1: at the threshold"],
 ];
 
+/** Wait for some ms. */
+export const pause = (time) => new Promise((done) => setTimeout(done, time));
+
 /** Make an element; text is always text, never markup. */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
