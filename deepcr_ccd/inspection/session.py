@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..batch.options import FileOptions
-from ..batch.outputs import check_outputs
+from ..batch.outputs import check_folder, check_outputs
 from ..nddata.typing import CCDLike
 from ..notices import refuse_arguments
 from ..options import CleanOptions
@@ -204,11 +204,13 @@ def inspect_file(
     Raises
     ------
     TypeError, ValueError, ImportError, OSError
-        If something is not what is allowed, or the file cannot be read.
+        If something is not what is allowed, the file cannot be read, or ``output`` is a
+        file or must not be written to.
     """
     chosen = FileOptions(**options)
     _check_port(port)
     path, folder = Path(path), Path(output)
+    check_folder(folder)
     check_outputs([(path, folder / path.name)])
     model = chosen.load_model()
     chosen.check_model(model)
