@@ -1,6 +1,8 @@
 """Masks are saved as the commands write them, and never over an input."""
 
 import os
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from sample_files import hst_like
 
 from deepcr_ccd import clean_files
 from deepcr_ccd.batch.options import FileOptions
+from deepcr_ccd.cli_parser import build_parser
 from deepcr_ccd.demo import simulate
 from deepcr_ccd.inspection.images import file_source
 from deepcr_ccd.inspection.inspection import Inspection
@@ -115,6 +118,16 @@ def test_commands_make_the_same_mask(path, tmp_path):
         f"deepcr-ccd mask {path} -o masks --threshold 0.45 --extend-threshold 0.2 "
         "--gain 1.5 --ext SCI,2 --ext SCI"
     )
+    # Names that begin with a dash are no options, as the command's own parser reads it.
+    options = FileOptions(ext="SCI", model="-mine.safetensors")
+    command = command_line(Path("-y.fits"), settings, options)
+    assert command == (
+        "deepcr-ccd mask -o masks --threshold 0.45 --extend-threshold 0.2 "
+        "--model=-mine.safetensors --ext SCI -- -y.fits"
+    )
+    typed = build_parser().parse_args(shlex.split(command)[1:])
+    assert typed.files == ["-y.fits"] and typed.ext == ["SCI"]
+    assert typed.model == "-mine.safetensors" and typed.threshold == 0.45
     settings = settings._replace(thresholds=settings.thresholds._replace(extend=0.45))
     assert python_call(settings, CleanOptions(readnoise="RDNOISE")) == (
         "cosmicray_deepcr(ccd, threshold=0.45, extend_threshold=1, "
