@@ -75,9 +75,12 @@ class Session:
         return python_call(state.settings, self._inspection.options)
 
     @property
-    def has_unsaved_edits(self) -> bool:
-        """Whether a person has edited the mask since it was last saved."""
-        return self._inspection.state.has_unsaved_edits
+    def has_unsaved_changes(self) -> bool:
+        """Whether a person has changed the mask since the start or since it was saved.
+
+        Thresholds and growth count, and edits by hand.
+        """
+        return self._inspection.state.has_unsaved_changes
 
     def widget(self) -> Any:
         """Return the page as a widget, which a notebook shows in a cell.

@@ -13,8 +13,10 @@ from deepcr_ccd import clean_files
 from deepcr_ccd.batch.options import FileOptions
 from deepcr_ccd.cli_parser import build_parser
 from deepcr_ccd.demo import simulate
+from deepcr_ccd.inspection import saving
 from deepcr_ccd.inspection.images import file_source
 from deepcr_ccd.inspection.inspection import Inspection
+from deepcr_ccd.inspection.page.api import Api
 from deepcr_ccd.inspection.recipe import command_line, python_call
 from deepcr_ccd.inspection.saving import save
 from deepcr_ccd.inspection.session import inspect_file
@@ -86,6 +88,22 @@ def test_files_are_replaced_only_where_asked(path, tmp_path):
     with pytest.raises(ValueError, match="kind='pictures'"):
         save(inspection, "pictures")
     assert sorted(os.listdir(tmp_path)) == ["two.fits"]
+
+
+def test_a_page_may_change_the_mask_while_it_is_saved(path, tmp_path, monkeypatch):
+    api = Api(opened(path, tmp_path))
+    state, crmask = api.inspection.state, api.inspection.mask(0)
+
+    def change(_):
+        state.change(0, state.revision, 0, 0, 5, [["add", [0, 1]]])
+
+    monkeypatch.setattr(saving, "check_outputs", change)
+    shown = {"pixels": int(crmask.sum()), "checksum": int(np.flatnonzero(crmask).sum())}
+    answer = api.save(0, 0, "masks", False, **shown)
+    assert answer["unsaved"] and state.has_unsaved_changes
+    with fits.open(answer["path"]) as hdus:
+        np.testing.assert_array_equal(hdus[1].data > 0, crmask)
+    assert api.inspection.mask(0).sum() > crmask.sum()
 
 
 def test_an_input_is_never_replaced(path, tmp_path):
