@@ -17,6 +17,7 @@ SCRIPTS = (
     "picture.js",
     "widgets.js",
     "input.js",
+    "status.js",
     "panels.js",
     "saving.js",
     "editor.js",

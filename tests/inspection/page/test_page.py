@@ -3,6 +3,7 @@
 import base64
 import re
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from sample_files import hst_like
 
 from deepcr_ccd import cosmicray_deepcr, inspect
 from deepcr_ccd.demo import simulate
+from deepcr_ccd.inspection import images
 from deepcr_ccd.inspection.edits import Edit, apply_edits
+from deepcr_ccd.inspection.inspection import Inspection
 from deepcr_ccd.inspection.page.server import static_files
 from deepcr_ccd.inspection.page.widget import SCRIPTS, single_module
 from deepcr_ccd.inspection.session import inspect_file
@@ -256,6 +259,136 @@ def test_tabs_blinking_and_the_pixel_under_the_pointer(open_file, new_page, path
     settle(page)
     assert page.evaluate(f"{APP}.editor.edits") == [["add", [1, 1]], ["add", [2, 1]]]
     assert session.mask.flat[[1, 2]].all()
+
+
+def say(page):
+    """What the status and the counts say, and whether the counts may change."""
+    return page.evaluate(
+        f"[{APP}.status.text.textContent, {APP}.counts.textContent, "
+        f"{APP}.counts.ariaBusy, {APP}.counts.role]"
+    )
+
+
+def is_in_view(locator):
+    box, view = locator.bounding_box(), locator.page.viewport_size
+    return box["y"] >= 0 and box["y"] + box["height"] <= view["height"]
+
+
+def held(monkeypatch, owner, name):
+    """Hold back a function until the event is set."""
+    go, function = threading.Event(), getattr(owner, name)
+
+    def wait(*args, **kwargs):
+        assert go.wait(60)
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, wait)
+    return go
+
+
+def test_a_mask_that_is_not_final_is_marked(open_file, new_page, path, monkeypatch):
+    found = held(monkeypatch, images, "clean_frame")
+    page = new_page(open_file(path).url)
+    page.get_by_text("the model is running").wait_for()
+    searching = "searching for cosmic rays: there is no mask yet…"
+    none = "No mask yet: the model is running"
+    assert say(page) == [searching, none, "true", "status"]
+    second = page.get_by_role("tab", name="SCI,2, not searched yet")
+    assert page.get_by_role("tab", name="SCI,1, not searched yet").count() == 1
+    page.keyboard.press("s")
+    assert "not saved: there is no mask yet" in say(page)[0]
+    page.keyboard.press("u")
+    found.set()
+    settle(page)
+    text, counts, *how = say(page)
+    assert not text and "cosmic rays" in counts and how == ["false", "status"]
+    assert "Provisional" not in counts
+    assert page.get_by_role("tab", name="SCI,1", exact=True).count() == 1
+    # While Python has not confirmed what a slider makes, the counts are the page's.
+    confirmed = held(monkeypatch, Inspection, "plane")
+    page.evaluate(f"{APP}.editor.set({{grow: 2}})")
+    page.get_by_text("updating: the mask is provisional…").wait_for()
+    text, counts, *how = say(page)
+    assert counts.startswith("Provisional: ") and how == ["true", "status"]
+    confirmed.set()
+    settle(page)
+    text, after, *how = say(page)
+    assert not text and after.startswith(counts.removeprefix("Provisional: "))
+    assert how == ["false", "status"]
+    # Nothing of a tab stays on the next.
+    found.clear()
+    second.click()
+    page.get_by_text("the model is running").wait_for()
+    assert say(page) == [searching, none, "true", "status"]
+    assert page.locator("tbody tr").count() == 0
+    found.set()
+    settle(page)
+    assert page.locator("tbody tr").count() > 0
+
+
+def test_leaving_asks_where_anything_is_not_saved(open_file, new_page, path):
+    session = open_file(path, overwrite=True)
+    page = new_page(session.url)
+    settle(page)
+    asked = []
+
+    def stay(dialog):
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+
+    def leave():
+        asked.clear()
+        page.close(run_before_unload=True)
+        page.wait_for_timeout(300)
+        return asked
+
+    for name, key in [
+        ("Threshold", "ArrowRight"),
+        ("Extend to", "ArrowLeft"),
+        ("Grow (px)", "ArrowRight"),
+        ("Frame", "x"),
+    ]:
+        if key == "x":
+            page.keyboard.press("n")
+        page.get_by_label(name, exact=True).last.press(key)
+        assert leave() == ["beforeunload"], name
+        settle(page)
+        assert leave() == ["beforeunload"] and session.has_unsaved_changes
+        assert page.inner_text(".saved") == "Changes are not saved."
+        page.get_by_role("button", name="Save").press("Enter")
+        page.get_by_role("status").filter(has_text="saved: /").wait_for()
+        assert not session.has_unsaved_changes
+        assert page.evaluate("document.activeElement.textContent") == "Save"
+    asked.clear()
+    with page.expect_event("close"):
+        page.close(run_before_unload=True)
+    assert asked == []
+
+
+@pytest.mark.parametrize("size", [(1300, 900), (1300, 500), (400, 800)])
+def test_what_became_of_saving_is_in_view(open_file, new_page, path, tmp_path, size):
+    page = new_page(open_file(path).url)
+    page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    settle(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+    if size[1] == 900:
+        assert is_in_view(page.get_by_role("button", name="Save"))
+    status, saved = page.locator(".status").first, page.locator(".saved")
+    page.get_by_role("button", name="Save").click()
+    page.locator(".status", has_text="saved: ").wait_for()
+    shown = f"saved: {tmp_path / 'out' / path.name}"
+    assert status.inner_text() == saved.inner_text() == shown
+    assert is_in_view(status) and is_in_view(saved)
+    # Wherever a person is on the page.
+    page.get_by_text("Keys").scroll_into_view_if_needed()
+    page.keyboard.press("s")
+    page.locator(".status", has_text="exists").wait_for()
+    assert is_in_view(status)
+    page.get_by_role("button", name="Replace it").press("Enter")
+    page.locator(".status", has_text="saved: ").wait_for()
+    assert page.evaluate("document.activeElement.textContent") == "Save"
 
 
 def test_two_pages_do_not_overwrite_each_other(open_file, new_page, path):

@@ -5,6 +5,7 @@ import { listenToKeys, listenToPointer } from "./input.js";
 import { MODES, TOOLS, makeKeysPanel, makeListPanel, makeMaskPanel, makeToolbar } from "./panels.js";
 import { Picture } from "./picture.js";
 import { SavePanel } from "./saving.js";
+import { StatusLine } from "./status.js";
 import { ObjectList, StretchControl, button, make, pause } from "./widgets.js";
 
 export class App {
@@ -21,6 +22,7 @@ export class App {
     this.tab = 0;
     root.classList.add("deepcr-ccd");
     root.app = this;
+    this.status = new StatusLine();
     this.editor = new MaskEditor(this);
     this.build();
     this.setTool("move");
@@ -31,7 +33,6 @@ export class App {
   }
 
   build() {
-    this.status = make("p", { role: "status", class: "status" });
     this.tabs = make("div", { role: "tablist", class: "tabs", "aria-label": "Images" });
     this.tabs.addEventListener("keydown", (event) => this.changeTab(event));
     this.box = make("div", { class: "picture", tabindex: "0", role: "application", "aria-label": "Frame" });
@@ -45,16 +46,26 @@ export class App {
     this.saving = new SavePanel(this);
     const [toolbar, mask, list] = [makeToolbar(this), makeMaskPanel(this), makeListPanel(this)];
     const { modes, tools, brushSize } = toolbar;
-    const { seed, extend, growth, counts, undoButton } = mask;
+    const { seed, extend, growth, counts, undoButton, maskControls } = mask;
     const { acceptButton, rejectButton } = list;
-    Object.assign(this, { modes, tools, brushSize, seed, extend, growth, counts, undoButton, acceptButton, rejectButton });
+    Object.assign(this, { modes, tools, brushSize, seed, extend, growth, counts, undoButton, maskControls, acceptButton, rejectButton });
     this.root.replaceChildren(
-      make("header", {}, this.title, this.tabs, this.status),
+      make("header", {}, this.title, this.tabs),
+      this.status.element,
       make(
         "div",
         { class: "work" },
         make("section", { class: "frame", "aria-label": "Frame" }, toolbar.element, this.box, this.readout),
-        make("aside", {}, mask.element, list.element, this.stretch.element, this.saving.element, makeKeysPanel()),
+        make(
+          "aside",
+          {},
+          mask.element,
+          this.saving.element,
+          list.element,
+          this.stretch.element,
+          this.saving.recipePanel,
+          makeKeysPanel(),
+        ),
       ),
     );
   }
@@ -69,10 +80,26 @@ export class App {
     const several = this.info.tabs.length > 1;
     this.tabs.replaceChildren(
       ...(several ? this.info.tabs : []).map((tab, n) =>
-        button(tab.title, `${tab.shape[1]} x ${tab.shape[0]} px`, () => this.open(n), { role: "tab" }),
+        button(tab.title, "", () => this.open(n), { role: "tab" }),
       ),
     );
+    this.info.tabs.forEach((tab, n) => tab.searched && this.markSearched(n));
+    this.markSearched(null);
     await this.open(0);
+  }
+
+  /** Tell the tabs whose image was searched from those that still have no mask. */
+  markSearched(tab) {
+    const image = this.info.tabs[tab]?.image;
+    this.info.tabs.forEach((one, n) => {
+      if (one.image === image) one.searched = true;
+      const button = this.tabs.children[n];
+      if (!button) return;
+      const size = `${one.shape[1]} x ${one.shape[0]} px`;
+      button.title = one.searched ? size : `${size}, not searched yet`;
+      button.classList.toggle("waiting", !one.searched);
+      button.setAttribute("aria-label", one.searched ? one.title : `${one.title}, not searched yet`);
+    });
   }
 
   changeTab(event) {
@@ -91,12 +118,16 @@ export class App {
     if (this.opening !== opening) return;
     this.editor.end();
     this.tab = tab;
-    this.list.chosen = null;
+    this.list.clear();
+    this.show(null, false);
+    this.status.goOn();
+    this.status.warn([]);
+    this.showCounts("No mask yet", true);
     [...this.tabs.children].forEach((one, n) => {
       one.setAttribute("aria-selected", n === tab);
       one.tabIndex = n === tab ? 0 : -1;
     });
-    this.say("reading the frame…");
+    this.status.work("reading the frame…");
     try {
       const view = await this.call("view", { tab });
       if (this.opening !== opening) return;
@@ -104,12 +135,15 @@ export class App {
       this.stretch.refresh();
       this.editor.take(view.state);
       this.setMode("mask");
-      this.say("searching for cosmic rays…");
+      this.showCounts("No mask yet: the model is running", true);
+      this.status.work("searching for cosmic rays: there is no mask yet…");
       // The search takes all cores: the picture comes first.
       await this.picture.whole(1500);
       const codes = await this.loadCodes(tab, opening);
       if (!codes) return;
-      this.say("");
+      this.status.work("");
+      this.status.goOn();
+      this.markSearched(tab);
       this.editor.begin(codes, view);
     } catch (error) {
       if (this.opening === opening) this.fail(error);
@@ -136,10 +170,23 @@ export class App {
       slider.output.textContent = String(grid[place]);
       slider.input.setAttribute("aria-valuetext", String(grid[place]));
     }
-    if (extend === seed) this.extend.output.textContent = "not";
+    if (extend === seed) {
+      this.extend.output.textContent = "not";
+      this.extend.input.setAttribute("aria-valuetext", "not extended");
+    }
     this.growth.input.value = 2 * grow;
     this.growth.output.textContent = String(grow);
+    this.growth.input.setAttribute("aria-valuetext", `${grow} px`);
+    for (const one of this.maskControls) one.disabled = false;
     this.undoButton.disabled = !edits.length;
+    this.saving.refresh();
+  }
+
+  /** Show counts of the mask, and whether they may change without a person's doing. */
+  showCounts(text, isProvisional) {
+    this.counts.textContent = text;
+    this.counts.setAttribute("aria-busy", isProvisional);
+    this.list.element.setAttribute("aria-busy", isProvisional);
   }
 
   /** Take the answer of the call "objects". */
@@ -149,17 +196,18 @@ export class App {
     if (this.list.chosen) this.show(this.list.chosen, false);
     const { added, removed } = answer.edited;
     const number = answer.flagged.first.length;
-    this.counts.textContent = `${number} cosmic rays, ${answer.pixels} px; ${answer.excluded} px excluded`;
-    if (added || removed) this.counts.textContent += `; by hand ${added} px added, ${removed} px removed`;
-    if (answer.messages.length) this.say(answer.messages.join("; "));
+    let text = `${number} cosmic rays, ${answer.pixels} px; ${answer.excluded} px excluded`;
+    if (added || removed) text += `; by hand ${added} px added, ${removed} px removed`;
+    this.showCounts(text, false);
+    this.status.warn(answer.messages);
   }
 
   async showFilled() {
     const { tab, editor } = this;
     const { version } = editor;
-    this.say("filling…");
+    this.status.work("filling…");
     const { filled } = await this.call("fill", { tab });
-    this.say("");
+    this.status.work("");
     if (version !== editor.version || tab !== this.tab || this.mode !== "after") return;
     this.picture.filled = filled;
     this.picture.draw();
@@ -210,14 +258,8 @@ export class App {
     this.editor.edit(kind, maker.groupAt(chosen.first));
   }
 
-  say(text) {
-    this.status.textContent = text;
-    this.status.classList.remove("error");
-  }
-
   fail(error) {
-    this.status.textContent = error.message;
-    this.status.classList.add("error");
+    this.status.fail(error);
   }
 
   /** Indices of flagged pixels, for tests and for the console. */

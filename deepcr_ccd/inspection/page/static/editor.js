@@ -3,6 +3,8 @@
 import { MaskMaker, toRuns } from "./mask.js";
 
 const CERTAIN = 0.85;
+// Time in ms after which the page says that the mask is being updated.
+const LONG = 400;
 
 export class MaskEditor {
   constructor(app) {
@@ -11,6 +13,7 @@ export class MaskEditor {
     this.dropped = [];
     this.version = 0;
     this.maker = null;
+    this.isUnsaved = false;
     this.settle(false);
   }
 
@@ -19,6 +22,7 @@ export class MaskEditor {
     this.settings = { seed: state.seed, extend: state.extend, grow: state.grow };
     this.revision = state.revision;
     this.edits = state.edits;
+    this.isUnsaved = state.unsaved;
     this.app.showSettings();
   }
 
@@ -31,28 +35,36 @@ export class MaskEditor {
 
   /** Forget the mask of a tab. */
   end() {
+    clearTimeout(this.waiting);
     this.settle(false);
     this.maker = null;
+    this.dropped = [];
+  }
+
+  /** Take what a person has changed. */
+  change() {
+    this.isUnsaved = true;
+    this.app.status.goOn();
+    this.app.showSettings();
+    this.update();
   }
 
   set(change) {
+    if (!this.settings) return;
     Object.assign(this.settings, change);
-    this.app.showSettings();
-    this.update();
+    this.change();
   }
 
   edit(kind, pixels) {
     if (!this.maker || !pixels.length) return;
     this.edits = [...this.edits, [kind, toRuns(pixels)]];
-    this.app.showSettings();
-    this.update();
+    this.change();
   }
 
   undo() {
-    if (!this.edits.length) return;
+    if (!this.maker || !this.edits.length) return;
     this.edits = this.edits.slice(0, -1);
-    this.app.showSettings();
-    this.update();
+    this.change();
   }
 
   /** Make the mask anew, draw it, and tell Python. */
@@ -70,10 +82,9 @@ export class MaskEditor {
     const certain = Math.max(seed, this.certain);
     this.maker.make({ seed, extend, certain, grow }, this.dropped, this.edits);
     this.stepTime = performance.now() - begin;
-    const pixels = this.maker.flagged.length;
-    let text = `${this.maker.countGroups()} cosmic rays, ${pixels} px`;
+    let text = `Provisional: ${this.maker.countGroups()} cosmic rays, ${this.maker.flagged.length} px`;
     if (this.edits.length) text += `, ${this.edits.length} edits`;
-    this.app.counts.textContent = text;
+    this.app.showCounts(text, true);
     this.app.picture.draw();
   }
 
@@ -101,7 +112,8 @@ export class MaskEditor {
   }
 
   takeAnswer(answer) {
-    this.app.saving.recipe.value = answer.command || answer.call;
+    this.isUnsaved = answer.unsaved;
+    this.app.saving.refresh(answer.command || answer.call);
     const changed = answer.dropped.length !== this.dropped.length || answer.dropped.some((pixel, n) => pixel !== this.dropped[n]);
     this.dropped = answer.dropped;
     if (changed) this.makeMask();
@@ -113,7 +125,7 @@ export class MaskEditor {
       return;
     }
     this.take(error.state);
-    this.app.say("Another page has changed the mask: this is its state, and the last edit here is lost.");
+    this.app.status.notice("Another page has changed the mask: this is its state, and the last edit here is lost.");
     this.update();
     // The call that failed has ended.
     queueMicrotask(() => this.sync());
@@ -127,6 +139,11 @@ export class MaskEditor {
     try {
       const answer = await app.call("objects", { tab });
       if (version !== this.version || tab !== app.tab || maker !== this.maker) return;
+      if (answer.revision !== this.revision) {
+        // Another page has changed the mask, as the next call says.
+        this.sync();
+        return;
+      }
       app.showObjects(answer);
       if (answer.pixels !== maker.flagged.length || answer.checksum !== maker.checksum()) {
         throw new Error("this page shows another mask than Python's: reload it");
@@ -138,8 +155,15 @@ export class MaskEditor {
     }
   }
 
+  /** Whether the mask and its counts are those of Python; until then they are provisional. */
   settle(isSettled) {
+    const { app } = this;
     this.isSettled = isSettled;
-    this.app.root.dataset.settled = isSettled;
+    app.root.dataset.settled = isSettled;
+    clearTimeout(this.sayingLater);
+    if (isSettled) app.status.work("");
+    else if (this.maker) {
+      this.sayingLater = setTimeout(() => app.status.work("updating: the mask is provisional…"), LONG);
+    }
   }
 }

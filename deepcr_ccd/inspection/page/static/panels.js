@@ -56,6 +56,8 @@ export function makeToolbar(app) {
 function makeSlider(text, change) {
   const input = make("input", { type: "range", min: 0, step: 1 });
   const output = make("output");
+  input.disabled = true;
+  input.setAttribute("aria-label", text);
   input.addEventListener("input", () => change(Number(input.value)));
   return { input, output, label: make("label", { class: "slider" }, make("span", {}, text), input, output) };
 }
@@ -66,9 +68,9 @@ export function makeMaskPanel(app) {
   const seed = makeSlider("Threshold", (place) => editor.set({ seed: place, extend: Math.min(place, editor.settings.extend) }));
   const extend = makeSlider("Extend to", (place) => editor.set({ extend: place, seed: Math.max(place, editor.settings.seed) }));
   const growth = makeSlider("Grow (px)", (half) => editor.set({ grow: half / 2 }));
-  const counts = make("p", { class: "counts" });
-  const undoButton = button("Undo", "Undo the last edit (u)", () => editor.undo());
-  const resetButton = button("Reset", "Thresholds and growth of the start", () => editor.set({ ...app.info.start }));
+  const counts = make("p", { class: "counts", role: "status" });
+  const undoButton = button("Undo", "Undo the last edit (u)", () => editor.undo(), { disabled: true });
+  const resetButton = button("Reset", "Thresholds and growth of the start", () => editor.set({ ...app.info.start }), { disabled: true });
   const element = make(
     "section",
     { class: "panel" },
@@ -79,7 +81,8 @@ export function makeMaskPanel(app) {
     counts,
     make("div", { class: "row" }, undoButton, resetButton),
   );
-  return { element, seed, extend, growth, counts, undoButton };
+  const maskControls = [seed.input, extend.input, growth.input, resetButton];
+  return { element, seed, extend, growth, counts, undoButton, maskControls };
 }
 
 /** The list of cosmic rays, and what is done with the chosen one. */

@@ -177,6 +177,14 @@ export class ObjectList {
     );
   }
 
+  /** Empty it, without a mask. */
+  clear() {
+    this.objects = [];
+    this.chosen = null;
+    this.shown = ROWS;
+    this.refresh();
+  }
+
   /** Take the answer of the call "objects". */
   set(answer, handOf) {
     const rows = (columns, state) =>
