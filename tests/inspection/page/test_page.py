@@ -391,6 +391,17 @@ def test_what_became_of_saving_is_in_view(open_file, new_page, path, tmp_path, s
     assert page.evaluate("document.activeElement.textContent") == "Save"
 
 
+def test_a_session_that_has_ended_is_said(open_file, new_page, path):
+    session = open_file(path)
+    page = new_page(session.url)
+    settle(page)
+    before = session.mask
+    session.close()
+    page.evaluate(f"{APP}.editor.set({{grow: 3}})")
+    page.get_by_role("alert").filter(has_text="session has ended").wait_for()
+    np.testing.assert_array_equal(session.mask, before)
+
+
 def test_two_pages_do_not_overwrite_each_other(open_file, new_page, path):
     session = open_file(path)
     first, second = new_page(session.url), new_page(session.url)

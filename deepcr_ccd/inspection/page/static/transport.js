@@ -7,6 +7,8 @@ async function post(path, content, headers) {
     method: "POST",
     headers: { "Content-Type": "application/json", ...headers },
     body: JSON.stringify(content),
+  }).catch(() => {
+    throw new Error("deepcr_ccd does not answer: the session has ended, or the connection to it");
   });
   if ((response.headers.get("Content-Type") || "").startsWith("application/octet-stream")) {
     return response.arrayBuffer();
