@@ -391,6 +391,23 @@ def test_what_became_of_saving_is_in_view(open_file, new_page, path, tmp_path, s
     assert page.evaluate("document.activeElement.textContent") == "Save"
 
 
+def test_the_list_is_used_by_keys(open_file, new_page, path):
+    page = new_page(open_file(path).url)
+    settle(page)
+    page.get_by_role("button", name="doubt").focus()
+    chosen = []
+    for key in ("Tab", "Enter", "ArrowDown", "ArrowDown", "ArrowUp", "x"):
+        page.keyboard.press(key)
+        settle(page)
+        chosen.append(page.evaluate(f"{APP}.list.objects.indexOf({APP}.list.chosen)"))
+        # The list is made anew, and keeps the focus.
+        assert page.evaluate("document.activeElement.closest('tbody') !== null"), key
+    assert chosen[:5] == [-1, 0, 1, 2, 1]
+    assert [kind for kind, _ in page.evaluate(f"{APP}.editor.edits")] == ["reject"]
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('tbody') === null")
+
+
 def test_a_session_that_has_ended_is_said(open_file, new_page, path):
     session = open_file(path)
     page = new_page(session.url)

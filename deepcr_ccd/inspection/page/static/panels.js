@@ -17,7 +17,7 @@ const KEYS = [
   ["[, ]", "smaller, larger brush"],
   ["u", "undo the last edit"],
   ["+, −, 0", "zoom, whole frame"],
-  ["arrows", "move the frame"],
+  ["arrows", "move the frame, or choose in the list"],
   ["i", "invert the stretch"],
   ["s", "save"],
   ["Shift + drag", "limits of the stretch"],
