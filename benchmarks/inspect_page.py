@@ -38,10 +38,10 @@ def time_step(page: Page, grid: list[float], threshold: float) -> list[float]:
         f"""(seed) => {{
             const app = {APP};
             const begin = performance.now();
-            app.settings.seed = seed;
-            app.makeMask();
+            app.editor.settings.seed = seed;
+            app.editor.makeMask();
             app.picture.drawMask();
-            return [app.stepTime, performance.now() - begin];
+            return [app.editor.stepTime, performance.now() - begin];
         }}""",
         grid.index(threshold),
     )
@@ -81,7 +81,7 @@ def main() -> None:
             mask, drawn = (statistics.median(part) for part in zip(*times, strict=True))
             print(f"step, {text}: mask {mask:.0f} ms, counted and drawn {drawn:.0f} ms")
         begin = time.perf_counter()
-        page.evaluate(f"{APP}.set({{seed: {grid.index(0.55)}}})")
+        page.evaluate(f"{APP}.editor.set({{seed: {grid.index(0.55)}}})")
         page.wait_for_selector("#deepcr-ccd[data-settled=true]")
         print(f"settled, with the list: {time.perf_counter() - begin:.2f} s")
         browser.close()

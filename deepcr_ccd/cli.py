@@ -137,8 +137,8 @@ def inspect_command(options: argparse.Namespace) -> None:
                 say(session.url)
             # Without a terminal, until a signal comes.
             threading.Event().wait()
-    if session.has_unsaved_edits:
-        complain("warning", "the mask was edited, and not saved")
+    if session.has_unsaved_changes:
+        complain("warning", "the mask was changed, and not saved")
 
 
 def demo_command(options: argparse.Namespace) -> None:

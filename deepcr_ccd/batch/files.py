@@ -22,7 +22,7 @@ from .distributed import run_jobs
 from .job import Job, file_size, run_job
 from .listing import find_files
 from .options import FileOptions
-from .outputs import check_outputs, state_of
+from .outputs import check_folder, check_outputs, state_of
 
 __all__ = ["clean_files"]
 
@@ -245,11 +245,8 @@ def _inside(place: str | os.PathLike) -> Path:
 
 
 def _make_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"output={str(folder)!r} is a file, and no folder")
+    check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(f"output={str(folder)!r}: no right to write there")
 
 
 def _most_workers(jobs: Sequence[Job]) -> int:

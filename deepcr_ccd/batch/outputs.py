@@ -16,7 +16,14 @@ from ..io.fits_layout import open_fits, read_layout
 from ..io.header_checks import scan_hdus
 from ..io.stream import LARGEST_IN_MEMORY, Source, open_regular
 
-__all__ = ["DIGEST", "check_outputs", "finished_headers", "is_result", "state_of"]
+__all__ = [
+    "DIGEST",
+    "check_folder",
+    "check_outputs",
+    "finished_headers",
+    "is_result",
+    "state_of",
+]
 
 #: Header keyword by which a second run knows the work of a first one. Its value ends
 #: with the number of header and data units of the result.
@@ -39,6 +46,31 @@ def state_of(path: Path, *, follow: bool = False) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a folder for results is there, or can be made; it is not made.
+
+    Parameters
+    ----------
+    folder : path
+        The folder.
+
+    Raises
+    ------
+    NotADirectoryError
+        If it, or a folder that it would be in, is a file.
+    PermissionError
+        If it must not be written to, or made.
+    """
+    # A link that leads nowhere is in the way, too.
+    there = next(p for p in (folder, *folder.absolute().parents) if os.path.lexists(p))
+    what = f"output={str(folder)!r}"
+    if not there.is_dir():
+        inside = "is" if there == folder else f"is inside of {there}, which is"
+        raise NotADirectoryError(f"{what} {inside} a file, and no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"{what}: no right to write there")
 
 
 def check_outputs(pairs: Sequence[tuple[Path, Path]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -58,6 +59,12 @@ class Inspection:
         self._fills: OrderedDict[str, Display] = OrderedDict()
         self._lock = threading.Lock()
 
+    def snapshot(self) -> Inspection:
+        """Return a copy whose masks stay as they are when pages change the state."""
+        taken = copy.copy(self)
+        taken.state = self.state.snapshot()
+        return taken
+
     def image(self, number: int) -> InspectedImage:
         """Return an image, which is read when it is asked for.
 
@@ -74,6 +81,17 @@ class Inspection:
             while len(self._images) > KEPT_IMAGES:
                 self._images.popitem(last=False)
             return self._images[number]
+
+    def is_searched(self, number: int) -> bool:
+        """Tell whether the probability of an image is computed, and kept.
+
+        Parameters
+        ----------
+        number : int
+            Its number in the source.
+        """
+        image = self._images.get(number)
+        return image is not None and image.is_detected
 
     def image_of(self, tab: int) -> InspectedImage:
         """Return the image that a tab shows.

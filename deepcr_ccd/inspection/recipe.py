@@ -69,11 +69,15 @@ def command_line(path: Path, settings: Settings, options: FileOptions) -> str:
     options : FileOptions
         How the file is cleaned.
     """
-    words = ["deepcr-ccd", "mask", str(path), "-o", "masks"]
+    chosen = ["-o", "masks"]
     for name, value in _chosen(settings, options).items():
         for one in value if isinstance(value, list | tuple) else [value]:
-            words += [f"--{name.replace('_', '-')}", str(one)]
-    return shlex.join(words)
+            option, text = f"--{name.replace('_', '-')}", str(one)
+            # What begins with a dash would be taken for an option.
+            chosen += [f"{option}={text}"] if text[:1] == "-" else [option, text]
+    file = str(path)
+    words = [*chosen, "--", file] if file.startswith("-") else [file, *chosen]
+    return shlex.join(["deepcr-ccd", "mask", *words])
 
 
 def python_call(settings: Settings, options: CleanOptions) -> str:

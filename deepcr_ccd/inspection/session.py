@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..batch.options import FileOptions
-from ..batch.outputs import check_outputs
+from ..batch.outputs import check_folder, check_outputs
 from ..nddata.typing import CCDLike
 from ..notices import refuse_arguments
 from ..options import CleanOptions
@@ -75,9 +75,12 @@ class Session:
         return python_call(state.settings, self._inspection.options)
 
     @property
-    def has_unsaved_edits(self) -> bool:
-        """Whether a person has edited the mask since it was last saved."""
-        return self._inspection.state.has_unsaved_edits
+    def has_unsaved_changes(self) -> bool:
+        """Whether a person has changed the mask since the start or since it was saved.
+
+        Thresholds and growth count, and edits by hand.
+        """
+        return self._inspection.state.has_unsaved_changes
 
     def widget(self) -> Any:
         """Return the page as a widget, which a notebook shows in a cell.
@@ -204,11 +207,13 @@ def inspect_file(
     Raises
     ------
     TypeError, ValueError, ImportError, OSError
-        If something is not what is allowed, or the file cannot be read.
+        If something is not what is allowed, the file cannot be read, or ``output`` is a
+        file or must not be written to.
     """
     chosen = FileOptions(**options)
     _check_port(port)
     path, folder = Path(path), Path(output)
+    check_folder(folder)
     check_outputs([(path, folder / path.name)])
     model = chosen.load_model()
     chosen.check_model(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from typing import Any
 
@@ -42,9 +43,9 @@ class State:
             "grow": settings.grow,
         }
         self.revision = 0
-        self._saved: dict[int, list] = {}
         self._edits: dict[int, list[Edit]] = {}
         self._sent: dict[int, list] = {}
+        self._saved = self.changes()
         self._lock = threading.Lock()
 
     def edits(self, tab: int) -> list[Edit]:
@@ -57,15 +58,30 @@ class State:
         """
         return self._edits.get(tab, [])
 
-    @property
-    def has_unsaved_edits(self) -> bool:
-        """Whether there are edits that `mark_saved` has not been told of."""
-        current = {tab: edits for tab, edits in self._sent.items() if edits}
-        return current != self._saved
+    def changes(self) -> tuple[Settings, dict[int, list]]:
+        """Return thresholds and growth, and the edits of tabs that have any."""
+        edits = {tab: edits for tab, edits in self._sent.items() if edits}
+        return self.settings, edits
 
-    def mark_saved(self) -> None:
-        """Take note that the mask has been saved."""
-        self._saved = {tab: edits for tab, edits in self._sent.items() if edits}
+    @property
+    def has_unsaved_changes(self) -> bool:
+        """Whether thresholds, growth or edits differ from what was last saved."""
+        return self.changes() != self._saved
+
+    def snapshot(self) -> State:
+        """Return a copy that pages do not change."""
+        with self._lock:
+            return copy.copy(self)
+
+    def mark_saved(self, saved: State) -> None:
+        """Take note that a mask has been saved.
+
+        Parameters
+        ----------
+        saved : State
+            Its state, from `snapshot`.
+        """
+        self._saved = saved.changes()
 
     def describe(self, tab: int) -> dict[str, Any]:
         """Return the state as a page takes it.
@@ -82,6 +98,7 @@ class State:
             "extend": self.grid.index(thresholds.extend),
             "grow": grow,
             "edits": self._sent.get(tab, []),
+            "unsaved": self.has_unsaved_changes,
         }
 
     def change(
@@ -124,5 +141,7 @@ class State:
             if settings == self.settings and edits == self._sent.get(tab, []):
                 return
             self.settings = settings
-            self._edits[tab], self._sent[tab] = read, edits
+            # Snapshots keep the dictionaries of before.
+            self._edits = {**self._edits, tab: read}
+            self._sent = {**self._sent, tab: edits}
             self.revision += 1

@@ -117,10 +117,9 @@ def test_a_state_that_another_page_changed_is_a_conflict():
         "extend": 1,
         "grow": 0.0,
         "edits": [["add", [1, 1]]],
+        "unsaved": True,
     }
-    assert state.describe(1)["edits"] == [] and state.has_unsaved_edits
-    state.mark_saved()
-    assert not state.has_unsaved_edits
+    assert state.describe(1)["edits"] == []
     with pytest.raises(Conflict):
         state.change(0, 0, 1, 0, 0, [])
     # What changes nothing has no new revision.
@@ -128,6 +127,30 @@ def test_a_state_that_another_page_changed_is_a_conflict():
     assert state.revision == 1
     state.change(0, 1, 0, 3, 2.5, [])
     assert state.settings == (Thresholds(0.2, 0.2), 2.5)
+
+
+def test_thresholds_growth_and_edits_are_changes_to_be_saved():
+    state = State(GRID, Settings(Thresholds(0.5, 0.2)), [10, 10])
+    start = (state.start["seed"], state.start["extend"], 0)
+    assert not state.has_unsaved_changes
+    changes = [
+        (0, 1, 1, 0, []),
+        (0, *start[:2], 1.5, []),
+        (1, *start, [["add", [1, 1]]]),
+    ]
+    for tab, *values in changes:
+        state.change(tab, state.revision, *values)
+        assert state.has_unsaved_changes
+        saved = state.snapshot()
+        # What is changed while a file is written is not saved.
+        state.change(0, state.revision, 0, 0, 7, [["add", [3, 1]]])
+        state.mark_saved(saved)
+        assert state.has_unsaved_changes
+        assert saved.settings.grow == values[2] and saved.edits(0) == []
+        state.change(0, state.revision, *values[:3], [])
+        assert not state.has_unsaved_changes
+    state.change(1, state.revision, *start, [])
+    assert state.has_unsaved_changes
 
 
 @pytest.mark.parametrize(

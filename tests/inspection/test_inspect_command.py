@@ -84,6 +84,31 @@ def test_errors_are_one_line(path, tmp_path, capsys):
     assert "none.fits" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_is_refused_before_the_model_runs(
+    path, tmp_path, capsys, monkeypatch
+):
+    def load(*_):
+        pytest.fail("a model was loaded")
+
+    monkeypatch.setattr(FileOptions, "load_model", load)
+    file = tmp_path / "notes.txt"
+    file.write_text("precious")
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "nowhere")
+    for folder, said in [
+        (file, "is a file, and no folder"),
+        (file / "a" / "b", f"is inside of {file}, which is a file, and no folder"),
+        (link, "is a file, and no folder"),
+    ]:
+        assert main(["inspect", str(path), "--no-browser", "-o", str(folder)]) == 1
+        error = f"deepcr-ccd: error: --output {folder} {said}\n"
+        assert capsys.readouterr().err == error
+    (tmp_path / "out" / path.name).mkdir(parents=True)
+    assert main(["inspect", str(path), "--no-browser", "-o", str(tmp_path / "out")])
+    assert "is a folder" in capsys.readouterr().err
+    assert file.read_text() == "precious" and not (tmp_path / "nowhere").exists()
+
+
 def test_the_browser_is_opened_unless_told_otherwise(monkeypatch):
     opened = []
     monkeypatch.setattr(webbrowser, "open", opened.append)

@@ -1,6 +1,8 @@
 """Masks are saved as the commands write them, and never over an input."""
 
 import os
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +11,12 @@ from sample_files import hst_like
 
 from deepcr_ccd import clean_files
 from deepcr_ccd.batch.options import FileOptions
+from deepcr_ccd.cli_parser import build_parser
 from deepcr_ccd.demo import simulate
+from deepcr_ccd.inspection import saving
 from deepcr_ccd.inspection.images import file_source
 from deepcr_ccd.inspection.inspection import Inspection
+from deepcr_ccd.inspection.page.api import Api
 from deepcr_ccd.inspection.recipe import command_line, python_call
 from deepcr_ccd.inspection.saving import save
 from deepcr_ccd.inspection.session import inspect_file
@@ -85,6 +90,22 @@ def test_files_are_replaced_only_where_asked(path, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["two.fits"]
 
 
+def test_a_page_may_change_the_mask_while_it_is_saved(path, tmp_path, monkeypatch):
+    api = Api(opened(path, tmp_path))
+    state, crmask = api.inspection.state, api.inspection.mask(0)
+
+    def change(_):
+        state.change(0, state.revision, 0, 0, 5, [["add", [0, 1]]])
+
+    monkeypatch.setattr(saving, "check_outputs", change)
+    shown = {"pixels": int(crmask.sum()), "checksum": int(np.flatnonzero(crmask).sum())}
+    answer = api.save(0, 0, "masks", False, **shown)
+    assert answer["unsaved"] and state.has_unsaved_changes
+    with fits.open(answer["path"]) as hdus:
+        np.testing.assert_array_equal(hdus[1].data > 0, crmask)
+    assert api.inspection.mask(0).sum() > crmask.sum()
+
+
 def test_an_input_is_never_replaced(path, tmp_path):
     with pytest.raises(ValueError, match="never"):
         inspect_file(path, path.parent, browser=False, overwrite=True, **EXACT)
@@ -115,6 +136,16 @@ def test_commands_make_the_same_mask(path, tmp_path):
         f"deepcr-ccd mask {path} -o masks --threshold 0.45 --extend-threshold 0.2 "
         "--gain 1.5 --ext SCI,2 --ext SCI"
     )
+    # Names that begin with a dash are no options, as the command's own parser reads it.
+    options = FileOptions(ext="SCI", model="-mine.safetensors")
+    command = command_line(Path("-y.fits"), settings, options)
+    assert command == (
+        "deepcr-ccd mask -o masks --threshold 0.45 --extend-threshold 0.2 "
+        "--model=-mine.safetensors --ext SCI -- -y.fits"
+    )
+    typed = build_parser().parse_args(shlex.split(command)[1:])
+    assert typed.files == ["-y.fits"] and typed.ext == ["SCI"]
+    assert typed.model == "-mine.safetensors" and typed.threshold == 0.45
     settings = settings._replace(thresholds=settings.thresholds._replace(extend=0.45))
     assert python_call(settings, CleanOptions(readnoise="RDNOISE")) == (
         "cosmicray_deepcr(ccd, threshold=0.45, extend_threshold=1, "

@@ -110,7 +110,12 @@ class Api:
         return {
             "name": inspection.source.name,
             "tabs": [
-                {"title": tab.title, "shape": tab.shape}
+                {
+                    "title": tab.title,
+                    "shape": tab.shape,
+                    "image": tab.image,
+                    "searched": inspection.is_searched(tab.image),
+                }
                 for tab in inspection.source.tabs
             ],
             "grid": inspection.grid,
@@ -222,6 +227,7 @@ class Api:
             .dropped(settings.thresholds)
             .tolist(),
             "call": python_call(settings, options),
+            "unsaved": state.has_unsaved_changes,
         }
         if path is not None and isinstance(options, FileOptions):
             answer["command"] = command_line(path, settings, options)
@@ -235,12 +241,8 @@ class Api:
         tab : int
             Its number.
         """
-        number, state = self._tab(tab), self.inspection.state
-        revision, settings, edits = (
-            state.revision,
-            state.settings,
-            state.edits(number),
-        )
+        number, state = self._tab(tab), self.inspection.state.snapshot()
+        settings, edits = state.settings, state.edits(number)
         plane = self.inspection.plane(number)
         automatic = plane.automatic_mask(settings)
         crmask = apply_edits(automatic, plane.bad, edits)
@@ -258,7 +260,7 @@ class Api:
                 for key, values in columns.items()
             }
         return {
-            "revision": revision,
+            "revision": state.revision,
             "pixels": int(np.count_nonzero(crmask)),
             # Exact in JavaScript too, for frames of up to 100 megapixels.
             "checksum": int(np.flatnonzero(crmask).sum(dtype=np.int64)),
@@ -329,14 +331,15 @@ class Api:
         pixels, checksum : int
             Number of flagged pixels of the tab, and the sum of their flat indices.
         """
-        number, state = self._tab(tab), self.inspection.state
+        number, inspection = self._tab(tab), self.inspection.snapshot()
         if type(replace) is not bool:
             raise ValueError("replace must be true or false")
-        if revision != state.revision:
+        if revision != inspection.state.revision:
             raise Conflict("another page has changed the mask meanwhile")
-        places = np.flatnonzero(self.inspection.mask(number))
+        places = np.flatnonzero(inspection.mask(number))
         if (pixels, checksum) != (places.size, int(places.sum(dtype=np.int64))):
             raise ValueError("the page shows another mask than Python's: reload it")
-        path = save(self.inspection, str(kind), replace=replace)
-        state.mark_saved()
-        return {"path": str(path)}
+        path = save(inspection, str(kind), replace=replace)
+        state = self.inspection.state
+        state.mark_saved(inspection.state)
+        return {"path": str(path), "unsaved": state.has_unsaved_changes}

@@ -95,6 +95,7 @@ class Server(ThreadingHTTPServer):
         self.key = secrets.token_urlsafe(32)
         self._links: deque[str] = deque(maxlen=MOST_LINKS)
         self._changing = threading.Lock()
+        self.is_stopped = False
         super().__init__((ADDRESS, port), Handler)
         # It looks ten times a second whether it is to stop.
         self._thread = threading.Thread(
@@ -107,6 +108,7 @@ class Server(ThreadingHTTPServer):
 
     def stop(self) -> None:
         """Stop, and free the port."""
+        self.is_stopped = True
         self.shutdown()
         self._thread.join()
         self.server_close()
@@ -185,6 +187,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
         """Answer a call of the page."""
         try:
+            if self.server.is_stopped:
+                # A connection that was kept open.
+                raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the session has ended")
             self._check_host()
             self._check_origin()
             path = urlsplit(self.path).path

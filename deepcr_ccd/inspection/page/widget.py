@@ -12,7 +12,19 @@ from .api import Api
 __all__ = ["make_widget", "single_module"]
 
 #: Scripts of the page, those that are imported first.
-SCRIPTS = ("mask.js", "picture.js", "widgets.js", "input.js", "page.js")
+SCRIPTS = (
+    "mask.js",
+    "picture.js",
+    "widgets.js",
+    "input.js",
+    "status.js",
+    "panels.js",
+    "saving.js",
+    "editor.js",
+    "app.js",
+    "transport.js",
+    "page.js",
+)
 
 
 def _read(name: str) -> str:
@@ -24,7 +36,9 @@ def single_module() -> str:
     """Return the scripts of the page as one ES module, which widgets need."""
     text = "\n".join(map(_read, SCRIPTS))
     text = re.sub(r"^import .* from .*;\n", "", text, flags=re.MULTILINE)
-    return re.sub(r"^export (?=(class|function|const)\b)", "", text, flags=re.MULTILINE)
+    return re.sub(
+        r"^export (?=(class|async|function|const)\b)", "", text, flags=re.MULTILINE
+    )
 
 
 def make_widget(api: Api) -> Any:

@@ -1,7 +1,9 @@
 """The page in a real browser: its mask is Python's, and edits reach the file."""
 
 import base64
+import re
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -10,7 +12,11 @@ from sample_files import hst_like
 
 from deepcr_ccd import cosmicray_deepcr, inspect
 from deepcr_ccd.demo import simulate
+from deepcr_ccd.inspection import images
 from deepcr_ccd.inspection.edits import Edit, apply_edits
+from deepcr_ccd.inspection.inspection import Inspection
+from deepcr_ccd.inspection.page.server import static_files
+from deepcr_ccd.inspection.page.widget import SCRIPTS, single_module
 from deepcr_ccd.inspection.session import inspect_file
 from deepcr_ccd.io.fits_file import FitsFile
 
@@ -157,7 +163,7 @@ def test_a_judged_mask_is_written(open_file, new_page, path, tmp_path):
     settle(page)
     automatic = page_mask(page, ccd.shape)
     page.keyboard.press("n")
-    chosen = page.evaluate(f"{APP}.maker.groupAt({APP}.list.chosen.first)")
+    chosen = page.evaluate(f"{APP}.editor.maker.groupAt({APP}.list.chosen.first)")
     assert automatic.flat[chosen].all()
     page.keyboard.press("x")
     settle(page)
@@ -172,7 +178,7 @@ def test_a_judged_mask_is_written(open_file, new_page, path, tmp_path):
     page.mouse.move(*place_of(page, clear[1] + 2, clear[0]))
     page.mouse.up()
     settle(page)
-    edits = page.evaluate(f"{APP}.edits")
+    edits = page.evaluate(f"{APP}.editor.edits")
     assert [kind for kind, _ in edits] == ["reject", "add"]
     line = np.ravel_multi_index((clear[0], clear[1] + np.arange(3)), ccd.shape)
     assert edits[1][1] == [line[0], 3]
@@ -182,7 +188,7 @@ def test_a_judged_mask_is_written(open_file, new_page, path, tmp_path):
     assert expected.flat[line].all() and not expected.flat[chosen].any()
     np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
     # Edits stay when a slider moves, and when the page is loaded again.
-    before = page.evaluate(f"{APP}.settings.extend")
+    before = page.evaluate(f"{APP}.editor.settings.extend")
     move_slider(page, "extend", before - 10)
     assert not page_mask(page, ccd.shape).flat[chosen].any()
     move_slider(page, "extend", before)
@@ -190,7 +196,7 @@ def test_a_judged_mask_is_written(open_file, new_page, path, tmp_path):
     settle(page)
     np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
     page.get_by_role("button", name="Save").click()
-    wait_until(page, "saved.textContent.startsWith('saved')")
+    wait_until(page, "saving.saved.textContent.startsWith('saved')")
     with fits.open(tmp_path / "out" / path.name) as result, fits.open(path) as source:
         flagged = (result["DQ", 1].data & 4096) > 0
         known = (source["DQ", 1].data & 4096) > 0
@@ -206,10 +212,10 @@ def test_a_judged_mask_is_written(open_file, new_page, path, tmp_path):
         np.testing.assert_array_equal(other, python_mask(read(path, 1)) | known)
     # A file that is there is replaced only where a person says so. Saving waits for a
     # slider that has just moved.
-    page.evaluate(f"{APP}.set({{}})")
+    page.evaluate(f"{APP}.editor.set({{}})")
     page.get_by_role("button", name="Save").click()
     page.get_by_role("button", name="Replace it").wait_for()
-    assert "exists" in page.evaluate(f"{APP}.saved.textContent")
+    assert "exists" in page.evaluate(f"{APP}.saving.saved.textContent")
     page.keyboard.press("u")
     settle(page)
     page.keyboard.press("u")
@@ -235,15 +241,15 @@ def test_tabs_blinking_and_the_pixel_under_the_pointer(open_file, new_page, path
     # An edit that is followed at once by another tab is not lost.
     page.evaluate(
         f"""() => {{
-            {APP}.edit("add", [1]);
-            {APP}.edit("add", [2]);
+            {APP}.editor.edit("add", [1]);
+            {APP}.editor.edit("add", [2]);
             {APP}.open(1);
         }}"""
     )
     wait_until(page, "tab == 1")
     settle(page)
     np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
-    page.evaluate(f"{APP}.set({{grow: 1}})")
+    page.evaluate(f"{APP}.editor.set({{grow: 1}})")
     settle(page)
     page.get_by_role("button", name="Reset").click()
     settle(page)
@@ -251,8 +257,166 @@ def test_tabs_blinking_and_the_pixel_under_the_pointer(open_file, new_page, path
     page.get_by_role("tab", name="SCI,1").click()
     wait_until(page, "tab == 0")
     settle(page)
-    assert page.evaluate(f"{APP}.edits") == [["add", [1, 1]], ["add", [2, 1]]]
+    assert page.evaluate(f"{APP}.editor.edits") == [["add", [1, 1]], ["add", [2, 1]]]
     assert session.mask.flat[[1, 2]].all()
+
+
+def say(page):
+    """What the status and the counts say, and whether the counts may change."""
+    return page.evaluate(
+        f"[{APP}.status.text.textContent, {APP}.counts.textContent, "
+        f"{APP}.counts.ariaBusy, {APP}.counts.role]"
+    )
+
+
+def is_in_view(locator):
+    box, view = locator.bounding_box(), locator.page.viewport_size
+    return box["y"] >= 0 and box["y"] + box["height"] <= view["height"]
+
+
+def held(monkeypatch, owner, name):
+    """Hold back a function until the event is set."""
+    go, function = threading.Event(), getattr(owner, name)
+
+    def wait(*args, **kwargs):
+        assert go.wait(60)
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, wait)
+    return go
+
+
+def test_a_mask_that_is_not_final_is_marked(open_file, new_page, path, monkeypatch):
+    found = held(monkeypatch, images, "clean_frame")
+    page = new_page(open_file(path).url)
+    page.get_by_text("the model is running").wait_for()
+    searching = "searching for cosmic rays: there is no mask yet…"
+    none = "No mask yet: the model is running"
+    assert say(page) == [searching, none, "true", "status"]
+    second = page.get_by_role("tab", name="SCI,2, not searched yet")
+    assert page.get_by_role("tab", name="SCI,1, not searched yet").count() == 1
+    page.keyboard.press("s")
+    assert "not saved: there is no mask yet" in say(page)[0]
+    page.keyboard.press("u")
+    found.set()
+    settle(page)
+    text, counts, *how = say(page)
+    assert not text and "cosmic rays" in counts and how == ["false", "status"]
+    assert "Provisional" not in counts
+    assert page.get_by_role("tab", name="SCI,1", exact=True).count() == 1
+    # While Python has not confirmed what a slider makes, the counts are the page's.
+    confirmed = held(monkeypatch, Inspection, "plane")
+    page.evaluate(f"{APP}.editor.set({{grow: 2}})")
+    page.get_by_text("updating: the mask is provisional…").wait_for()
+    text, counts, *how = say(page)
+    assert counts.startswith("Provisional: ") and how == ["true", "status"]
+    confirmed.set()
+    settle(page)
+    text, after, *how = say(page)
+    assert not text and after.startswith(counts.removeprefix("Provisional: "))
+    assert how == ["false", "status"]
+    # Nothing of a tab stays on the next.
+    found.clear()
+    second.click()
+    page.get_by_text("the model is running").wait_for()
+    assert say(page) == [searching, none, "true", "status"]
+    assert page.locator("tbody tr").count() == 0
+    found.set()
+    settle(page)
+    assert page.locator("tbody tr").count() > 0
+
+
+def test_leaving_asks_where_anything_is_not_saved(open_file, new_page, path):
+    session = open_file(path, overwrite=True)
+    page = new_page(session.url)
+    settle(page)
+    asked = []
+
+    def stay(dialog):
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+
+    def leave():
+        asked.clear()
+        page.close(run_before_unload=True)
+        page.wait_for_timeout(300)
+        return asked
+
+    for name, key in [
+        ("Threshold", "ArrowRight"),
+        ("Extend to", "ArrowLeft"),
+        ("Grow (px)", "ArrowRight"),
+        ("Frame", "x"),
+    ]:
+        if key == "x":
+            page.keyboard.press("n")
+        page.get_by_label(name, exact=True).last.press(key)
+        assert leave() == ["beforeunload"], name
+        settle(page)
+        assert leave() == ["beforeunload"] and session.has_unsaved_changes
+        assert page.inner_text(".saved") == "Changes are not saved."
+        page.get_by_role("button", name="Save").press("Enter")
+        page.get_by_role("status").filter(has_text="saved: /").wait_for()
+        assert not session.has_unsaved_changes
+        assert page.evaluate("document.activeElement.textContent") == "Save"
+    asked.clear()
+    with page.expect_event("close"):
+        page.close(run_before_unload=True)
+    assert asked == []
+
+
+@pytest.mark.parametrize("size", [(1300, 900), (1300, 500), (400, 800)])
+def test_what_became_of_saving_is_in_view(open_file, new_page, path, tmp_path, size):
+    page = new_page(open_file(path).url)
+    page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    settle(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+    if size[1] == 900:
+        assert is_in_view(page.get_by_role("button", name="Save"))
+    status, saved = page.locator(".status").first, page.locator(".saved")
+    page.get_by_role("button", name="Save").click()
+    page.locator(".status", has_text="saved: ").wait_for()
+    shown = f"saved: {tmp_path / 'out' / path.name}"
+    assert status.inner_text() == saved.inner_text() == shown
+    assert is_in_view(status) and is_in_view(saved)
+    # Wherever a person is on the page.
+    page.get_by_text("Keys").scroll_into_view_if_needed()
+    page.keyboard.press("s")
+    page.locator(".status", has_text="exists").wait_for()
+    assert is_in_view(status)
+    page.get_by_role("button", name="Replace it").press("Enter")
+    page.locator(".status", has_text="saved: ").wait_for()
+    assert page.evaluate("document.activeElement.textContent") == "Save"
+
+
+def test_the_list_is_used_by_keys(open_file, new_page, path):
+    page = new_page(open_file(path).url)
+    settle(page)
+    page.get_by_role("button", name="doubt").focus()
+    chosen = []
+    for key in ("Tab", "Enter", "ArrowDown", "ArrowDown", "ArrowUp", "x"):
+        page.keyboard.press(key)
+        settle(page)
+        chosen.append(page.evaluate(f"{APP}.list.objects.indexOf({APP}.list.chosen)"))
+        # The list is made anew, and keeps the focus.
+        assert page.evaluate("document.activeElement.closest('tbody') !== null"), key
+    assert chosen[:5] == [-1, 0, 1, 2, 1]
+    assert [kind for kind, _ in page.evaluate(f"{APP}.editor.edits")] == ["reject"]
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('tbody') === null")
+
+
+def test_a_session_that_has_ended_is_said(open_file, new_page, path):
+    session = open_file(path)
+    page = new_page(session.url)
+    settle(page)
+    before = session.mask
+    session.close()
+    page.evaluate(f"{APP}.editor.set({{grow: 3}})")
+    page.get_by_role("alert").filter(has_text="session has ended").wait_for()
+    np.testing.assert_array_equal(session.mask, before)
 
 
 def test_two_pages_do_not_overwrite_each_other(open_file, new_page, path):
@@ -264,12 +428,12 @@ def test_two_pages_do_not_overwrite_each_other(open_file, new_page, path):
     first.keyboard.press("x")
     settle(first)
     edited = page_mask(first, session.mask.shape)
-    second.evaluate(f"{APP}.set({{grow: 1}})")
+    second.evaluate(f"{APP}.editor.set({{grow: 1}})")
     settle(second)
     assert "Another page has changed the mask" in second.inner_text(".status")
     np.testing.assert_array_equal(page_mask(second, edited.shape), edited)
     np.testing.assert_array_equal(session.mask, edited)
-    second.evaluate(f"{APP}.set({{grow: 1}})")
+    second.evaluate(f"{APP}.editor.set({{grow: 1}})")
     settle(second)
     np.testing.assert_array_equal(page_mask(second, edited.shape), session.mask)
     assert session.mask.sum() > edited.sum()
@@ -324,6 +488,17 @@ def test_a_real_frame(open_file, new_page, data_folder):
     move_slider(page, "seed", grid.index(0.95))
     expected = python_mask(ccd, grow=1, threshold=0.95)
     np.testing.assert_array_equal(page_mask(page, ccd.shape), expected)
+
+
+def test_scripts_are_short_and_the_widget_has_all():
+    files = static_files()
+    scripts = {name for name in files if name.endswith(".js")}
+    assert scripts == set(SCRIPTS)
+    assert [name for name in scripts if files[name].count(b"\n") > 350] == []
+    assert "\nimport " not in single_module()
+    assert re.findall(r"^export .*", single_module(), re.MULTILINE) == [
+        "export default { render };"
+    ]
 
 
 HARNESS = """
@@ -397,7 +572,7 @@ def test_the_widget_of_a_notebook_is_the_same_page(browser, frame, monkeypatch):
         page.keyboard.press("x")
         run_until("[data-settled=false]")
         run_until("[data-settled=true]")
-        removed = page.evaluate(f"{app}.maker.rejected.length")
+        removed = page.evaluate(f"{app}.editor.maker.rejected.length")
         assert 0 < removed == mask.sum() - session.mask.sum()
     finally:
         page.close()

@@ -54,7 +54,7 @@ export function listenToPointer(app) {
       action = "pinch";
       stroke = picture.preview = null;
     } else if (event.button === 2 || event.shiftKey) action = "stretch";
-    else if (app.tool === "move" || event.button === 1 || !app.maker) action = "pan";
+    else if (app.tool === "move" || event.button === 1 || !app.editor.maker) action = "pan";
     else {
       action = "brush";
       stroke = new Set();
@@ -86,7 +86,7 @@ export function listenToPointer(app) {
       if (action === "pan" && moved < CLICK && pixel && name === "pointerup") {
         app.choose(pixel.y * picture.nx + pixel.x);
       }
-      if (action === "brush" && stroke && name === "pointerup") app.edit(app.tool, [...stroke]);
+      if (action === "brush" && stroke && name === "pointerup") app.editor.edit(app.tool, [...stroke]);
       stroke = picture.preview = null;
       action = pointers.size ? "pinch" : null;
       picture.draw();
@@ -95,7 +95,8 @@ export function listenToPointer(app) {
 }
 
 function addDisc(app, stroke, centreX, centreY) {
-  const { picture, brush, maker } = app;
+  const { picture, brush } = app;
+  const { maker } = app.editor;
   const [x0, y0] = [Math.round(centreX), Math.round(centreY)];
   for (let y = y0 - brush; y <= y0 + brush; y++) {
     for (let x = x0 - brush; x <= x0 + brush; x++) {
@@ -168,12 +169,12 @@ export function listenToKeys(app) {
     p: () => app.list.step(-1),
     a: () => app.decide("accept"),
     x: () => app.decide("reject"),
-    u: () => app.undo(),
+    u: () => app.editor.undo(),
     v: () => app.setTool("move"),
     d: () => app.setTool("add"),
     e: () => app.setTool("remove"),
     i: () => app.stretch.invert(),
-    s: () => app.save(false),
+    s: () => app.saving.save(false),
     "[": () => setBrush(app, -1),
     "]": () => setBrush(app, 1),
     "+": () => picture.zoom(1.5),
@@ -187,7 +188,7 @@ export function listenToKeys(app) {
     ArrowUp: () => picture.pan(0, far),
     ArrowDown: () => picture.pan(0, -far),
   };
-  const target = app.root.ownerDocument.getElementById("deepcr-ccd") === app.root ? document : app.root;
+  const target = app.isPage ? document : app.root;
   target.addEventListener("keydown", (event) => {
     const { target: from } = event;
     const types = from.matches?.("textarea, select, input:not([type=range]):not([type=checkbox])");
@@ -195,7 +196,7 @@ export function listenToKeys(app) {
     if (event.ctrlKey || event.metaKey) {
       if (event.key === "z") {
         event.preventDefault();
-        app.undo();
+        app.editor.undo();
       }
       return;
     }

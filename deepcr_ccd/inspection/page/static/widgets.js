@@ -13,6 +13,9 @@ const COLUMNS = [
   ["doubt", "doubt", "0: probability 1; 1: at the threshold"],
 ];
 
+/** Wait for some ms. */
+export const pause = (time) => new Promise((done) => setTimeout(done, time));
+
 /** Make an element; text is always text, never markup. */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -154,7 +157,7 @@ export class ObjectList {
     this.falls = true;
     this.shown = ROWS;
     this.chosen = null;
-    this.body = make("tbody");
+    this.body = make("tbody", { onkeydown: (event) => this.move(event) });
     this.heads = COLUMNS.map(([key, text, title]) =>
       make(
         "th",
@@ -172,6 +175,14 @@ export class ObjectList {
       make("table", {}, make("thead", {}, make("tr", {}, ...this.heads)), this.body),
       this.more,
     );
+  }
+
+  /** Empty it, without a mask. */
+  clear() {
+    this.objects = [];
+    this.chosen = null;
+    this.shown = ROWS;
+    this.refresh();
   }
 
   /** Take the answer of the call "objects". */
@@ -217,15 +228,31 @@ export class ObjectList {
       const order = this.falls ? "descending" : "ascending";
       this.heads[n].setAttribute("aria-sort", key === this.key ? order : "none");
     });
+    const hadFocus = this.body.contains(this.body.getRootNode().activeElement);
     this.body.replaceChildren(...this.objects.slice(0, this.shown).map((one) => this.row(one)));
+    if (hadFocus) this.focus();
     this.more.hidden = this.objects.length <= this.shown;
   }
 
+  /** The list is one stop of the Tab key; arrow keys choose in it. */
+  move(event) {
+    const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.step(by);
+  }
+
+  focus() {
+    this.body.querySelector("button[tabindex='0']")?.focus({ preventScroll: true });
+  }
+
   row(object) {
+    const isStop = object === (this.chosen || this.objects[0]);
     const state = { "by hand": "✓", rejected: "✗" }[object.state] || "";
     const cells = [
       make("td", { title: object.state }, state),
-      make("td", {}, button(object.x.toFixed(0), "Centre on it", () => this.choose(object))),
+      make("td", {}, button(object.x.toFixed(0), "Centre on it", () => this.choose(object), { tabindex: isStop ? 0 : -1 })),
       make("td", {}, object.y.toFixed(0)),
       make("td", {}, String(object.size)),
       ...["peak", "elongation"].map((key) => make("td", {}, digits(object[key]))),
