@@ -43,6 +43,7 @@ OPTIONAL = {
     "deepCR",
     "ccdproc",
     "openvino",
+    "pooch",
     "tqdm",
 }
 

@@ -11,6 +11,7 @@ from .names import DEFAULT_MODEL, MODEL_FILES, same_name
 from .own import own_models
 from .package_data import published_models, shipped_models
 from .plugins import plugin_models
+from .registry import remote_models
 
 __all__ = [
     "Catalogue",
@@ -76,7 +77,7 @@ def read_catalogue() -> Catalogue:
     }
     others: list[ModelEntry] = []
     problems: list[str] = []
-    for read in (plugin_models, own_models):
+    for read in (plugin_models, own_models, remote_models):
         entries, wrong = read()
         others += entries
         problems += wrong
@@ -175,7 +176,9 @@ def _sort_out(
     for entry in entries:
         by_name.setdefault(same_name(entry.name), []).append(entry)
     single, clashes = [], {}
-    for name, group in by_name.items():
+    for name, found in by_name.items():
+        # What is here is not fetched from elsewhere.
+        group = [entry for entry in found if entry.source != "remote"] or found
         if _same_file(group):
             single.append(group[0])
         else:

@@ -48,8 +48,8 @@ class ModelEntry:
     path : path or None
         Its file; None if that is not here yet.
     obtain : callable, optional
-        Returns the path of the file where ``path`` is None, or raises an error that
-        says what to do.
+        Returns the path of a file that is to be fetched or checked, or raises an error
+        that says what to do.
     aliases : tuple of str
         Older names, which other models may have as theirs.
     listed : bool
@@ -81,11 +81,11 @@ class ModelEntry:
         ImportError, OSError, ValueError
             If it is not here, and cannot be had; the error says why.
         """
-        if self.path is not None:
-            return self.path
-        if self.obtain is None:
+        if self.obtain is not None:
+            return self.obtain()
+        if self.path is None:
             raise FileNotFoundError(f"model {self.name!r}: its file is not here")
-        return self.obtain()
+        return self.path
 
     def digest(self) -> str:
         """Return the SHA-256 of the file, or nothing if that is not here."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...io.atomic import atomic_path, remove_stale
 from ..weights import read_card, read_network
 from ..zoo import load_model
+from . import user_folders
 from .catalogue import find_model, package_entry, read_catalogue
 from .entries import ModelEntry
 from .names import MODEL_FILES, check_name, same_name
@@ -69,7 +70,7 @@ def add_model(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
 
 
 def remove_model(name: str) -> Path:
-    """Remove a model from the user's folder.
+    """Remove a model that was added to the user's folder, or fetched.
 
     Parameters
     ----------
@@ -84,18 +85,21 @@ def remove_model(name: str) -> Path:
     Raises
     ------
     ValueError
-        If there is no model of this name that was added; the error says where the
-        model is from.
+        If there is no model of this name that was added or fetched; the error says
+        where the model is from.
     OSError
         If the file cannot be removed.
     """
     for entry in own_models()[0]:
         path = entry.path
         if path is not None and same_name(entry.name) == same_name(name):
-            if path.parent == own_folder():
+            if path.parent == user_folders.user_folder("data"):
                 path.unlink()
                 return path
     entry = find_model(name)
+    if entry.source == "remote" and entry.path is not None:
+        entry.path.unlink()
+        return entry.path
     raise ValueError(
         f"model {entry.name!r} was not added, and cannot be removed: {_from(entry)}"
     )
@@ -162,7 +166,11 @@ def _check_free(name: str, target: Path) -> None:
     catalogue = read_catalogue()
     clashing = catalogue.clashes.get(same_name(name), [])
     for entry in [*catalogue.entries, *clashing]:
-        if same_name(entry.name) == same_name(name) and entry.path != target:
+        if (
+            entry.source != "remote"
+            and same_name(entry.name) == same_name(name)
+            and entry.path != target
+        ):
             raise ValueError(
                 f"the name {name!r} is that of a model in {entry.origin}; give the new "
                 "model another, in its card, or remove that one"
@@ -188,5 +196,5 @@ def _from(entry: ModelEntry) -> str:
     if entry.source == "own":
         return f"it is in a folder of DEEPCR_CCD_MODELS, as {entry.origin}"
     if entry.source == "remote":
-        return f"it is in {entry.origin}"
+        return f"it is in {entry.origin}, and was not fetched"
     return f"it is a model of {entry.origin}"

@@ -124,6 +124,8 @@ def _data() -> Path:
 
 
 def _published_entry(fields: dict) -> ModelEntry:
+    path = published_file(fields)
+
     def absent() -> Path:
         raise ImportError(
             f"model {fields['name']!r} is that of deepCR's tutorial, and the deepCR "
@@ -135,8 +137,8 @@ def _published_entry(fields: dict) -> ModelEntry:
         source="published",
         origin="deepCR",
         facts=fields,
-        path=published_file(fields),
-        obtain=absent,
+        path=path,
+        obtain=absent if path is None else None,
         aliases=tuple(fields.get("aliases", ())),
         listed=fields.get("listed", True),
     )

@@ -1,0 +1,1 @@
+"""Models of deepcr_ccd for MyCam; deepcr_ccd finds them by an entry point."""
