@@ -8,11 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .models.engines.build import ENGINES
-from .models.engines.devices import PRECISIONS
-from .models.zoo import DEFAULT_MODEL
-from .nddata.header import version
-from .options import FILL_METHODS
+from .choices import DEFAULT_MODEL, ENGINES, FILL_METHODS, PRECISIONS
+from .version import __version__
 
 __all__ = ["build_parser", "in_words_of_the_command"]
 
@@ -44,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--version",
         action="version",
-        version=f"deepcr-ccd {version()}",
+        version=f"deepcr-ccd {__version__}",
         help="show the version and exit",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

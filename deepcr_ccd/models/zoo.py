@@ -13,17 +13,15 @@ from typing import Literal, NamedTuple
 import torch
 from astropy.table import MaskedColumn, Table
 
+from ..choices import DEFAULT_MODEL, EngineName, PrecisionName
 from ..notices import suggestion
 from .deepcr_checkpoint import load_checkpoint
-from .engines.build import EngineName
-from .engines.devices import PrecisionName, resolve_device, resolve_precision
+from .engines.devices import resolve_device, resolve_precision
 from .model import Model
 from .weights import read_card
 
 __all__ = ["DEFAULT_MODEL", "list_models", "load_model"]
 
-#: The model that is used where none is named.
-DEFAULT_MODEL = "universal"
 DISTRIBUTION = "deepCR"
 INSTALL = 'pip install "deepcr_ccd[deepcr]"'
 #: Columns of the list of models that are too long for a line of 80 characters.
