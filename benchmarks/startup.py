@@ -1,7 +1,7 @@
 """Time how long the package and its command take to start, beside ``import torch``.
 
-Each command runs in a Python of its own, the commands in turn, so that other work on the
-machine slows all of them; the shortest time counts.
+Each command runs in a Python of its own, one after the other, so that other work on
+the machine slows all of them; the shortest time counts.
 
     python benchmarks/startup.py --repeats 10
 """
