@@ -14,14 +14,10 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 
-from . import demo
-from .batch.files import clean_files
-from .batch.listing import find_files
-from .batch.options import FileOptions
+# What cleans, trains and draws is imported by the command that needs it.
 from .cli_models import models_command, with_action
 from .cli_parser import build_parser, in_words_of_the_command
 from .console import Reporter, complain, finish, say
-from .inspection.session import inspect_file
 
 __all__ = ["main"]
 
@@ -42,6 +38,10 @@ def batch_command(options: argparse.Namespace) -> int:
     int
         1 if a file failed.
     """
+    from .batch.files import clean_files
+    from .batch.listing import find_files
+    from .batch.options import FileOptions
+
     fields = {field.name for field in dataclasses.fields(FileOptions)}
     files = dict(
         find_files(options.files, recursive=options.recursive, output=options.output)
@@ -78,7 +78,6 @@ def train_command(options: argparse.Namespace) -> None:
     options : `argparse.Namespace`
         Its options.
     """
-    # Only this command imports the training code.
     from .training.config import train_from_config
 
     train_from_config(options.config, report=say, device=options.device)
@@ -120,6 +119,9 @@ def inspect_command(options: argparse.Namespace) -> None:
     options : `argparse.Namespace`
         Its options.
     """
+    from .batch.options import FileOptions
+    from .inspection.session import inspect_file
+
     fields = {field.name for field in dataclasses.fields(FileOptions)}
     session = inspect_file(
         options.file,
@@ -149,6 +151,8 @@ def demo_command(options: argparse.Namespace) -> None:
     options : `argparse.Namespace`
         Its options.
     """
+    from . import demo
+
     for line in demo.run(options.output, overwrite=options.overwrite):
         say(line)
 
@@ -228,6 +232,9 @@ def main(arguments: list[str] | None = None) -> int:
         reword = _rewording(options)
         with warnings.catch_warnings(), _logging(options.debug), _ended_by_signals():
             warnings.simplefilter("default")
+            for category in (DeprecationWarning, PendingDeprecationWarning):
+                # Of other packages, for their developers; importing some gives many.
+                warnings.simplefilter("ignore", category)
             warnings.showwarning = lambda message, *_, **__: complain(
                 "warning", reword(str(message))
             )

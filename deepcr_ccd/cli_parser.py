@@ -8,13 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .choices import DEFAULT_MODEL, DQ_CONVENTIONS, ENGINES, FILL_METHODS, PRECISIONS
 from .cli_models import add_models_parser
-from .models.engines.build import ENGINES
-from .models.engines.devices import PRECISIONS
-from .models.zoo import DEFAULT_MODEL
-from .nddata.data_quality import NAMES
-from .nddata.header import version
-from .options import FILL_METHODS
+from .version import __version__
 
 __all__ = ["build_parser", "in_words_of_the_command"]
 
@@ -48,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--version",
         action="version",
-        version=f"deepcr-ccd {version()}",
+        version=f"deepcr-ccd {__version__}",
         help="show the version and exit",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -194,7 +190,7 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--dq",
-        choices=NAMES,
+        choices=DQ_CONVENTIONS,
         help="whose convention DQ, MASK or BPM has (default: as the header says)",
     )
     add(

@@ -10,8 +10,6 @@ import sys
 from collections.abc import Callable
 from typing import Literal, TextIO
 
-from .notices import counted
-
 __all__ = ["Reporter", "complain", "finish", "say"]
 
 #: The most names of images that were left out, on a line.
@@ -117,6 +115,8 @@ class Reporter:
         row : dict
             From `~deepcr_ccd.batch.files.clean_files`.
         """
+        from .notices import counted
+
         if self.bar is not None:
             self.bar.update()
         if row["status"] == "failed":

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from astropy import units as u
 
-from .inpainting.local import LOCAL_METHODS
-from .models.engines.build import EngineName
-from .models.engines.devices import PrecisionName
+from .choices import DEFAULT_MODEL, FILL_METHODS, EngineName, PrecisionName
 from .models.model import Model
-from .models.zoo import DEFAULT_MODEL, load_model
+from .models.zoo import load_model
 from .nddata.data_quality import DQLike, read_convention
 from .nddata.gain import number_from, resolve_gain, resolve_readnoise
 from .nddata.typing import ParameterLike
@@ -22,18 +20,9 @@ from .segmentation.hysteresis import Thresholds
 from .tiling.run import check_tile_size
 
 __all__ = [
-    "FILL_METHODS",
     "CleanOptions",
-    "FillMethod",
     "check_fill_method",
     "check_fwhm",
-]
-
-#: How CR-affected pixels may be filled.
-FILL_METHODS = ("auto", *LOCAL_METHODS, "network")
-
-FillMethod: TypeAlias = Literal[
-    "auto", "median", "mean", "idw", "interpolate", "network"
 ]
 
 

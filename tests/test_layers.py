@@ -29,7 +29,7 @@ ROWS = [
     {"inpainting", "io"},
     {"nddata"},
     {"html_table", "notices", "segmentation"},
-    {"tiling"},
+    {"choices", "lazy", "tiling", "version"},
 ]
 HEIGHT = {room: -row for row, rooms in enumerate(ROWS) for room in rooms}
 #: No more modules in a folder, and no more lines in a module.

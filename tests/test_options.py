@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,9 +15,11 @@ from deepcr_ccd import (
     load_model,
 )
 from deepcr_ccd.batch.options import FileOptions
+from deepcr_ccd.choices import FILL_METHODS
 from deepcr_ccd.cli_parser import build_parser
+from deepcr_ccd.inpainting.local import LOCAL_METHODS
 from deepcr_ccd.models import loaded_network, zoo
-from deepcr_ccd.options import FILL_METHODS, CleanOptions, FillMethod
+from deepcr_ccd.options import CleanOptions
 from deepcr_ccd.segmentation.growth import grow_mask
 
 EXACT = {"model": "universal", "device": "cpu", "precision": "float32"}
@@ -51,7 +52,7 @@ def test_every_option_reaches_the_function_the_files_and_the_command():
 
 
 def test_hints_name_every_fill_method():
-    assert get_args(FillMethod) == FILL_METHODS
+    assert FILL_METHODS == ("auto", *LOCAL_METHODS, "network")
 
 
 def test_options_do_not_change():

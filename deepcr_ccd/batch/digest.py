@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..io.stream import open_regular
 from ..models.model import Model
-from ..nddata.header import version
+from ..version import __version__
 from .options import FileOptions
 
 __all__ = ["file_digest"]
@@ -39,7 +39,7 @@ def file_digest(path: Path, options: FileOptions, model: Model) -> str:
     content |= {
         "precision": model.precision,
         "engine": model.engine,
-        "version": version(),
+        "version": __version__,
         "weights": model.fingerprint,
     }
     fill = options.load_fill(model)

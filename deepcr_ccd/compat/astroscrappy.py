@@ -11,11 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from ..choices import DEFAULT_MODEL, EngineName, PrecisionName
 from ..inpainting.local import median5
-from ..models.engines.build import EngineName
-from ..models.engines.devices import PrecisionName
 from ..models.model import Model
-from ..models.zoo import DEFAULT_MODEL
 from ..nddata.frame import as_mask, read_frame
 from ..nddata.gain import resolve_gain, resolve_readnoise, saturation_level, unit_factor
 from ..nddata.typing import CCDLike, MaskLike, ParameterLike

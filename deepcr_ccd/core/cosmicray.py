@@ -8,16 +8,14 @@ from typing import Any, Literal
 import torch
 from astropy.nddata import NDData
 
-from ..models.engines.build import EngineName
-from ..models.engines.devices import PrecisionName
+from ..choices import DEFAULT_MODEL, EngineName, FillMethod, PrecisionName
 from ..models.model import Model
-from ..models.zoo import DEFAULT_MODEL
 from ..nddata.data_quality import DQLike, read_convention
 from ..nddata.frame import Frame, read_frame, read_frames
 from ..nddata.header import KEYWORDS, read_keywords
 from ..nddata.typing import CCDLike, ParameterLike
 from ..notices import names_its_arguments
-from ..options import CleanOptions, FillMethod
+from ..options import CleanOptions
 from ..pipeline.clean import CleanedFrame, clean_frame, frame_probability
 from ..pipeline.plan import Plan, make_plan
 

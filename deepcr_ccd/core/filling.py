@@ -10,14 +10,14 @@ import torch
 from astropy import units as u
 from astropy.utils.decorators import deprecated_renamed_argument
 
+from ..choices import DEFAULT_MODEL, FILL_METHODS, FillMethod
 from ..models.model import Model
-from ..models.zoo import DEFAULT_MODEL, load_model
+from ..models.zoo import load_model
 from ..nddata.bayer import colours_of, is_bayer
 from ..nddata.frame import Frame, as_mask, read_frame, read_frames
 from ..nddata.gain import resolve_gain
 from ..nddata.typing import CCDLike, MaskLike, ParameterLike
 from ..notices import names_its_arguments
-from ..options import FILL_METHODS, FillMethod
 from ..pipeline import detect as detection
 from ..pipeline.fill import Fill, choose_fill, fill_frame
 from ..tiling.run import check_tile_size

@@ -14,9 +14,8 @@ from typing import cast
 
 import torch
 
+from ..choices import EngineName, PrecisionName
 from ..tiling.torch_settings import neutral_torch_state
-from .engines.build import EngineName
-from .engines.devices import PrecisionName
 from .model import Model, ModelCard
 from .network_checks import check_output
 from .networks.build import plan_network, restore_network

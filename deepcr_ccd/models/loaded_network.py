@@ -12,19 +12,19 @@ from typing import Self
 import numpy as np
 import torch
 
+from ..choices import EngineName, PrecisionName
 from ..html_table import html_table
 from ..preprocess.star_width import UNKNOWN, StarWidth, cautious, width_code
 from ..tiling.forking import ChildSafeLock
 from ..tiling.torch_settings import neutral_torch_state
 from .card import ModelCard
 from .engines.build import (
-    EngineName,
     build_engine,
     keep_engine,
     resolve_engine,
     usable_engine,
 )
-from .engines.devices import PrecisionName, resolve_device, resolve_precision
+from .engines.devices import resolve_device, resolve_precision
 from .networks.build import Network, restore_network
 from .networks.unet import UNet
 from .verification import ModelTest

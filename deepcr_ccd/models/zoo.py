@@ -11,14 +11,14 @@ from typing import Literal, NamedTuple
 import torch
 from astropy.table import MaskedColumn, Table
 
+from ..choices import DEFAULT_MODEL, EngineName, PrecisionName
 from ..notices import warn_user
 from .deepcr_checkpoint import load_checkpoint
-from .engines.build import EngineName
-from .engines.devices import PrecisionName, resolve_device, resolve_precision
+from .engines.devices import resolve_device, resolve_precision
 from .model import Model
 from .sources.catalogue import find_model, read_catalogue
 from .sources.entries import SOURCES, ModelEntry, SourceName, file_key
-from .sources.names import DEFAULT_MODEL, MODEL_FILES
+from .sources.names import MODEL_FILES
 from .sources.package_data import card_of, find_published, known_checkpoints
 
 __all__ = ["DEFAULT_MODEL", "list_models", "load_model"]

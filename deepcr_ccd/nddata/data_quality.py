@@ -8,16 +8,15 @@ from typing import Any, TypeAlias
 import numpy as np
 from astropy.nddata import NDData
 
+from ..choices import DQ_CONVENTIONS
 from ..notices import suggestion, warn_unused
 from .dq_convention import MAX_BITS, DQConvention, check_bits, check_whole_number
 from .observatories import CONVENTIONS, PREFIX, planes_convention
 
-__all__ = ["NAMES", "DQLike", "convention_for", "read_convention", "read_flags"]
+__all__ = ["DQLike", "convention_for", "read_convention", "read_flags"]
 
 #: The name of an observatory, or its convention as a dictionary.
 DQLike: TypeAlias = str | Mapping[str, Any]
-#: Names of conventions; LSST's has its bits in headers.
-NAMES = (*CONVENTIONS, "lsst")
 KEYS = ("cosmic_ray", "bad", "replaced", "codes")
 
 
@@ -55,13 +54,13 @@ def read_convention(dq: DQLike | None) -> DQConvention | None:
     if dq == "lsst":
         return DQConvention("lsst", 0, 0, 0)
     if dq not in CONVENTIONS:
-        hint = suggestion(dq, NAMES)
+        hint = suggestion(dq, DQ_CONVENTIONS)
         raise ValueError(f"dq={dq!r} is unknown: {hint}allowed are {_allowed()}")
     return CONVENTIONS[dq]
 
 
 def _allowed() -> str:
-    return f"{', '.join(NAMES)}, or a dictionary with {', '.join(KEYS)}"
+    return f"{', '.join(DQ_CONVENTIONS)}, or a dictionary with {', '.join(KEYS)}"
 
 
 def _from_mapping(dq: Mapping[str, Any]) -> DQConvention:

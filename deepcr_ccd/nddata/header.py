@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 from astropy.io import fits
 from astropy.io.fits import VerifyError
+
+from ..version import __version__
 
 __all__ = [
     "HISTORY_LENGTH",
@@ -16,7 +16,6 @@ __all__ = [
     "cleaning_keywords",
     "header_value",
     "read_keywords",
-    "version",
 ]
 
 #: Header keywords of a cleaned frame, with their comments: at most 47 characters, for
@@ -61,12 +60,6 @@ def header_value(header: Mapping, key: str, default: Any = None) -> Any:
         return header.get(key, default)
     except VerifyError:
         return default
-
-
-@functools.cache
-def version() -> str:
-    """Return the version of deepcr_ccd, which is looked up once."""
-    return importlib.metadata.version("deepcr_ccd")
 
 
 def read_keywords(
@@ -146,7 +139,7 @@ def cleaning_keywords(
     """
     values = {
         "CRMODEL": model[:VALUE_LENGTH],
-        "CRVERS": version(),
+        "CRVERS": __version__,
         "CRTHRESH": thresholds[0],
         "CREXTEND": thresholds[1],
         **measured,

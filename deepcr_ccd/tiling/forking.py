@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
 from typing import Self
-
-import torch
 
 __all__ = [
     "ChildSafeLock",
@@ -105,6 +104,8 @@ def set_threads(number: int) -> None:
     number : int
         At least 1.
     """
+    import torch
+
     torch.set_num_threads(1 if is_forked() else number)
 
 
@@ -116,8 +117,10 @@ def _reset_child() -> None:
         lock.reset()
     for thing in _KEPT:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
-    # As PyTorch's own DataLoader does in its workers.
-    torch.set_num_threads(1)
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "set_num_threads"):
+        # As PyTorch's own DataLoader does in its workers.
+        torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):

@@ -5,7 +5,8 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from deepcr_ccd.nddata.data_quality import NAMES, convention_for, read_convention
+from deepcr_ccd.choices import DQ_CONVENTIONS
+from deepcr_ccd.nddata.data_quality import convention_for, read_convention
 from deepcr_ccd.nddata.observatories import CONVENTIONS, observatory_of
 
 
@@ -107,7 +108,7 @@ def test_lsst_has_its_bits_in_the_header():
     assert convention_for(lsst, header).number(filled=True) == 8
     with pytest.raises(ValueError, match="dq='lsst' takes the bits from keywords MP_"):
         convention_for(lsst, fits.Header())
-    assert set(NAMES) == {*CONVENTIONS, "lsst"}
+    assert set(DQ_CONVENTIONS) == {*CONVENTIONS, "lsst"}
 
 
 def test_telescopes_that_headers_name():

@@ -218,3 +218,23 @@ thread.join()
 @pytest.mark.skipif(len(ENGINES) < 2, reason="OpenVINO is not installed")
 def test_children_of_a_process_that_is_importing_openvino():
     run(STARTING)
+
+
+def test_a_child_of_one_that_only_imported_the_package():
+    """PyTorch's threads stay in the parent, which has not used this package yet."""
+    script = """
+import os, signal, sys, torch, deepcr_ccd
+
+assert "deepcr_ccd.models.zoo" not in sys.modules
+torch.set_num_threads(2)
+large = torch.ones(1, 1, 500, 500)
+torch.nn.functional.conv2d(large, torch.ones(8, 1, 3, 3))
+pid = os.fork()
+if pid == 0:
+    signal.alarm(60)
+    frame = torch.rand(300, 300).numpy() + 100
+    deepcr_ccd.cosmicray_deepcr(frame, model="universal", device="cpu")
+    os._exit(0 if torch.get_num_threads() == 1 else 3)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    subprocess.run([sys.executable, "-c", script], timeout=120, check=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...batch.options import FileOptions
-from ...nddata.header import version
+from ...version import __version__
 from ..display import TILE
 from ..edits import apply_edits, count_changes, reject_groups
 from ..inspection import Inspection
@@ -124,7 +124,7 @@ class Api:
             "tile": TILE,
             "saves": [] if output is None else list(KINDS),
             "output": "" if output is None else str(output),
-            "version": version(),
+            "version": __version__,
         }
 
     def view(self, tab: Any) -> dict:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias, cast, get_args
+from typing import cast
 
 import numpy as np
 import torch
 
+from ...choices import ENGINES, EngineName
 from ...tiling.forking import openvino_is_inherited
 from ..networks.build import Network
 from ..networks.unet import UNet
@@ -17,17 +18,11 @@ from .openvino_engine import OpenVINOEngine, has_openvino
 from .torch_engine import TorchEngine
 
 __all__ = [
-    "ENGINES",
-    "EngineName",
     "build_engine",
     "keep_engine",
     "resolve_engine",
     "usable_engine",
 ]
-
-#: Engines that a user can choose.
-EngineName: TypeAlias = Literal["auto", "torch", "openvino"]
-ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 
 def resolve_engine(

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Literal, TypeAlias, get_args
 
 import torch
 
+from ...choices import PRECISIONS, PrecisionName
+
 __all__ = [
-    "PRECISIONS",
-    "PrecisionName",
     "TORCH_DTYPES",
     "resolve_device",
     "resolve_precision",
 ]
-#: Precisions that a user can choose.
-PrecisionName: TypeAlias = Literal["auto", "float32", "bfloat16", "int8"]
-PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
+
 #: Types of PyTorch, by precision.
 TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

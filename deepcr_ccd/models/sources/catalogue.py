@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
+from ...choices import DEFAULT_MODEL
 from ...notices import suggestion
 from .entries import ModelEntry
-from .names import DEFAULT_MODEL, MODEL_FILES, same_name
+from .names import MODEL_FILES, same_name
 from .own import own_models
 from .package_data import published_models, shipped_models
 from .plugins import plugin_models

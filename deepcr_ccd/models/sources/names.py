@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["DEFAULT_MODEL", "MODEL_FILES", "check_name", "same_name"]
+__all__ = ["MODEL_FILES", "check_name", "same_name"]
 
-#: The model that is used where none is named.
-DEFAULT_MODEL = "universal"
 #: Ends of the names of model files: a text that ends so is a path, not a name.
 MODEL_FILES = (".safetensors", ".pth")
 #: Words that mean something else where the name of a model is expected.
