@@ -428,6 +428,16 @@ def test_two_pages_do_not_overwrite_each_other(open_file, new_page, path):
     first.keyboard.press("x")
     settle(first)
     edited = page_mask(first, session.mask.shape)
+    # A page that asks for the list learns of it, and so does one that changes the mask.
+    second.evaluate(f"{APP}.editor.finish()")
+    second.get_by_text("Another page has changed the mask").wait_for()
+    settle(second)
+    np.testing.assert_array_equal(page_mask(second, edited.shape), edited)
+    assert second.get_by_role("alert").inner_text() == ""
+    first.keyboard.press("u")
+    settle(first)
+    first.keyboard.press("x")
+    settle(first)
     second.evaluate(f"{APP}.editor.set({{grow: 1}})")
     settle(second)
     assert "Another page has changed the mask" in second.inner_text(".status")
