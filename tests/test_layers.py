@@ -14,10 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "deepcr_ccd"
 ROWS = [
     {"__init__", "__main__"},
     {"cli"},
-    {"cli_parser"},
-    {"cli_models"},
-    {"cli_benchmark"},
-    {"console", "evaluation", "inspection"},
+    {"evaluation", "inspection"},
     {"batch", "demo"},
     {"core", "compat", "plot"},
     {"training"},

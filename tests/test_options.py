@@ -16,7 +16,7 @@ from deepcr_ccd import (
 )
 from deepcr_ccd.batch.options import FileOptions
 from deepcr_ccd.choices import FILL_METHODS
-from deepcr_ccd.cli_parser import build_parser
+from deepcr_ccd.cli.parser import build_parser
 from deepcr_ccd.inpainting.local import LOCAL_METHODS
 from deepcr_ccd.models import loaded_network, zoo
 from deepcr_ccd.options import CleanOptions

@@ -14,8 +14,8 @@ from astropy.table import Table
 
 from ..models.model import Model
 from ..models.zoo import DEFAULT_MODEL, load_model
-from ..nddata.header import version
 from ..simulation.camera import Observation
+from ..version import __version__
 from .compare import Comparison, compare
 from .frames import LabelledFrame, read_labelled_frames, simulate_frames
 
@@ -127,7 +127,7 @@ class BenchmarkResult:
         result: dict[str, Any] = {
             **BENCHMARK,
             "seed": self.seed,
-            "measured_with": f"deepcr_ccd {version()}",
+            "measured_with": f"deepcr_ccd {__version__}",
             "measure": "true positive rate in percent at false positive rates",
             "rates": list(RATES),
             "scores": own,

@@ -18,7 +18,7 @@ from sample_files import contents, write_night
 
 from deepcr_ccd import clean_files, cosmicray_probability
 from deepcr_ccd.cli import main
-from deepcr_ccd.cli_parser import build_parser, in_words_of_the_command
+from deepcr_ccd.cli.parser import build_parser, in_words_of_the_command
 from deepcr_ccd.io.atomic import process_tag
 from deepcr_ccd.io.fits_file import FitsFile
 from deepcr_ccd.notices import collected_warnings, warnings_by_thread

@@ -12,7 +12,7 @@ import pytest
 from deepcr_ccd import inspect
 from deepcr_ccd.batch.options import FileOptions
 from deepcr_ccd.cli import main
-from deepcr_ccd.cli_parser import build_parser
+from deepcr_ccd.cli.parser import build_parser
 from deepcr_ccd.demo import simulate
 
 

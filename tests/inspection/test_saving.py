@@ -11,7 +11,7 @@ from sample_files import hst_like
 
 from deepcr_ccd import clean_files
 from deepcr_ccd.batch.options import FileOptions
-from deepcr_ccd.cli_parser import build_parser
+from deepcr_ccd.cli.parser import build_parser
 from deepcr_ccd.demo import simulate
 from deepcr_ccd.inspection import saving
 from deepcr_ccd.inspection.images import file_source

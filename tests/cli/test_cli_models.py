@@ -4,7 +4,7 @@ import pytest
 from conftest import random_model
 
 from deepcr_ccd.cli import main
-from deepcr_ccd.cli_models import SOURCES, TASKS, with_action
+from deepcr_ccd.cli.models import SOURCES, TASKS, with_action
 from deepcr_ccd.models import zoo
 from deepcr_ccd.models.sources import entries, user_folders
 

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .cli_benchmark import add_benchmark_parser, benchmark_command
+from .benchmark import add_benchmark_parser, benchmark_command
 from .console import say
 
 # What reads models is imported by the action that needs it.
@@ -126,7 +126,7 @@ def models_command(options: argparse.Namespace) -> int | None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    from .models.zoo import list_models
+    from ..models.zoo import list_models
 
     table = list_models(
         task=options.task, instrument=options.instrument, source=options.source
@@ -138,8 +138,8 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from .models.sources.catalogue import describe_source
-    from .models.zoo import load_model
+    from ..models.sources.catalogue import describe_source
+    from ..models.zoo import load_model
 
     card = load_model(options.name, device="cpu").card
     for field in dataclasses.fields(card):
@@ -154,19 +154,19 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _add(options: argparse.Namespace) -> None:
-    from .models.sources.manage import add_model
+    from ..models.sources.manage import add_model
 
     say(f"added {add_model(options.file, overwrite=options.overwrite)}")
 
 
 def _remove(options: argparse.Namespace) -> None:
-    from .models.sources.manage import remove_model
+    from ..models.sources.manage import remove_model
 
     say(f"removed {remove_model(options.name)}")
 
 
 def _export(options: argparse.Namespace) -> None:
-    from .models.sources.manage import export_model
+    from ..models.sources.manage import export_model
 
     file = export_model(options.name, options.file, overwrite=options.overwrite)
     say(f"wrote {file}")

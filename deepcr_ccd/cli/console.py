@@ -115,7 +115,7 @@ class Reporter:
         row : dict
             From `~deepcr_ccd.batch.files.clean_files`.
         """
-        from .notices import counted
+        from ..notices import counted
 
         if self.bar is not None:
             self.bar.update()

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .choices import DEFAULT_MODEL, DQ_CONVENTIONS, ENGINES, FILL_METHODS, PRECISIONS
-from .cli_models import add_models_parser
-from .version import __version__
+from ..choices import DEFAULT_MODEL, DQ_CONVENTIONS, ENGINES, FILL_METHODS, PRECISIONS
+from ..version import __version__
+from .models import add_models_parser
 
 __all__ = ["build_parser", "in_words_of_the_command"]
 

@@ -14,10 +14,11 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 
-# What cleans, trains and draws is imported by the command that needs it.
-from .cli_models import models_command, with_action
-from .cli_parser import build_parser, in_words_of_the_command
 from .console import Reporter, complain, finish, say
+
+# What cleans, trains and draws is imported by the command that needs it.
+from .models import models_command, with_action
+from .parser import build_parser, in_words_of_the_command
 
 __all__ = ["main"]
 
@@ -38,9 +39,9 @@ def batch_command(options: argparse.Namespace) -> int:
     int
         1 if a file failed.
     """
-    from .batch.files import clean_files
-    from .batch.listing import find_files
-    from .batch.options import FileOptions
+    from ..batch.files import clean_files
+    from ..batch.listing import find_files
+    from ..batch.options import FileOptions
 
     fields = {field.name for field in dataclasses.fields(FileOptions)}
     files = dict(
@@ -78,7 +79,7 @@ def train_command(options: argparse.Namespace) -> None:
     options : `argparse.Namespace`
         Its options.
     """
-    from .training.config import train_from_config
+    from ..training.config import train_from_config
 
     train_from_config(options.config, report=say, device=options.device)
 
@@ -91,7 +92,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     options : `argparse.Namespace`
         Its options.
     """
-    from .evaluation.report import evaluate
+    from ..evaluation.report import evaluate
 
     evaluate(
         options.files,
@@ -119,8 +120,8 @@ def inspect_command(options: argparse.Namespace) -> None:
     options : `argparse.Namespace`
         Its options.
     """
-    from .batch.options import FileOptions
-    from .inspection.session import inspect_file
+    from ..batch.options import FileOptions
+    from ..inspection.session import inspect_file
 
     fields = {field.name for field in dataclasses.fields(FileOptions)}
     session = inspect_file(
@@ -151,7 +152,7 @@ def demo_command(options: argparse.Namespace) -> None:
     options : `argparse.Namespace`
         Its options.
     """
-    from . import demo
+    from .. import demo
 
     for line in demo.run(options.output, overwrite=options.overwrite):
         say(line)
@@ -163,7 +164,7 @@ def _logging(debug: bool) -> Iterator[None]:
     if not debug:
         yield
         return
-    logger = logging.getLogger(__package__)
+    logger = logging.getLogger("deepcr_ccd")
     handler, level = logging.StreamHandler(sys.stderr), logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)

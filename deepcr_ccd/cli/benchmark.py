@@ -82,8 +82,8 @@ def benchmark_command(options: argparse.Namespace) -> int:
     ValueError
         If scores are to be written or checked without a file, or in the quick form.
     """
-    from .evaluation.benchmark import SEED, run_benchmark
-    from .evaluation.card_scores import differing_scores, read_scores, write_scores
+    from ..evaluation.benchmark import SEED, run_benchmark
+    from ..evaluation.card_scores import differing_scores, read_scores, write_scores
 
     seed, entry = SEED if options.seed is None else options.seed, None
     if options.write or options.check:

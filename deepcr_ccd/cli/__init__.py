@@ -1,0 +1,5 @@
+"""The command ``deepcr-ccd``."""
+
+from .command import main
+
+__all__ = ["main"]
