@@ -103,9 +103,9 @@ DETECTION = {
         "Single CCD frames after bias and dark, imaging or spectroscopic, in any unit."
     ),
     "known_limits": (
-        "Frames that were resampled. Hot pixels are flagged as cosmic rays are. Resolved "
-        "galaxies and short star trails are hardest; points and lines narrower than 1.7 "
-        "px without wings are partly flagged."
+        "Frames that were resampled. Hot pixels are flagged as cosmic rays are. "
+        "Resolved galaxies and short star trails are hardest; points and lines narrower "
+        "than 1.7 px without wings are partly flagged."
     ),
 }
 PROVENANCE = {

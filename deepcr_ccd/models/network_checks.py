@@ -39,8 +39,8 @@ def check_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> Non
     size = sum(value.numel() * value.element_size() for value in state.values())
     if size > MAX_BYTES:
         raise ValueError(
-            f"its weights would take {size / 1e9:.3g} GB, not {MAX_BYTES / 1e9:g} GB at "
-            "most"
+            f"its weights would take {size / 1e9:.3g} GB, not {MAX_BYTES / 1e9:g} GB "
+            "at most"
         )
     wanted = {key: tuple(value.shape) for key, value in state.items()}
     for what, names in (
