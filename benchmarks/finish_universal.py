@@ -104,8 +104,8 @@ DETECTION = {
     ),
     "known_limits": (
         "Frames that were resampled. Hot pixels are flagged as cosmic rays are. "
-        "Resolved galaxies and short star trails are hardest; points and lines narrower "
-        "than 1.7 px without wings are partly flagged."
+        "Resolved galaxies and short star trails are hardest; points and lines "
+        "narrower than 1.7 px without wings are partly flagged."
     ),
 }
 PROVENANCE = {
