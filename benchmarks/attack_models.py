@@ -106,11 +106,12 @@ def with_card(content, **fields):
     return join(header, tensors)
 
 
-def with_weights(content, value):
-    """Return a model file with another value in all places of its last layer."""
+def with_weights(content, value, key="out.weight"):
+    """Return a model file with another value in all places of a tensor."""
     header, tensors = split(content)
-    begin, end = header["out.weight"]["data_offsets"]
-    new = np.full((end - begin) // 4, value, dtype="<f4").tobytes()
+    begin, end = header[key]["data_offsets"]
+    width = {"F32": 4, "F16": 2}[header[key]["dtype"]]
+    new = np.full((end - begin) // width, value, dtype=f"<f{width}").tobytes()
     return join(header, tensors[:begin] + new + tensors[end:])
 
 
@@ -166,6 +167,10 @@ def hostile_files():
         found[f"weights {value}".replace("inf", "without bound")] = with_weights(
             good, value
         )
+    begin = len(tensors)
+    span = {"data_offsets": [begin, begin + 64]}
+    with_test = {key: value for key, value in header.items() if key[:5] != "test."}
+    with_test |= {"test.input": {"dtype": "F32", "shape": [4, 4], **span}}
     renamed = {key.replace("out.bias", "odd"): header[key] for key in header}
     shaped = json.loads(json.dumps(header))
     shaped["out.bias"]["shape"] = [10**12]
@@ -180,6 +185,13 @@ def hostile_files():
         "card of 9e4 brackets": join(
             {**header, "__metadata__": {"card": "[" * 90_000}}, tensors
         ),
+        "card of 1e4 levels": join(
+            {**header, "__metadata__": {"card": '{"scores":' * 10_000}}, tensors
+        ),
+        "header of 100 MB": struct.pack("<Q", 10**8) + b"{" * 10**8,
+        "scores of 200 levels": with_card(good, scores={"a": deep}),
+        "test without output": join(with_test, tensors + bytes(64)),
+        "test of NaN": with_weights(good, np.nan, "test.output"),
         "tensor of another name": join(renamed, tensors),
         "tensor of 1e12 values": join(shaped, tensors),
     }

@@ -6,6 +6,7 @@
         [--frames NUMBER]
     python benchmarks/finish_universal.py FOLDER --task fast [--threshold 0.6]
     python benchmarks/finish_universal.py FOLDER --task thorough [--threshold 0.55]
+    python benchmarks/finish_universal.py FOLDER --task TASK --provenance
 
 FOLDER is where train_universal.py wrote weights and held-out scenes; the seed and
 --psfs are what it was given, and --frames how many frames of each kind there are to be,
@@ -14,10 +15,13 @@ frames; the recalibration of probabilities, and the threshold down to which cosm
 rays are followed, on others (two_thresholds.py). --threshold is before recalibration.
 With --again these alone are renewed, of an installed detection model;
 ``universal-thorough`` is made of ``universal`` in this way. FOLDER may then be any.
+With --provenance nothing is measured: an installed model gets what is written here of
+its data, use and limits. Each file gets a test input with its output.
 """
 
 import argparse
 import dataclasses
+import datetime
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +48,7 @@ from deepcr_ccd.training.quantization import measure_activation_ranges
 DATA = Path(__file__).parents[1] / "deepcr_ccd" / "data"
 CREDITS = {
     "citation": "deepcr_ccd; method: Zhang & Bloom 2020, ApJ 889, 24",
+    "authors": ["The deepcr_ccd developers"],
     "license": "BSD-3-Clause",
 }
 DESCRIPTIONS = {
@@ -60,6 +65,61 @@ DESCRIPTIONS = {
         "differ, and the mean has fewer. It takes four times as long."
     ),
     "inpaint": "Fills CR-affected pixels in frames of any camera, in any unit.",
+}
+#: What is known without a measurement; the ranges are those of the simulation.
+SIMULATED = {"fwhm_range": [1.15, 8.0], "background_range": [0.3, 2000.0]}
+DATASETS = [
+    {
+        "name": "HST/STIS, NGC 1068, visit 02, CR-SPLIT exposures",
+        "archive": "MAST",
+        "identifiers": list(REAL["train"]["stis"]),
+        "use": "cosmic rays; labelled frames",
+    },
+    {
+        "name": "HST/ACS/HRC, short exposures of blank sky",
+        "archive": "MAST",
+        "identifiers": list(REAL["train"]["hrc"]),
+        "use": "cosmic rays",
+    },
+    {"name": "LSST ITL darks of 2017, from imSim", "use": "cosmic rays"},
+]
+LABELLED = [
+    {
+        "name": "HST/WFC3/UVIS",
+        "archive": "MAST",
+        "identifiers": ["ibo821kvq"],
+        "use": "labelled frames, columns 1-256",
+    },
+    {
+        "name": "Lowell Hall 42-inch",
+        "identifiers": ["20190326.0144-0158"],
+        "use": "labelled frames, columns 20-690",
+    },
+]
+DETECTION = {
+    **SIMULATED,
+    "datasets": DATASETS + LABELLED,
+    "intended_use": (
+        "Single CCD frames after bias and dark, imaging or spectroscopic, in any unit."
+    ),
+    "known_limits": (
+        "Frames that were resampled. Hot pixels are flagged as cosmic rays are. "
+        "Resolved galaxies and short star trails are hardest; points and lines "
+        "narrower than 1.7 px without wings are partly flagged."
+    ),
+}
+PROVENANCE = {
+    "mask": DETECTION,
+    "fast": {**DETECTION, "parent": "universal"},
+    "thorough": {**DETECTION, "parent": "universal"},
+    "inpaint": {
+        **SIMULATED,
+        "datasets": DATASETS,
+        "intended_use": "CR-affected pixels of single CCD frames, in any unit.",
+        "known_limits": (
+            "Fills are estimates: what was below a cosmic ray is not measured."
+        ),
+    },
 }
 #: Frames of a kind to choose the lower threshold on, and to recalibrate.
 VALIDATION = 24
@@ -152,6 +212,22 @@ def finish_fill(model, frames, options):  # noqa: ARG001
     return {"scores": {f"{what} (90 % of bootstrapped sets of frames)": scores}}
 
 
+def save(model, fields, options):
+    """Write a model with what was measured, what is known, and a test input."""
+    fields = {
+        "description": DESCRIPTIONS[options.task],
+        "version": options.version,
+        "date": options.date or datetime.date.today().isoformat(),
+        **CREDITS,
+        **PROVENANCE[options.task],
+        **fields,
+    }
+    card = dataclasses.replace(model.card, **fields)
+    model = Model(card, model.network, device="cpu")
+    model.save(options.output / f"{model.card.name}.safetensors")
+    print(model.card.to_json())
+
+
 def main():
     """Finish the models that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -166,7 +242,14 @@ def main():
     parser.add_argument("--scenes", type=int, default=4000)
     parser.add_argument("--note", default="", help="added to the provenance")
     parser.add_argument("--output", type=Path, default=DATA)
+    parser.add_argument("--provenance", action="store_true", help="measure nothing")
+    parser.add_argument("--date", help="of the training; by default today")
+    parser.add_argument("--version", default="1", help="of the model")
     options = parser.parse_args()
+    if options.provenance:
+        name = {"mask": "universal"}.get(options.task, f"universal-{options.task}")
+        save(load_model(name, device="cpu", precision="float32"), {}, options)
+        return
     if options.again and options.task == "inpaint":
         parser.error("--again is for detection models")
     options.output.mkdir(parents=True, exist_ok=True)
@@ -188,11 +271,7 @@ def main():
         finish = finish_fill if options.task == "inpaint" else finish_mask
         fields = finish(model, frames, options)
         fields |= {"training_data": provenance(folder, options), **CREDITS}
-    description = DESCRIPTIONS[options.task]
-    card = dataclasses.replace(model.card, description=description, **fields)
-    model = Model(card, model.network, device="cpu")
-    model.save(options.output / f"{model.card.name}.safetensors")
-    print(model.card.to_json())
+    save(model, fields, options)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from deepcr_ccd.evaluation.object_scores import ObjectScores
 from deepcr_ccd.evaluation.reliability import Reliability
 from deepcr_ccd.models.model import Model
 from deepcr_ccd.models.recalibration import network_threshold, recalibrate
-from deepcr_ccd.models.weights import read_weights, write_weights
+from deepcr_ccd.models.weights import read_network
 from deepcr_ccd.pipeline.detect import threshold_mask
 from deepcr_ccd.segmentation.hysteresis import Thresholds
 from deepcr_ccd.simulation.scenes import KINDS
@@ -167,7 +167,7 @@ def main():
             table.pprint_all()
             if options.write:
                 path = CARDS / f"{card.name}.safetensors"
-                write_weights(path, read_weights(path)[1], card)
+                Model(card, read_network(path)[1], device="cpu").save(path)
         return
     libraries = deposit_libraries(options.data, 4242, "held out")
     frames = held_out_frames(

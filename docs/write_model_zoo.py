@@ -25,6 +25,12 @@ FIELDS = {
     "citation": "Citation",
     "license": "Licence",
 }
+#: Facts of a card that the field list has under its own names, or not at all.
+LEFT_OUT = {
+    *("task", "about", "instrument", "filters", "unit of the input", "threshold"),
+    *("extended down to", "test-time rotations", "inpainting model", "training data"),
+    *("scores", "citation", "licence"),
+}
 #: Kinds of frames in the tables of scores, in words.
 KINDS = {
     "sparse": "sparse fields",
@@ -85,6 +91,9 @@ def describe_card(card: Any, task: str) -> list[str]:
             continue
         if value not in ("", [], {}, None):
             lines.append(f":{label}: {in_words(value)}")
+    for label, value in card.facts().items():
+        if label not in LEFT_OUT and value not in ("", [], {}, None):
+            lines.append(f":{label[:1].upper()}{label[1:]}: {in_words(value)}")
     return lines
 
 

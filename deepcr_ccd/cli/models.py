@@ -9,6 +9,7 @@ from typing import Any
 
 from .benchmark import add_benchmark_parser, benchmark_command
 from .console import say
+from .verify import add_test_command, add_verify_parsers, verify_command
 
 # What reads models is imported by the action that needs it.
 
@@ -64,6 +65,7 @@ def add_models_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
     export("name", metavar="NAME|FILE", help="name or path of a model")
     export("file", metavar="FILE", help="the new file (.safetensors)")
     export("--overwrite", action="store_true", help="replace the file")
+    add_verify_parsers(actions, shared)
     add_benchmark_parser(actions, shared)
 
 
@@ -179,5 +181,7 @@ ACTIONS: dict[str | None, Callable[[argparse.Namespace], int | None]] = {
     "add": _add,
     "remove": _remove,
     "export": _export,
+    "verify": verify_command,
+    "add-test": add_test_command,
     "benchmark": benchmark_command,
 }

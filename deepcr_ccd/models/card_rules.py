@@ -39,6 +39,8 @@ MAX_NUMBER = 1e300
 UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\u2028\u2029]")
 #: Those that end a line, or that a terminal obeys.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+#: Those that a terminal obeys, other than tabs and the ends of lines.
+COMMANDS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 class Rule(NamedTuple):
@@ -275,8 +277,10 @@ def texts_to(kind: type | tuple) -> Rule:
 
 
 TEXT = Rule(
-    lambda value: isinstance(value, str) and len(value) <= MAX_TEXT,
-    f"text of up to {MAX_TEXT} characters",
+    lambda value: (
+        isinstance(value, str) and len(value) <= MAX_TEXT and not COMMANDS.search(value)
+    ),
+    f"text of up to {MAX_TEXT} characters, without control characters",
 )
 
 

@@ -16,6 +16,9 @@ __all__ = ["check_output", "check_shapes", "check_weights"]
 #: is useless, and soon not finite.
 MAX_WEIGHT = 1e4
 MAX_STATISTIC = 1e12
+#: Limit of the memory of all weights, in bytes. Those of shipped models take a
+#: megabyte; a sparse file may promise terabytes.
+MAX_BYTES = 2_000_000_000
 #: Limit of the output for input of usual size; shipped networks give up to 200.
 MAX_OUTPUT = 1e5
 #: If the lowest logit is above this, all pixels are flagged in every frame.
@@ -32,7 +35,14 @@ def check_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]]) -> Non
     shapes : mapping
         Shapes of tensors by name.
     """
-    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    state = network.state_dict()
+    size = sum(value.numel() * value.element_size() for value in state.values())
+    if size > MAX_BYTES:
+        raise ValueError(
+            f"its weights would take {size / 1e9:.3g} GB, not {MAX_BYTES / 1e9:g} GB "
+            "at most"
+        )
+    wanted = {key: tuple(value.shape) for key, value in state.items()}
     for what, names in (
         ("missing", wanted.keys() - shapes.keys()),
         ("unexpected", shapes.keys() - wanted.keys()),

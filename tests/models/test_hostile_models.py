@@ -171,6 +171,7 @@ FIELDS = {
     "filters": ({"filters": "g"}, "filters='g' must be a list of text"),
     "domain": ({"domain": {"A": [1]}}, "domain=.* must be a mapping"),
     "instrument": ({"instrument": None}, "instrument=None must be text"),
+    "colours": ({"description": "a\x1b[2Jb"}, "description=.* must be text"),
     "license": ({"license": ["MIT"]}, "license=.* must be text"),
 }
 
