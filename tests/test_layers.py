@@ -32,6 +32,7 @@ HEIGHT = {room: -row for row, rooms in enumerate(ROWS) for room in rooms}
 #: No more modules in a folder, and no more lines in a module.
 MODULES, LINES = 12, 350
 OPTIONAL = {
+    "argcomplete",
     "anywidget",
     "dask",
     "distributed",

@@ -14,6 +14,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 
+from .completion import complete
 from .console import Reporter, complain, finish, say
 
 # What cleans, trains and draws is imported by the command that needs it.
@@ -229,7 +230,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     try:
         given = sys.argv[1:] if arguments is None else arguments
-        options = build_parser().parse_args(with_action(given))
+        parser = build_parser()
+        complete(parser)
+        options = parser.parse_args(with_action(given))
         reword = _rewording(options)
         with warnings.catch_warnings(), _logging(options.debug), _ended_by_signals():
             warnings.simplefilter("default")

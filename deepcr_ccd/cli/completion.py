@@ -1,0 +1,56 @@
+"""Completion of the command in a shell, by argcomplete: options, files, models."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any
+
+__all__ = ["complete", "model_names"]
+
+#: Arguments that are names of models, or files of models.
+MODEL_ARGUMENTS = {"model", "models", "name"}
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell, if it asks for completions; else return.
+
+    Parameters
+    ----------
+    parser : `argparse.ArgumentParser`
+        Of the command line.
+    """
+    if "_ARGCOMPLETE" not in os.environ:
+        return
+    try:
+        import argcomplete
+    except ImportError:
+        return
+    files = argcomplete.completers.FilesCompleter()
+
+    def models(prefix: str, **how: Any) -> list[str]:
+        names = [name for name in model_names() if name.startswith(prefix)]
+        return names + list(files(prefix, **how))
+
+    for action in _actions(parser):
+        if action.dest in MODEL_ARGUMENTS:
+            action.completer = models  # type: ignore[attr-defined]
+    argcomplete.autocomplete(parser)
+
+
+def model_names() -> list[str]:
+    """Return the names of models that ship, without loading PyTorch."""
+    folder = resources.files("deepcr_ccd") / "data"
+    files = (item.name.rpartition(".") for item in folder.iterdir())
+    return sorted(stem for stem, _, end in files if end == "safetensors")
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Yield the arguments of a parser, and of the commands below it."""
+    for action in parser._actions:  # noqa: SLF001 - argparse has no other way
+        yield action
+        if isinstance(action.choices, dict):
+            for command in action.choices.values():
+                yield from _actions(command)
