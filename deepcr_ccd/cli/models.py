@@ -140,11 +140,14 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
+    from ..models.provenance import Provenance
     from ..models.sources.catalogue import describe_source
     from ..models.zoo import load_model
 
     card = load_model(options.name, device="cpu").card
-    for field in dataclasses.fields(card):
+    of_origin = {field.name for field in dataclasses.fields(Provenance)}
+    # What it is, then where it comes from.
+    for field in sorted(dataclasses.fields(card), key=lambda f: f.name in of_origin):
         if field.name == "threshold" and card.task != "mask":
             continue
         value = getattr(card, field.name)
