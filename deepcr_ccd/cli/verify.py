@@ -57,7 +57,7 @@ def verify_command(options: argparse.Namespace) -> int:
     int
         1 if a model was not verified.
     """
-    from .models.zoo import load_model
+    from ..models.zoo import load_model
 
     status = 0
     for name in options.names:
@@ -82,7 +82,7 @@ def add_test_command(options: argparse.Namespace) -> None:
     options : `argparse.Namespace`
         Its options.
     """
-    from .models.model import Model
+    from ..models.model import Model
 
     for file in options.files:
         model = Model.load(file, device="cpu", precision="float32")
