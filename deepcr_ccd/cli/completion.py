@@ -6,7 +6,10 @@ import argparse
 import os
 from collections.abc import Iterator
 from importlib import resources
+from pathlib import Path
 from typing import Any
+
+from ..models.sources.user_folders import listed_paths, user_folder
 
 __all__ = ["complete", "model_names"]
 
@@ -41,10 +44,23 @@ def complete(parser: argparse.ArgumentParser) -> None:
 
 
 def model_names() -> list[str]:
-    """Return the names of models that ship, without loading PyTorch."""
-    folder = resources.files("deepcr_ccd") / "data"
-    files = (item.name.rpartition(".") for item in folder.iterdir())
-    return sorted(stem for stem, _, end in files if end == "safetensors")
+    """Return names of models without loading PyTorch: of the files in known folders.
+
+    These are the models that come with the package, and the user's own. Those of other
+    packages and of registries are left out: to find them takes seconds.
+    """
+    data = Path(str(resources.files("deepcr_ccd") / "data"))
+    folders = [data, data / "published", user_folder("data")]
+    folders += listed_paths("DEEPCR_CCD_MODELS")
+    files = (path for folder in folders if folder for path in _files_in(folder))
+    return sorted({path.stem for path in files if path.suffix == ".safetensors"})
+
+
+def _files_in(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:

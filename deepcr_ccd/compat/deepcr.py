@@ -56,13 +56,6 @@ class deepCR:  # noqa: N801
         Width of the network; it is read from the weights, and another value than
         theirs raises an error.
 
-    Raises
-    ------
-    ValueError
-        If a model or the device is unknown or absent, or ``hidden`` does not fit.
-    FileNotFoundError
-        If a model is the path of a file that does not exist.
-
     Attributes
     ----------
     maskNet, inpaintNet : torch.nn.Module
@@ -70,6 +63,13 @@ class deepCR:  # noqa: N801
     scale, norm : float, bool
         What an image is divided by, and whether it is standardised, before it goes into
         ``maskNet``.
+
+    Raises
+    ------
+    ValueError
+        If a model or the device is unknown or absent, or ``hidden`` does not fit.
+    FileNotFoundError
+        If a model is the path of a file that does not exist.
 
     References
     ----------

@@ -64,6 +64,14 @@ class FitsFile:
         pattern of names ("N*"). By default all that are named SCI; if none is, all
         whose name is not known to be that of something else.
 
+    Attributes
+    ----------
+    images : list of Image
+        What is cleaned.
+    left : list of str
+        Titles of other images of two or three dimensions, which stay as they are and
+        belong to none of those; with the reason, where it is not the name.
+
     Raises
     ------
     FileNotFoundError, OSError
@@ -78,14 +86,6 @@ class FitsFile:
     -----
     AstropyUserWarning
         If BUNIT is unknown, or is not what ``unit`` says.
-
-    Attributes
-    ----------
-    images : list of Image
-        What is cleaned.
-    left : list of str
-        Titles of other images of two or three dimensions, which stay as they are and
-        belong to none of those; with the reason, where it is not the name.
     """
 
     def __init__(

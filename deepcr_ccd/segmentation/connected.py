@@ -46,7 +46,10 @@ def label_pixels(
         there = np.searchsorted(places[:-1], places[here] + step)
         touching = places[there] == places[here] + step
         pairs.append((here[touching], there[touching]))
-    ends = tuple(np.concatenate(end) for end in zip(*pairs, strict=True))
+    # As labels are: SciPy 1.11 connects nothing else.
+    ends = tuple(
+        np.concatenate(end).astype(np.int32) for end in zip(*pairs, strict=True)
+    )
     links = sparse.coo_array((np.ones(ends[0].size), ends), shape=(places.size,) * 2)
     return connected_components(links, directed=False)
 

@@ -55,13 +55,23 @@ def test_files(completions, tmp_path):
 def test_models(completions, tmp_path):
     (tmp_path / "unimodel.safetensors").touch()
     found = completions("deepcr-ccd clean --model uni")
-    assert found == {*model_names(), "unimodel.safetensors"}
+    names = {name for name in model_names() if name.startswith("uni")}
+    assert "universal" in names
+    assert found == names | {"unimodel.safetensors"}
     assert "universal" in completions("deepcr-ccd evaluate --models universal")
 
 
 def test_names_are_those_of_the_zoo():
-    assert {"universal", "universal-fast"} <= set(model_names())
+    assert {"universal", "universal-fast", "ACS-WFC"} <= set(model_names())
     assert set(model_names()) <= set(list_models()["name"])
+
+
+def test_models_of_the_user_are_completed(completions, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "unique-camera.safetensors").touch()
+    folders = f"{tmp_path / 'mine'}{os.pathsep}{tmp_path / 'absent'}"
+    monkeypatch.setenv("DEEPCR_CCD_MODELS", folders)
+    assert completions("deepcr-ccd models show uniq") == {"unique-camera"}
 
 
 def test_nothing_heavy_is_loaded_for_an_answer(tmp_path):
