@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.utils import minversion
 
 from deepcr_ccd.batch.job import Job, run_job
 from deepcr_ccd.batch.options import FileOptions
@@ -41,6 +42,8 @@ def write_stored(path, data, compressed=False, **cards):
     # Types that FITS lacks are written with BZERO.
     hdu = fits.ImageHDU(data, name="SCI")
     if compressed:
+        if data.dtype.str[1:] in ("i1", "u8") and not minversion("astropy", "8.0"):
+            pytest.skip("earlier versions of astropy write other numbers than these")
         kind = "GZIP_1" if data.dtype.itemsize == 8 else "RICE_1"
         hdu = fits.CompImageHDU(data, name="SCI", compression_type=kind)
     hdu.header.update(cards)
