@@ -113,7 +113,7 @@ def test_photometry_of_photutils(night):
     truth = measure(scene)
     before, after = measure(data) / truth - 1, measure(result.data) / truth - 1
     assert np.abs(after).max() < 0.06
-    assert np.abs(after).max() <= np.abs(before).max()
+    assert np.abs(after).max() <= np.abs(before).max() + 5e-4
     masked = measure(result.data, result.mask)
     free = ~np.array([
         result.mask[int(y) - 5 : int(y) + 6, int(x) - 5 : int(x) + 6].any()

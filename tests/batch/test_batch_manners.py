@@ -54,7 +54,7 @@ def parsers(parser, name="deepcr-ccd"):
 
 def test_every_option_has_a_help_text():
     found = list(parsers(build_parser()))
-    assert len(found) == 8
+    assert len(found) == 15
     for name, parser in found:
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):

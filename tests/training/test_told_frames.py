@@ -134,7 +134,9 @@ def test_training_from_a_model_that_is_not_told(dataset, tmp_path):
     )
     assert model.card.uses_star_width
     assert any(shift.abs().max() > 0 for shift in model.network.shifts)
-    assert load_model(tmp_path / "told.safetensors", device="cpu").card == model.card
+    saved = load_model(tmp_path / "told.safetensors", device="cpu")
+    assert saved.card.arguments == model.card.arguments
+    assert saved.fingerprint == model.fingerprint
 
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
