@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import functools
+import importlib
 import logging
 import signal
 import sys
@@ -239,10 +240,15 @@ def main(arguments: list[str] | None = None) -> int:
             for category in (DeprecationWarning, PendingDeprecationWarning):
                 # Of other packages, for their developers; importing some gives many.
                 warnings.simplefilter("ignore", category)
-            warnings.showwarning = lambda message, *_, **__: complain(
-                "warning", reword(str(message))
-            )
+
+            def show(message: Warning | str, *_: object, **__: object) -> None:
+                complain("warning", reword(str(message)))
+
+            warnings.showwarning = show
             try:
+                # Astropy's logger takes warnings for itself when it is imported.
+                importlib.import_module("astropy.logger")
+                warnings.showwarning = show
                 return COMMANDS[options.command](options) or 0
             except Exception as error:  # noqa: BLE001 - one line, whatever it is
                 if options.debug:

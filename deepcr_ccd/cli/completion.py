@@ -51,7 +51,7 @@ def model_names() -> list[str]:
     """
     data = Path(str(resources.files("deepcr_ccd") / "data"))
     folders = [data, data / "published", user_folder("data")]
-    folders += listed_paths("DEEPCR_CCD_MODELS")
+    folders += listed_paths("DEEPCR_CCD_MODELS")[0]
     files = (path for folder in folders if folder for path in _files_in(folder))
     return sorted({path.stem for path in files if path.suffix == ".safetensors"})
 

@@ -1,5 +1,9 @@
 """The command ``deepcr-ccd models``."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from conftest import random_model
 
@@ -132,3 +136,16 @@ def test_a_folder_that_is_absent_is_a_warning(run, monkeypatch, tmp_path):
     assert status == 0
     assert "universal" in out
     assert err.startswith("deepcr-ccd: warning: DEEPCR_CCD_MODELS: folder ")
+
+
+def test_warnings_are_those_of_the_command_in_a_new_process(tmp_path):
+    code = "import sys; from deepcr_ccd.cli import main; sys.exit(main(['models']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "DEEPCR_CCD_MODELS": str(tmp_path / "gone")},
+    )
+    assert done.returncode == 0
+    assert done.stderr.startswith("deepcr-ccd: warning: DEEPCR_CCD_MODELS: folder ")
+    assert done.stderr.count("\n") == 1

@@ -88,10 +88,13 @@ class ModelEntry:
         return self.path
 
     def digest(self) -> str:
-        """Return the SHA-256 of the file, or nothing if that is not here."""
+        """Return the SHA-256 of the file, or nothing if that cannot be read."""
         if self.sha256 or self.path is None:
             return self.sha256
-        return sha256_of(self.path)
+        try:
+            return sha256_of(self.path)
+        except OSError:
+            return ""
 
 
 def read_entry(path: Path, source: SourceName, origin: str) -> ModelEntry:
@@ -139,7 +142,7 @@ def read_entries(
     for path in paths:
         try:
             entries.append(read_entry(path, source, origin))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             text = str(error)
             named = str(path) in text
             problems.append(text if named else f"model file {str(path)!r}: {text}")

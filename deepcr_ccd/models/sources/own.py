@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from . import user_folders
@@ -22,10 +23,9 @@ def own_models() -> tuple[list[ModelEntry], list[str]]:
         The models, and what is wrong with the rest, in words that name the file.
     """
     entries: list[ModelEntry] = []
-    problems: list[str] = []
-    named = user_folders.listed_paths(VARIABLE)
+    named, problems = user_folders.listed_paths(VARIABLE)
     usual = user_folders.user_folder("data")
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for folder in [*named, *([usual] if usual else [])]:
         try:
             paths = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors")
@@ -35,9 +35,11 @@ def own_models() -> tuple[list[ModelEntry], list[str]]:
                 problems.append(f"{VARIABLE}: folder {str(folder)!r}: {reason}")
             continue
         for path in paths:
-            if path.resolve() in seen:
+            # Path.resolve raises an error for a link to itself.
+            real = os.path.realpath(path)
+            if real in seen:
                 continue
-            seen.add(path.resolve())
+            seen.add(real)
             found, wrong = read_entries([path], "own", f"file {str(path)!r}")
             entries += found
             problems += wrong

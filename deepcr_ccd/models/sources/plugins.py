@@ -36,14 +36,12 @@ def plugin_models() -> tuple[list[ModelEntry], list[str]]:
         The models, and what is wrong with the rest, in words that name the package.
     """
     entries: list[ModelEntry] = []
-    problems: list[str] = []
-    points = [(_origin(p), p) for p in metadata.entry_points(group=GROUP)]
+    points, problems = _entry_points()
     for origin, point in sorted(points, key=lambda one: (one[0], one[1].name)):
         try:
             files = _model_files(point)
         except Exception as error:  # noqa: BLE001 - of any finder of modules
-            text = str(error) or type(error).__name__
-            problems.append(f"{origin}: {text}")
+            problems.append(f"{origin}: {_reason(error)}")
             continue
         known = {entry.path for entry in entries}
         found, wrong = read_entries(
@@ -52,6 +50,53 @@ def plugin_models() -> tuple[list[ModelEntry], list[str]]:
         entries += found
         problems += [f"{origin}: {text}" for text in wrong]
     return entries, problems
+
+
+def _entry_points() -> tuple[list[tuple[str, metadata.EntryPoint]], list[str]]:
+    """Return where each entry point is from, and itself, and what is wrong with others.
+
+    A package whose metadata are damaged does not keep the others from being used.
+    """
+    try:
+        found = list(metadata.entry_points(group=GROUP))
+        problems: list[str] = []
+    except Exception:  # noqa: BLE001 - of any finder of packages
+        found, problems = _points_one_by_one()
+    points = []
+    for point in found:
+        try:
+            points.append((_origin(point), point))
+        except Exception as error:  # noqa: BLE001
+            problems.append(
+                f"the package of {point.value!r}: its metadata cannot be read: "
+                f"{_reason(error)}"
+            )
+    return points, problems
+
+
+def _points_one_by_one() -> tuple[list[metadata.EntryPoint], list[str]]:
+    """Return entry points, and what is wrong with packages that do not tell theirs."""
+    found: dict[str, list[metadata.EntryPoint]] = {}
+    problems: list[str] = []
+    try:
+        packages = list(metadata.distributions())
+    except Exception as error:  # noqa: BLE001
+        return [], [f"packages cannot be listed: {_reason(error)}"]
+    for package in packages:
+        try:
+            points = list(package.entry_points.select(group=GROUP))
+            # What comes first on sys.path is what is used.
+            found.setdefault(package.name, points)
+        except Exception as error:  # noqa: BLE001
+            place = str(getattr(package, "_path", package))
+            problems.append(
+                f"package {place!r}: its metadata cannot be read: {_reason(error)}"
+            )
+    return [point for points in found.values() for point in points], problems
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _origin(point: metadata.EntryPoint) -> str:

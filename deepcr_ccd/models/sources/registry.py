@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from importlib import resources
@@ -97,8 +99,8 @@ def remote_models() -> tuple[list[ModelEntry], list[str]]:
     """
     shipped = Path(str(resources.files("deepcr_ccd") / "data" / "registry.toml"))
     entries: list[ModelEntry] = []
-    problems: list[str] = []
-    for path in dict.fromkeys([shipped, *user_folders.listed_paths(VARIABLE)]):
+    named, problems = user_folders.listed_paths(VARIABLE)
+    for path in dict.fromkeys([shipped, *named]):
         origin = f"registry {str(path)!r}"
         try:
             rows = _read_registry(path)
@@ -115,6 +117,9 @@ def remote_models() -> tuple[list[ModelEntry], list[str]]:
 
 
 def _read_registry(path: Path) -> list:
+    # To open a named pipe would wait for somebody to write into it.
+    if not (stat.S_ISREG(path.stat().st_mode) or path.is_dir()):
+        raise ValueError("it is not a regular file")
     with path.open("rb") as file:
         content = file.read(MAX_REGISTRY + 1)
     if len(content) > MAX_REGISTRY:
@@ -164,7 +169,8 @@ def _entry(row: Any, origin: str) -> ModelEntry:
             "filters": known["filters"],
             "citation": known["citation"],
         },
-        path=path if path is not None and path.is_file() else None,
+        # Unlike Path.is_file, this is False in a folder that cannot be read.
+        path=path if path is not None and os.path.isfile(path) else None,
         obtain=functools.partial(fetch_file, file),
         sha256=file.sha256,
     )

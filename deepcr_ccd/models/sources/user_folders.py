@@ -47,13 +47,27 @@ def user_folder(kind: Literal["data", "cache"]) -> Path | None:
     return base and base / "deepcr_ccd" / "models"
 
 
-def listed_paths(variable: str) -> list[Path]:
+def listed_paths(variable: str) -> tuple[list[Path], list[str]]:
     """Return the paths in an environment variable that is like ``PATH``.
 
     Parameters
     ----------
     variable : str
         Its name.
+
+    Returns
+    -------
+    paths, problems : list
+        The paths, and what is wrong with the rest, in words that name the variable.
     """
-    texts = os.environ.get(variable, "").split(os.pathsep)
-    return [Path(text).expanduser() for text in texts if text]
+    paths: list[Path] = []
+    problems: list[str] = []
+    for text in filter(None, os.environ.get(variable, "").split(os.pathsep)):
+        try:
+            paths.append(Path(text).expanduser())
+        except RuntimeError:
+            problems.append(
+                f"{variable}: path {text!r}: there is no user of this name, or no home "
+                "of the user; write out the folder in place of '~'"
+            )
+    return paths, problems

@@ -8,6 +8,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from conftest import random_model
 
 from deepcr_ccd import list_models, load_model
+from deepcr_ccd.cli.completion import model_names
 from deepcr_ccd.models.sources import user_folders
 
 
@@ -73,6 +74,29 @@ def test_files_that_are_no_models(folders):
     assert len(caught) == 2
     assert str(folders[0] / "a.safetensors") in str(caught[0].message)
     assert str(folders[1] / "b.safetensors") in str(caught[1].message)
+
+
+def test_a_link_to_itself_leaves_the_others(folders):
+    for name in ("loop", "loop.safetensors"):
+        (folders[0] / name).symlink_to(folders[0] / name)
+    with pytest.warns(AstropyUserWarning, match=r"loop\.safetensors") as caught:
+        assert own() == ["cam0", "cam1"]
+    assert len(caught) == 1
+    assert load_model("cam0", device="cpu").card.name == "cam0"
+
+
+@pytest.mark.parametrize("variable", ["DEEPCR_CCD_MODELS", "DEEPCR_CCD_REGISTRY"])
+def test_the_home_of_an_unknown_user(folders, monkeypatch, variable):
+    text = os.pathsep.join(["~nosuchuser/x", *map(str, folders)])
+    if variable == "DEEPCR_CCD_REGISTRY":
+        text = "~nosuchuser/x"
+    monkeypatch.setenv(variable, text)
+    match = f"{variable}: path '~nosuchuser/x': there is no user"
+    with pytest.warns(AstropyUserWarning, match=match) as caught:
+        assert own() == ["cam0", "cam1"]
+    assert len(caught) == 1
+    assert load_model("cam1", device="cpu").card.name == "cam1"
+    assert "universal" in model_names()
 
 
 @pytest.mark.parametrize(

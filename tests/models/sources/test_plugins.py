@@ -10,6 +10,7 @@ from conftest import random_model
 from sample_packages import install
 
 from deepcr_ccd import list_models, load_model
+from deepcr_ccd.models.sources.plugins import plugin_models
 
 
 @pytest.fixture
@@ -177,3 +178,27 @@ def test_a_finder_that_fails_is_told(site, monkeypatch):
     monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
     with pytest.warns(AstropyUserWarning, match="package mycam-models 1.0: no cheese"):
         assert plugins() == []
+
+
+@pytest.mark.parametrize("file", ["METADATA", "entry_points.txt"])
+def test_damaged_metadata_are_told_and_leave_the_others(site, file):
+    install(site, dist="bad-models")
+    install(site, ["good"], dist="good-models", package="good_models")
+    damaged = site / "bad_models-1.0.dist-info" / file
+    damaged.write_bytes(damaged.read_bytes() + b"\n\xff")
+    match = "package .*(mycam_models.files|bad_models).*: its metadata cannot be read"
+    with pytest.warns(AstropyUserWarning, match=match) as caught:
+        assert plugins() == ["good"]
+    assert len(caught) == 1
+    assert load_model("good", device="cpu").card.name == "good"
+
+
+def test_a_finder_of_packages_that_fails_is_told(site, monkeypatch):
+    class Finder:
+        @staticmethod
+        def find_distributions(_):
+            raise RuntimeError("no cheese")
+
+    install(site)
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    assert plugin_models() == ([], ["packages cannot be listed: no cheese"])

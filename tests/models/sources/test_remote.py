@@ -421,3 +421,21 @@ def test_a_copy_in_a_package_is_the_same_model(register, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     assert names() == []
     assert list_models(source="plugin")["name"].tolist() == ["mycam"]
+
+
+def test_a_registry_that_is_no_file(tmp_path, monkeypatch):
+    pipe = tmp_path / "pipe.toml"
+    os.mkfifo(pipe)
+    monkeypatch.setenv("DEEPCR_CCD_REGISTRY", str(pipe))
+    with pytest.warns(AstropyUserWarning, match="pipe.toml': it is not a regular file"):
+        assert names() == []
+
+
+def test_a_cache_that_cannot_be_read(register, tmp_path, monkeypatch):
+    register()
+    # To ask for a file there raises an OSError, for any user.
+    folders = {"data": tmp_path / "data", "cache": tmp_path / ("x" * 300)}
+    monkeypatch.setattr(user_folders, "user_folder", folders.get)
+    assert names() == ["mycam"]
+    with pytest.raises(OSError, match="'mycam' could not be kept in "):
+        load_model("mycam")
