@@ -60,7 +60,8 @@ class DQConvention:
         Parameters
         ----------
         flags : `~numpy.ndarray`
-            The plane, or some of its rows. What is no number is bad.
+            The plane, or some of its rows. What is no number, or too large for an
+            integer, is bad.
 
         Returns
         -------
@@ -69,15 +70,21 @@ class DQConvention:
         """
         if self.bad is None:
             return flags != 0
-        known = np.isfinite(flags) if flags.dtype.kind == "f" else None
-        if known is not None:
-            flags = np.where(known, flags, 0)
-        numbers = flags.astype(np.int64)
+        if flags.dtype.kind == "f":
+            known = np.abs(flags) < MAX_BITS
+            return self._is_bad(np.where(known, flags, 0).astype(np.int64)) | ~known
+        return self._is_bad(flags)
+
+    def _is_bad(self, numbers: np.ndarray) -> np.ndarray:
+        """Return where integers are bad; those with a sign are bits of their width."""
         if isinstance(self.bad, tuple):
-            bad = np.isin(numbers, self.bad)
-        else:
-            bad = (numbers & self.bad) != 0
-        return bad if known is None else bad | ~known
+            limits = np.iinfo(numbers.dtype)
+            codes = [code for code in self.bad if limits.min <= code <= limits.max]
+            return np.isin(numbers, np.array(codes, numbers.dtype))
+        unsigned = np.dtype(f"u{numbers.dtype.itemsize}")
+        bits = unsigned.type((self.bad or 0) & np.iinfo(unsigned).max)
+        order = numbers.dtype.byteorder
+        return (numbers.view(unsigned.newbyteorder(order)) & bits) != 0
 
     def flag(self, flags: np.ndarray, crmask: np.ndarray, filled: bool) -> np.ndarray:
         """Return flags in which cosmic rays are entered.

@@ -32,6 +32,22 @@ def test_what_numbers_mean(name, good, bad, flagged, filled):
     assert not convention.is_bad(np.array([flagged, filled])).any()
 
 
+@pytest.mark.parametrize("dtype", ["i1", "i2", ">i2", "i4", "i8"])
+def test_the_sign_is_one_bit(dtype):
+    """Numbers below zero have no bits beyond the width of their plane."""
+    lowest = np.array([np.iinfo(dtype).min, 0], dtype)
+    width = 8 * lowest.itemsize
+    for bit in (8, 20, 31, 62):
+        convention = read_convention({"cosmic_ray": 4, "bad": 1 << bit})
+        assert convention.is_bad(lowest).tolist() == [bit == width - 1, False]
+    # All but the bit of cosmic rays.
+    assert read_convention({"cosmic_ray": 4}).is_bad(lowest).tolist() == [True, False]
+    if width == 16:
+        assert not CONVENTIONS["eso"].is_bad(lowest).any()
+    codes = {"cosmic_ray": 5, "bad": [1 << 20, -128], "codes": True}
+    assert read_convention(codes).is_bad(lowest).tolist() == [width == 8, False]
+
+
 def test_bits_are_added_and_codes_replaced():
     flags = np.array([0, 7, 64, 64], np.uint8)
     before, crmask = flags.copy(), np.array([True, True, True, False])

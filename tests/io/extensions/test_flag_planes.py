@@ -72,6 +72,11 @@ def test_bad_pixels():
     assert bad(values) == [0, 1, 1, 1, 1, 1, 1, 1]
     assert bad(values, "DQ") == [0, 1, 1, 1, 1, 1, 0, 1]
     assert bad(values, bad_bits=0) == [0] * 8
+    lowest = np.array([-32768], np.int16)
+    assert bad(lowest, named={"BAD": 20, "CR": 3}) == [0]
+    assert bad(lowest, named={"BAD": 15, "CR": 3}) == [1]
+    huge = np.array([1e30, -1e30, 2.0**40, 4096], np.float32)
+    assert bad(huge, "DQ", bad_bits=1) == [1, 1, 0, 0]
     floats = np.array([0, 1, 0.5, np.nan, np.inf, 4096], dtype=np.float32)
     assert bad(floats, "DQ") == [0, 1, 0, 1, 1, 0]
     assert bad(floats, "MASK") == [0, 1, 1, 1, 1, 1]
