@@ -317,3 +317,38 @@ def test_a_model_whose_output_is_no_number_is_saved_without_a_test(tmp_path):
         model.network.out.bias.fill_(torch.nan)
     with pytest.warns(UserWarning, match="saved without a test input"):
         Model(model.card, model.network, device="cpu").save(tmp_path / "m.safetensors")
+
+
+def test_add_test_keeps_all_else_in_the_file(saved, tmp_path):
+    tensors = safetensors.torch.load_file(saved)
+    later = json.loads(read_card(saved).to_json()) | {"later": {"field": [1]}}
+    metadata = {"card": json.dumps(later), "format": "pt"}
+    weights = {key: one for key, one in tensors.items() if key[:5] != "test."}
+    safetensors.torch.save_file(weights, saved, metadata)
+    saved.chmod(0o600)
+    link = tmp_path / "link.safetensors"
+    link.symlink_to(saved)
+    assert main(["models", "add-test", str(link)]) == 0
+    assert link.is_symlink()
+    assert saved.stat().st_mode & 0o777 == 0o600
+    with safetensors.safe_open(saved, "pt") as file:
+        found = file.metadata()
+    assert found["format"] == "pt"
+    assert json.loads(found["card"])["later"] == {"field": [1]}
+    after = safetensors.torch.load_file(saved)
+    assert all(torch.equal(after[key], one) for key, one in weights.items())
+    assert load(link).verify().passed
+
+
+def test_add_test_replaces_a_test_only_where_asked(saved, tmp_path, rng, capsys):
+    own = tmp_path / "own.safetensors"
+    frame = rng.normal(100, 5, (64, 64)).astype(np.float32)
+    random_model().with_test(frame, origin="a real cutout").save(own)
+    rewrite(saved, **{"test.input": None, "test.output": None})
+    before = own.read_bytes(), saved.read_bytes()
+    assert main(["models", "add-test", str(saved), str(own)]) == 1
+    said = capsys.readouterr().err
+    assert "has a test input (a real cutout); --overwrite replaces it" in said
+    assert (own.read_bytes(), saved.read_bytes()) == before
+    assert main(["models", "add-test", "--overwrite", str(saved), str(own)]) == 0
+    assert "simulated" in load(own).card.test_origin
