@@ -23,9 +23,11 @@ from ..tiling.run import run_over_tiles
 from ..tiling.tiles import Tile
 from ..tiling.torch_settings import neutral_torch_state
 from .card import ModelCard
+from .card_rules import number
 from .engines.build import usable_engine
 from .loaded_network import LoadedNetwork
 from .networks.unet import UNet
+from .provenance import MAX_TOLERANCE
 from .recalibration import network_threshold, recalibrate
 from .verification import ORIGIN, TOLERANCE, Verification, make_test, verify
 from .weights import write_weights
@@ -234,8 +236,8 @@ class Model(LoadedNetwork):
         Parameters
         ----------
         frame : `~numpy.ndarray`, optional
-            ``(ny, nx)``, in the card's unit, up to 512 px; by default a simulated one
-            of 128 px.
+            ``(ny, nx)``, in the card's unit, 64 to 512 px a side; by default a
+            simulated one of 128 px.
         mask : `~numpy.ndarray`, optional
             bool, ``(ny, nx)``, the CR mask, for inpainting models; by default that of
             the simulated frame.
@@ -243,14 +245,18 @@ class Model(LoadedNetwork):
             What the frame is, in words; to be given with a frame.
         tolerance : float
             By how much the output may differ elsewhere: absolute for values up to 1,
-            relative above.
+            relative above. From 0 to 0.05.
 
         Raises
         ------
         ValueError
-            If the frame is too large or not finite, the mask does not fit it or is
-            empty, or the output is not finite.
+            If the tolerance or the frame is too large, or that is too small or not
+            finite, the mask does not fit it or is empty, or the output is not finite.
         """
+        if not number(0, MAX_TOLERANCE).allows(tolerance):
+            raise ValueError(
+                f"tolerance={tolerance!r} must be a number from 0 to {MAX_TOLERANCE:g}"
+            )
         words = origin or (ORIGIN if frame is None else "")
         card = dataclasses.replace(
             self.card, test_origin=words, test_tolerance=tolerance

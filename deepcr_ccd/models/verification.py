@@ -33,8 +33,8 @@ __all__ = [
 #: Names of tensors that begin so are no weights.
 RESERVED = "test."
 NAMES = ("test.input", "test.mask", "test.output")
-#: Widest test input in px, and the largest number in it.
-MAX_SIZE, MAX_VALUE = 512, 1e12
+#: Narrowest and widest test input in px, and the largest number in it.
+MIN_SIZE, MAX_SIZE, MAX_VALUE = 64, 512, 1e12
 #: Dtypes that they may have in a file; other names are those of safetensors.
 DTYPES = {
     "test.input": ("F32", "F16", "I16"),
@@ -135,10 +135,11 @@ def check_test_shapes(found: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
         if dtype not in DTYPES[key]:
             raise ValueError(f"{key!r} holds {dtype}, not {' or '.join(DTYPES[key])}")
         flat = key == "test.output" and len(shape) == 1
-        most = MAX_SIZE**2 if flat else MAX_SIZE
-        if not (flat or len(shape) == 2) or not all(1 <= n <= most for n in shape):
+        low, high = (1, MAX_SIZE**2) if flat else (MIN_SIZE, MAX_SIZE)
+        if not (flat or len(shape) == 2) or not all(low <= n <= high for n in shape):
             raise ValueError(
-                f"{key!r} has shape {tuple(shape)}, not (ny, nx) up to {MAX_SIZE} px"
+                f"{key!r} has shape {tuple(shape)}, not (ny, nx) from {MIN_SIZE} to "
+                f"{MAX_SIZE} px a side"
             )
 
 
@@ -182,17 +183,18 @@ def make_test(
     Raises
     ------
     ValueError
-        If the frame is too large or not finite, the mask does not fit it or is empty,
-        or the output is not finite.
+        If the frame is too small, too large or not finite, the mask does not fit it or
+        is empty, or the output is not finite.
     """
     if frame is None:
         frame, truth = make_reference_frame()
         mask = truth if mask is None else mask
     frame = np.array(frame, dtype=np.float32)
     mask = None if model.card.task == "mask" or mask is None else np.array(mask, bool)
-    if frame.ndim != 2 or not all(1 <= n <= MAX_SIZE for n in frame.shape):
+    if frame.ndim != 2 or not all(MIN_SIZE <= n <= MAX_SIZE for n in frame.shape):
         raise ValueError(
-            f"frame of shape {frame.shape} must be (ny, nx), up to {MAX_SIZE} px"
+            f"frame of shape {frame.shape} must be (ny, nx), from {MIN_SIZE} to "
+            f"{MAX_SIZE} px a side"
         )
     if not (np.abs(frame) <= MAX_VALUE).all():
         raise ValueError(f"frame holds numbers beyond {MAX_VALUE:g}, or NaN")

@@ -126,7 +126,7 @@ def test_a_test_goes_where_the_model_goes(saved):
 
 
 def test_a_frame_of_ones_own(tmp_path, rng):
-    frame = rng.normal(100, 5, (40, 60)).astype(np.float32)
+    frame = rng.normal(100, 5, (64, 80)).astype(np.float32)
     model = random_model().with_test(frame, origin="mine", tolerance=0.01)
     model.save(tmp_path / "m.safetensors")
     again = load(tmp_path / "m.safetensors")
@@ -138,17 +138,18 @@ def test_a_frame_of_ones_own(tmp_path, rng):
 @pytest.mark.parametrize(
     ("shape", "value", "match"),
     [
-        ((40,), 0, r"frame of shape \(40,\) must be \(ny, nx\), up to 512 px"),
-        ((40, 600), 0, "up to 512 px"),
-        ((40, 40), np.nan, "or NaN"),
-        ((40, 40), 1e20, "numbers beyond"),
+        ((70,), 0, r"frame of shape \(70,\) must be \(ny, nx\), from 64 to 512 px"),
+        ((70, 600), 0, "from 64 to 512 px a side"),
+        ((63, 80), 0, "from 64 to 512 px a side"),
+        ((70, 70), np.nan, "or NaN"),
+        ((70, 70), 1e20, "numbers beyond"),
     ],
 )
 def test_frames_that_cannot_be_used(shape, value, match):
     with pytest.raises(ValueError, match=match):
         random_model().with_test(np.full(shape, value, dtype=np.float32))
     with pytest.raises(ValueError, match="mask must be True at some pixels"):
-        random_model("inpaint").with_test(np.zeros((40, 40)))
+        random_model("inpaint").with_test(np.zeros((70, 70)))
 
 
 BAD_TESTS = {
@@ -161,8 +162,9 @@ BAD_TESTS = {
     "NaN": ({"test.input": torch.full((128, 128), torch.nan)}, "or NaN"),
     "whole": ({"test.input": torch.zeros(4, 4, dtype=torch.int64)}, "holds I64, not"),
     "wide": ({"test.input": torch.zeros(1, 4096)}, r"has shape \(1, 4096\), not"),
+    "tiny": ({"test.input": torch.zeros(1, 1)}, "not .* from 64 to 512 px a side"),
     "empty": ({"test.input": torch.zeros(0, 4)}, "has shape"),
-    "other": ({"test.output": torch.zeros(4, 4)}, r"has shape \(4, 4\), not \(128"),
+    "other": ({"test.output": torch.zeros(64, 64)}, r"has shape \(64, 64\), not \(128"),
 }
 
 
@@ -247,7 +249,7 @@ PROVENANCE = {
     "fwhm_range": ([8, 1], "a lowest and a highest number"),
     "background_range": ([float("nan"), 1], "a lowest and a highest number"),
     "benchmark": ({"name": ["a"]}, "a mapping of words"),
-    "test_tolerance": (float("inf"), "a number from 0 to 1"),
+    "test_tolerance": (1, "a number from 0 to 0.05, or None"),
     "sha256": ("12", "64 hexadecimal digits"),
 }
 
@@ -257,6 +259,23 @@ def test_fields_are_checked(field):
     value, match = PROVENANCE[field]
     with pytest.raises(ValueError, match=f"card of 'm': {field}=.* must be .*{match}"):
         ModelCard(name="m", task="mask", architecture="unet", **{field: value})
+
+
+@pytest.mark.parametrize("date", ["2026-W01-1", "20261127", "2026-02-30", 20261127])
+def test_dates_are_written_in_one_way(date):
+    with pytest.raises(ValueError, match=r"date=.* must be a day as in '2026-11-27'"):
+        ModelCard(name="m", task="mask", architecture="unet", date=date)
+
+
+def test_turns_are_whole_numbers():
+    with pytest.raises(ValueError, match=r"turns=4.0; allowed are \(1, 2, 4\)"):
+        ModelCard(name="m", task="mask", architecture="unet", turns=4.0)
+
+
+@pytest.mark.parametrize("tolerance", [1, -0.1, np.nan, "0.01", True])
+def test_tolerances_that_tell_nothing_are_refused(tolerance):
+    with pytest.raises(ValueError, match="tolerance=.* must be a number from 0 to 0.0"):
+        random_model().with_test(tolerance=tolerance)
 
 
 def test_fields_are_kept_and_shown(tmp_path):
