@@ -239,8 +239,8 @@ class Model(LoadedNetwork):
             ``(ny, nx)``, in the card's unit, 64 to 512 px a side; by default a
             simulated one of 128 px.
         mask : `~numpy.ndarray`, optional
-            bool, ``(ny, nx)``, the CR mask, for inpainting models; by default that of
-            the simulated frame.
+            bool, ``(ny, nx)``, the CR mask, for inpainting models alone; by default
+            that of the simulated frame.
         origin : str, optional
             What the frame is, in words; to be given with a frame.
         tolerance : float
@@ -249,6 +249,9 @@ class Model(LoadedNetwork):
 
         Raises
         ------
+        TypeError
+            If the frame holds no real numbers, or has a unit or a mask of its own; or
+            the mask is not bool.
         ValueError
             If the tolerance or the frame is too large, or that is too small or not
             finite, the mask does not fit it or is empty, or the output is not finite.
@@ -298,6 +301,11 @@ class Model(LoadedNetwork):
         ----------
         path : str or path-like
             Where to; by custom it ends in ``.safetensors``.
+
+        Raises
+        ------
+        ValueError
+            If the path is empty or that of a folder.
         """
         model = self
         if self.test is None:

@@ -57,7 +57,14 @@ def write_weights(
         The card.
     test : ModelTest, optional
         A test input, with the output for it.
+
+    Raises
+    ------
+    ValueError
+        If the path is empty or that of a folder.
     """
+    if not os.fspath(path) or Path(path).is_dir():
+        raise ValueError(f"path={os.fspath(path)!r} must be the path of a file")
     tensors = {key: value.contiguous().cpu() for key, value in state.items()}
     card = dataclasses.replace(card, sha256=digest_of(tensors))
     if test is None:

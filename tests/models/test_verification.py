@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from astropy import units as u
+from astropy.nddata import CCDData
 from conftest import random_model
 
 from deepcr_ccd import list_models, load_model
@@ -150,6 +152,42 @@ def test_frames_that_cannot_be_used(shape, value, match):
         random_model().with_test(np.full(shape, value, dtype=np.float32))
     with pytest.raises(ValueError, match="mask must be True at some pixels"):
         random_model("inpaint").with_test(np.zeros((70, 70)))
+
+
+ONES = np.ones((64, 64), dtype=np.float32)
+WRONG_FRAMES = {
+    "text": ("abc", "frame is a str of <U3: it must be a plain array of real"),
+    "ragged": ([[1, 2], [3]], "frame is a list: it must be a plain array of real"),
+    "complex": (ONES * 1j, "frame is a ndarray of complex64: it must be"),
+    "Quantity": (ONES * u.electron, "frame is a Quantity, whose unit and mask would"),
+    "CCDData": (CCDData(ONES, unit="adu"), "frame is a CCDData, whose unit and mask"),
+    "masked": (np.ma.MaskedArray(ONES), "frame is a MaskedArray, whose unit and mask"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_FRAMES)
+def test_frames_that_would_lose_something_are_refused(case):
+    frame, match = WRONG_FRAMES[case]
+    with pytest.raises(TypeError, match=match):
+        random_model().with_test(frame, origin="mine")
+
+
+def test_masks_that_would_be_ignored_are_refused():
+    for mask in ("rubbish", ONES > 0):
+        with pytest.raises(ValueError, match="mask= is for inpainting models"):
+            random_model().with_test(mask=mask)
+    for mask in ("rubbish", ONES):
+        with pytest.raises(TypeError, match="mask .*bool"):
+            random_model("inpaint").with_test(ONES, mask)
+
+
+def test_what_cannot_be_saved(tmp_path):
+    model = random_model()
+    for path in ("", tmp_path):
+        with pytest.raises(ValueError, match="path=.* must be the path of a file"):
+            model.save(path)
+    with pytest.raises(TypeError, match="test='x' must be a ModelTest or None"):
+        Model(model.card, model.network, device="cpu", test="x")
 
 
 BAD_TESTS = {
