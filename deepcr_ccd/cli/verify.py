@@ -39,9 +39,10 @@ def add_verify_parsers(actions: Any, shared: argparse.ArgumentParser) -> None:
         "add-test",
         "write a test input into model files",
         "It is a simulated frame, with what the model gives for it now, and the sha256 "
-        "of the weights. A test that is there is replaced.",
+        "of the weights. All else in the file stays as it is.",
     )
     test("files", nargs="+", metavar="FILE", help="model files (.safetensors)")
+    test("--overwrite", action="store_true", help="replace test inputs that are there")
 
 
 def verify_command(options: argparse.Namespace) -> int:
@@ -81,10 +82,23 @@ def add_test_command(options: argparse.Namespace) -> None:
     ----------
     options : `argparse.Namespace`
         Its options.
+
+    Raises
+    ------
+    ValueError
+        If a file has a test input, without ``--overwrite``; none is changed then.
     """
     from ..models.model import Model
+    from ..models.weights import read_card, read_test, write_test
 
+    for file in () if options.overwrite else options.files:
+        if read_test(file, read_card(file).task) is not None:
+            origin = read_card(file).test_origin or "of unknown origin"
+            raise ValueError(
+                f"{file} has a test input ({origin}); --overwrite replaces it by a "
+                "simulated one"
+            )
     for file in options.files:
         model = Model.load(file, device="cpu", precision="float32")
-        model.with_test().save(file)
+        write_test(file, model.with_test())
         say(f"wrote {file}")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
 from typing import Any
 
-from ..io.atomic import atomic_path
-from ..models.card import ModelCard
-from ..models.weights import read_card
+from ..models.weights import change_file, read_card
 from .benchmark import BENCHMARK, OWN, BenchmarkResult
 
 __all__ = ["differing_scores", "read_scores", "write_scores"]
@@ -19,8 +15,6 @@ __all__ = ["differing_scores", "read_scores", "write_scores"]
 TOLERANCE = 0.3
 #: By how much numbers of CR-affected pixels may differ, as a fraction.
 FRAME_TOLERANCE = 0.002
-#: Headers of safetensors files are a multiple of this long, in bytes.
-ALIGNMENT = 8
 
 
 def write_scores(path: str | os.PathLike, result: BenchmarkResult) -> None:
@@ -45,8 +39,6 @@ def write_scores(path: str | os.PathLike, result: BenchmarkResult) -> None:
         If it is no model file or that of another model, or ``result`` is of the quick
         form.
     """
-    # A link stays one.
-    path = Path(path).resolve()
     card = read_card(path)
     if result.quick:
         raise ValueError(
@@ -54,32 +46,15 @@ def write_scores(path: str | os.PathLike, result: BenchmarkResult) -> None:
         )
     if result.model.removesuffix(" (yours)") != card.name:
         raise ValueError(
-            f"model file {str(path)!r} is of {card.name!r}, the scores are of "
+            f"model file {os.fspath(path)!r} is of {card.name!r}, the scores are of "
             f"{result.model!r}"
         )
-    before = path.read_bytes()
-    length = int.from_bytes(before[:8], "little")
-    header = json.loads(before[8 : 8 + length])
-    # As it was written, with fields that this version may not know.
-    fields = json.loads(header["__metadata__"]["card"])
-    fields["scores"] = {**fields.get("scores", {}), "benchmark": result.entry()}
-    fields["benchmark"] = dict(BENCHMARK)
-    text = json.dumps(fields, sort_keys=True)
-    ModelCard.from_json(text)
-    header["__metadata__"]["card"] = text
-    content = json.dumps(header, separators=(",", ":")).encode()
-    content += b" " * (-len(content) % ALIGNMENT)
 
-    def check() -> None:
-        if path.read_bytes() != before:
-            raise OSError(f"{path} changed meanwhile")
+    def change(fields: dict[str, Any]) -> None:
+        fields["scores"] = {**fields.get("scores", {}), "benchmark": result.entry()}
+        fields["benchmark"] = dict(BENCHMARK)
 
-    with (
-        atomic_path(path, overwrite=True, like=path, check=check) as partial,
-        open(partial, "wb") as file,
-    ):
-        file.write(len(content).to_bytes(8, "little") + content)
-        file.write(before[8 + length :])
+    change_file(path, change)
 
 
 def read_scores(path: str | os.PathLike) -> dict[str, Any]:

@@ -117,8 +117,8 @@ class ModelCard(Provenance):
             ("turns", TURNS if self.task == "mask" else TURNS[:1]),
         ):
             value = getattr(self, field)
-            # True would be equal to 1.
-            if isinstance(value, bool) or value not in allowed:
+            # True and 1.0 would be equal to 1.
+            if isinstance(value, bool | float) or value not in allowed:
                 raise ValueError(
                     f"card of {short(self.name)}: {field}={short(value)}; "
                     f"allowed are {allowed}{LATER}"

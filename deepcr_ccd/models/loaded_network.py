@@ -64,6 +64,8 @@ class LoadedNetwork:
 
     Raises
     ------
+    TypeError
+        If ``test`` is something else.
     ValueError
         If the device is absent, the engine does not run such a network there, or
         ``precision="int8"`` is not possible.
@@ -86,6 +88,10 @@ class LoadedNetwork:
             raise ValueError(
                 f"card of {card.name!r}: transform={card.transform!r} is not for "
                 f"architecture={card.architecture!r}"
+            )
+        if test is not None and not isinstance(test, ModelTest):
+            raise TypeError(
+                f"test={test!r} must be a ModelTest or None; Model.with_test makes one"
             )
         self.card = card
         self.test = test

@@ -23,9 +23,11 @@ from ..tiling.run import run_over_tiles
 from ..tiling.tiles import Tile
 from ..tiling.torch_settings import neutral_torch_state
 from .card import ModelCard
+from .card_rules import number
 from .engines.build import usable_engine
 from .loaded_network import LoadedNetwork
 from .networks.unet import UNet
+from .provenance import MAX_TOLERANCE
 from .recalibration import network_threshold, recalibrate
 from .verification import ORIGIN, TOLERANCE, Verification, make_test, verify
 from .weights import write_weights
@@ -234,23 +236,30 @@ class Model(LoadedNetwork):
         Parameters
         ----------
         frame : `~numpy.ndarray`, optional
-            ``(ny, nx)``, in the card's unit, up to 512 px; by default a simulated one
-            of 128 px.
+            ``(ny, nx)``, in the card's unit, 64 to 512 px a side; by default a
+            simulated one of 128 px.
         mask : `~numpy.ndarray`, optional
-            bool, ``(ny, nx)``, the CR mask, for inpainting models; by default that of
-            the simulated frame.
+            bool, ``(ny, nx)``, the CR mask, for inpainting models alone; by default
+            that of the simulated frame.
         origin : str, optional
             What the frame is, in words; to be given with a frame.
         tolerance : float
             By how much the output may differ elsewhere: absolute for values up to 1,
-            relative above.
+            relative above. From 0 to 0.05.
 
         Raises
         ------
+        TypeError
+            If the frame holds no real numbers, or has a unit or a mask of its own; or
+            the mask is not bool.
         ValueError
-            If the frame is too large or not finite, the mask does not fit it or is
-            empty, or the output is not finite.
+            If the tolerance or the frame is too large, or that is too small or not
+            finite, the mask does not fit it or is empty, or the output is not finite.
         """
+        if not number(0, MAX_TOLERANCE).allows(tolerance):
+            raise ValueError(
+                f"tolerance={tolerance!r} must be a number from 0 to {MAX_TOLERANCE:g}"
+            )
         words = origin or (ORIGIN if frame is None else "")
         card = dataclasses.replace(
             self.card, test_origin=words, test_tolerance=tolerance
@@ -292,6 +301,11 @@ class Model(LoadedNetwork):
         ----------
         path : str or path-like
             Where to; by custom it ends in ``.safetensors``.
+
+        Raises
+        ------
+        ValueError
+            If the path is empty or that of a folder.
         """
         model = self
         if self.test is None:

@@ -20,9 +20,13 @@ from .card_rules import (
     texts_to,
 )
 
-__all__ = ["PROVENANCE_RULES", "Provenance"]
+__all__ = ["MAX_TOLERANCE", "PROVENANCE_RULES", "Provenance"]
+
+#: By how much the output for a test input may differ at most; more would tell nothing.
+MAX_TOLERANCE = 0.05
 
 DOI = re.compile(r"10\.\d{4,9}/\S+")
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -62,7 +66,8 @@ class Provenance:
         What the test input is, in words.
     test_tolerance : float or None
         By how much the output for the test input may differ from the one in the file:
-        absolute for values up to 1, relative above. None without a test input.
+        absolute for values up to 1, relative above. Up to 0.05; None without a test
+        input.
     sha256 : str
         Digest of the weights, see `~deepcr_ccd.models.verification.digest_of`; it is
         set when the model is saved.
@@ -129,10 +134,13 @@ def _as_text(dataset: dict) -> str:
 
 
 def _is_date(value: Any) -> bool:
-    if not isinstance(value, str) or len(value) > 10:
+    if value == "":
+        return True
+    # Python reads weeks too, and days without hyphens.
+    if not isinstance(value, str) or not DATE.fullmatch(value):
         return False
     try:
-        return value == "" or bool(datetime.date.fromisoformat(value))
+        return bool(datetime.date.fromisoformat(value))
     except ValueError:
         return False
 
@@ -182,8 +190,8 @@ PROVENANCE_RULES: dict[str, Rule] = {
     ),
     "test_origin": TEXT,
     "test_tolerance": Rule(
-        lambda value: value is None or number(0, 1).allows(value),
-        "a number from 0 to 1, or None",
+        lambda value: value is None or number(0, MAX_TOLERANCE).allows(value),
+        f"a number from 0 to {MAX_TOLERANCE:g}, or None",
     ),
     "sha256": _pattern(SHA256, "64 hexadecimal digits"),
 }

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from astropy.nddata import NDData
 
 from ..html_table import html_table
+from ..nddata.array_classes import take_apart
 from ..simulation.reference_frame import make_reference_frame
 
 __all__ = [
@@ -33,8 +35,8 @@ __all__ = [
 #: Names of tensors that begin so are no weights.
 RESERVED = "test."
 NAMES = ("test.input", "test.mask", "test.output")
-#: Widest test input in px, and the largest number in it.
-MAX_SIZE, MAX_VALUE = 512, 1e12
+#: Narrowest and widest test input in px, and the largest number in it.
+MIN_SIZE, MAX_SIZE, MAX_VALUE = 64, 512, 1e12
 #: Dtypes that they may have in a file; other names are those of safetensors.
 DTYPES = {
     "test.input": ("F32", "F16", "I16"),
@@ -135,10 +137,11 @@ def check_test_shapes(found: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
         if dtype not in DTYPES[key]:
             raise ValueError(f"{key!r} holds {dtype}, not {' or '.join(DTYPES[key])}")
         flat = key == "test.output" and len(shape) == 1
-        most = MAX_SIZE**2 if flat else MAX_SIZE
-        if not (flat or len(shape) == 2) or not all(1 <= n <= most for n in shape):
+        low, high = (1, MAX_SIZE**2) if flat else (MIN_SIZE, MAX_SIZE)
+        if not (flat or len(shape) == 2) or not all(low <= n <= high for n in shape):
             raise ValueError(
-                f"{key!r} has shape {tuple(shape)}, not (ny, nx) up to {MAX_SIZE} px"
+                f"{key!r} has shape {tuple(shape)}, not (ny, nx) from {MIN_SIZE} to "
+                f"{MAX_SIZE} px a side"
             )
 
 
@@ -181,18 +184,28 @@ def make_test(
 
     Raises
     ------
+    TypeError
+        If the frame holds no real numbers, or has a unit or a mask of its own; or the
+        mask is not bool.
     ValueError
-        If the frame is too large or not finite, the mask does not fit it or is empty,
-        or the output is not finite.
+        If the frame is too small, too large or not finite, the mask does not fit it, is
+        empty or is for a detection model, or the output is not finite.
     """
+    if model.card.task == "mask" and mask is not None:
+        raise ValueError("mask= is for inpainting models, not for detection models")
     if frame is None:
         frame, truth = make_reference_frame()
-        mask = truth if mask is None else mask
-    frame = np.array(frame, dtype=np.float32)
-    mask = None if model.card.task == "mask" or mask is None else np.array(mask, bool)
-    if frame.ndim != 2 or not all(1 <= n <= MAX_SIZE for n in frame.shape):
+        if model.card.task == "inpaint" and mask is None:
+            mask = truth
+    frame = _as_numbers(frame, "frame").astype(np.float32)
+    if mask is not None:
+        mask = _as_numbers(mask, "mask")
+        if mask.dtype != bool:
+            raise TypeError(f"mask of dtype {mask.dtype} must be bool")
+    if frame.ndim != 2 or not all(MIN_SIZE <= n <= MAX_SIZE for n in frame.shape):
         raise ValueError(
-            f"frame of shape {frame.shape} must be (ny, nx), up to {MAX_SIZE} px"
+            f"frame of shape {frame.shape} must be (ny, nx), from {MIN_SIZE} to "
+            f"{MAX_SIZE} px a side"
         )
     if not (np.abs(frame) <= MAX_VALUE).all():
         raise ValueError(f"frame holds numbers beyond {MAX_VALUE:g}, or NaN")
@@ -205,6 +218,26 @@ def make_test(
     if not np.isfinite(output).all():
         raise ValueError(f"the output of {model.card.name!r} for it is not finite")
     return dataclasses.replace(test, output=output)
+
+
+def _as_numbers(given: Any, name: str) -> np.ndarray:
+    """Return an array of real numbers or bool; ``name`` is that of the argument."""
+    what = "bool" if name == "mask" else "real numbers"
+    words = f"must be a plain array of {what}, (ny, nx)"
+    kind = type(given).__name__
+    data, mask, unit = take_apart(given)
+    if isinstance(given, NDData) or mask is not None or unit is not None:
+        raise TypeError(
+            f"{name} is a {kind}, whose unit and mask would be lost: it {words}"
+        )
+    try:
+        array = np.asarray(data)
+    except (TypeError, ValueError):
+        array = np.empty(0, dtype=object)
+    if array.dtype.kind not in "biuf":
+        held = "" if array.dtype == object else f" of {array.dtype}"
+        raise TypeError(f"{name} is a {kind}{held}: it {words}")
+    return array
 
 
 def run_test(model: Any, test: ModelTest) -> np.ndarray:

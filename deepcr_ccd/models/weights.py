@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,20 @@ from .networks.build import Network, plan_network, restore_network
 from .networks.unet import UNet
 from .verification import RESERVED, ModelTest, check_test_shapes, digest_of
 
-__all__ = ["read_card", "read_network", "read_test", "read_weights", "write_weights"]
+__all__ = [
+    "change_file",
+    "read_card",
+    "read_network",
+    "read_test",
+    "read_weights",
+    "write_test",
+    "write_weights",
+]
 
 #: Longest header that is read, in bytes; those of the shipped models have 6,000.
 MAX_HEADER = 2_000_000
+#: Headers of safetensors files are a multiple of this long, in bytes.
+ALIGNMENT = 8
 
 
 def write_weights(
@@ -47,7 +57,14 @@ def write_weights(
         The card.
     test : ModelTest, optional
         A test input, with the output for it.
+
+    Raises
+    ------
+    ValueError
+        If the path is empty or that of a folder.
     """
+    if not os.fspath(path) or Path(path).is_dir():
+        raise ValueError(f"path={os.fspath(path)!r} must be the path of a file")
     tensors = {key: value.contiguous().cpu() for key, value in state.items()}
     card = dataclasses.replace(card, sha256=digest_of(tensors))
     if test is None:
@@ -57,6 +74,91 @@ def write_weights(
     content = safetensors.torch.save(tensors, {"card": card.to_json()})
     with atomic_path(Path(path), overwrite=True) as partial:
         partial.write_bytes(content)
+
+
+def change_file(
+    path: str | os.PathLike,
+    change: Callable[[dict[str, Any]], None],
+    test: ModelTest | None = None,
+) -> None:
+    """Change the card of a model file, and perhaps its test input, in place.
+
+    All else stays as it is: fields of the card that this version does not know, other
+    metadata, the weights byte for byte, the mode; and a link stays one. The file is
+    replaced whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The model file.
+    change : callable
+        Takes the fields of the card, by name, and changes them.
+    test : ModelTest, optional
+        Replaces the test input.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no model file, or the changed card is a wrong one.
+    OSError
+        If something else changes the file meanwhile.
+    """
+    # A link stays one.
+    path = Path(path).resolve()
+    read_card(path)
+    before = path.read_bytes()
+    end = 8 + int.from_bytes(before[:8], "little")
+    header = json.loads(before[8:end])
+    # As it was written, with fields that this version may not know.
+    fields = json.loads(header["__metadata__"]["card"])
+    change(fields)
+    text = json.dumps(fields, sort_keys=True)
+    ModelCard.from_json(text)
+    header["__metadata__"]["card"] = text
+    if test is None:
+        content = json.dumps(header, separators=(",", ":")).encode()
+        content += b" " * (-len(content) % ALIGNMENT)
+        content = len(content).to_bytes(8, "little") + content + before[end:]
+    else:
+        tensors = {
+            key: value
+            for key, value in safetensors.torch.load(before).items()
+            if not key.startswith(RESERVED)
+        }
+        content = safetensors.torch.save(
+            tensors | test.tensors(), header["__metadata__"]
+        )
+
+    def check() -> None:
+        if path.read_bytes() != before:
+            raise OSError(f"{path} changed meanwhile")
+
+    with atomic_path(path, overwrite=True, like=path, check=check) as partial:
+        partial.write_bytes(content)
+
+
+def write_test(path: str | os.PathLike, model: Any) -> None:
+    """Write a model's test input, and the digest of its weights, into its file.
+
+    All else in the file stays as it is, see `change_file`.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file that the model was loaded from.
+    model : Model
+        The model, with a test.
+    """
+    found = digest_of(model.network.state_dict())
+
+    def change(fields: dict[str, Any]) -> None:
+        fields["test_origin"] = model.card.test_origin
+        fields["test_tolerance"] = model.card.test_tolerance
+        fields["sha256"] = found
+
+    change_file(path, change, model.test)
 
 
 def read_weights(path: str | os.PathLike) -> tuple[ModelCard, dict[str, torch.Tensor]]:

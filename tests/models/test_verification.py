@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from astropy import units as u
+from astropy.nddata import CCDData
 from conftest import random_model
 
 from deepcr_ccd import list_models, load_model
@@ -126,7 +128,7 @@ def test_a_test_goes_where_the_model_goes(saved):
 
 
 def test_a_frame_of_ones_own(tmp_path, rng):
-    frame = rng.normal(100, 5, (40, 60)).astype(np.float32)
+    frame = rng.normal(100, 5, (64, 80)).astype(np.float32)
     model = random_model().with_test(frame, origin="mine", tolerance=0.01)
     model.save(tmp_path / "m.safetensors")
     again = load(tmp_path / "m.safetensors")
@@ -138,17 +140,54 @@ def test_a_frame_of_ones_own(tmp_path, rng):
 @pytest.mark.parametrize(
     ("shape", "value", "match"),
     [
-        ((40,), 0, r"frame of shape \(40,\) must be \(ny, nx\), up to 512 px"),
-        ((40, 600), 0, "up to 512 px"),
-        ((40, 40), np.nan, "or NaN"),
-        ((40, 40), 1e20, "numbers beyond"),
+        ((70,), 0, r"frame of shape \(70,\) must be \(ny, nx\), from 64 to 512 px"),
+        ((70, 600), 0, "from 64 to 512 px a side"),
+        ((63, 80), 0, "from 64 to 512 px a side"),
+        ((70, 70), np.nan, "or NaN"),
+        ((70, 70), 1e20, "numbers beyond"),
     ],
 )
 def test_frames_that_cannot_be_used(shape, value, match):
     with pytest.raises(ValueError, match=match):
         random_model().with_test(np.full(shape, value, dtype=np.float32))
     with pytest.raises(ValueError, match="mask must be True at some pixels"):
-        random_model("inpaint").with_test(np.zeros((40, 40)))
+        random_model("inpaint").with_test(np.zeros((70, 70)))
+
+
+ONES = np.ones((64, 64), dtype=np.float32)
+WRONG_FRAMES = {
+    "text": ("abc", "frame is a str of <U3: it must be a plain array of real"),
+    "ragged": ([[1, 2], [3]], "frame is a list: it must be a plain array of real"),
+    "complex": (ONES * 1j, "frame is a ndarray of complex64: it must be"),
+    "Quantity": (ONES * u.electron, "frame is a Quantity, whose unit and mask would"),
+    "CCDData": (CCDData(ONES, unit="adu"), "frame is a CCDData, whose unit and mask"),
+    "masked": (np.ma.MaskedArray(ONES), "frame is a MaskedArray, whose unit and mask"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_FRAMES)
+def test_frames_that_would_lose_something_are_refused(case):
+    frame, match = WRONG_FRAMES[case]
+    with pytest.raises(TypeError, match=match):
+        random_model().with_test(frame, origin="mine")
+
+
+def test_masks_that_would_be_ignored_are_refused():
+    for mask in ("rubbish", ONES > 0):
+        with pytest.raises(ValueError, match="mask= is for inpainting models"):
+            random_model().with_test(mask=mask)
+    for mask in ("rubbish", ONES):
+        with pytest.raises(TypeError, match="mask .*bool"):
+            random_model("inpaint").with_test(ONES, mask)
+
+
+def test_what_cannot_be_saved(tmp_path):
+    model = random_model()
+    for path in ("", tmp_path):
+        with pytest.raises(ValueError, match="path=.* must be the path of a file"):
+            model.save(path)
+    with pytest.raises(TypeError, match="test='x' must be a ModelTest or None"):
+        Model(model.card, model.network, device="cpu", test="x")
 
 
 BAD_TESTS = {
@@ -161,8 +200,9 @@ BAD_TESTS = {
     "NaN": ({"test.input": torch.full((128, 128), torch.nan)}, "or NaN"),
     "whole": ({"test.input": torch.zeros(4, 4, dtype=torch.int64)}, "holds I64, not"),
     "wide": ({"test.input": torch.zeros(1, 4096)}, r"has shape \(1, 4096\), not"),
+    "tiny": ({"test.input": torch.zeros(1, 1)}, "not .* from 64 to 512 px a side"),
     "empty": ({"test.input": torch.zeros(0, 4)}, "has shape"),
-    "other": ({"test.output": torch.zeros(4, 4)}, r"has shape \(4, 4\), not \(128"),
+    "other": ({"test.output": torch.zeros(64, 64)}, r"has shape \(64, 64\), not \(128"),
 }
 
 
@@ -247,7 +287,7 @@ PROVENANCE = {
     "fwhm_range": ([8, 1], "a lowest and a highest number"),
     "background_range": ([float("nan"), 1], "a lowest and a highest number"),
     "benchmark": ({"name": ["a"]}, "a mapping of words"),
-    "test_tolerance": (float("inf"), "a number from 0 to 1"),
+    "test_tolerance": (1, "a number from 0 to 0.05, or None"),
     "sha256": ("12", "64 hexadecimal digits"),
 }
 
@@ -257,6 +297,23 @@ def test_fields_are_checked(field):
     value, match = PROVENANCE[field]
     with pytest.raises(ValueError, match=f"card of 'm': {field}=.* must be .*{match}"):
         ModelCard(name="m", task="mask", architecture="unet", **{field: value})
+
+
+@pytest.mark.parametrize("date", ["2026-W01-1", "20261127", "2026-02-30", 20261127])
+def test_dates_are_written_in_one_way(date):
+    with pytest.raises(ValueError, match=r"date=.* must be a day as in '2026-11-27'"):
+        ModelCard(name="m", task="mask", architecture="unet", date=date)
+
+
+def test_turns_are_whole_numbers():
+    with pytest.raises(ValueError, match=r"turns=4.0; allowed are \(1, 2, 4\)"):
+        ModelCard(name="m", task="mask", architecture="unet", turns=4.0)
+
+
+@pytest.mark.parametrize("tolerance", [1, -0.1, np.nan, "0.01", True])
+def test_tolerances_that_tell_nothing_are_refused(tolerance):
+    with pytest.raises(ValueError, match="tolerance=.* must be a number from 0 to 0.0"):
+        random_model().with_test(tolerance=tolerance)
 
 
 def test_fields_are_kept_and_shown(tmp_path):
@@ -317,3 +374,38 @@ def test_a_model_whose_output_is_no_number_is_saved_without_a_test(tmp_path):
         model.network.out.bias.fill_(torch.nan)
     with pytest.warns(UserWarning, match="saved without a test input"):
         Model(model.card, model.network, device="cpu").save(tmp_path / "m.safetensors")
+
+
+def test_add_test_keeps_all_else_in_the_file(saved, tmp_path):
+    tensors = safetensors.torch.load_file(saved)
+    later = json.loads(read_card(saved).to_json()) | {"later": {"field": [1]}}
+    metadata = {"card": json.dumps(later), "format": "pt"}
+    weights = {key: one for key, one in tensors.items() if key[:5] != "test."}
+    safetensors.torch.save_file(weights, saved, metadata)
+    saved.chmod(0o600)
+    link = tmp_path / "link.safetensors"
+    link.symlink_to(saved)
+    assert main(["models", "add-test", str(link)]) == 0
+    assert link.is_symlink()
+    assert saved.stat().st_mode & 0o777 == 0o600
+    with safetensors.safe_open(saved, "pt") as file:
+        found = file.metadata()
+    assert found["format"] == "pt"
+    assert json.loads(found["card"])["later"] == {"field": [1]}
+    after = safetensors.torch.load_file(saved)
+    assert all(torch.equal(after[key], one) for key, one in weights.items())
+    assert load(link).verify().passed
+
+
+def test_add_test_replaces_a_test_only_where_asked(saved, tmp_path, rng, capsys):
+    own = tmp_path / "own.safetensors"
+    frame = rng.normal(100, 5, (64, 64)).astype(np.float32)
+    random_model().with_test(frame, origin="a real cutout").save(own)
+    rewrite(saved, **{"test.input": None, "test.output": None})
+    before = own.read_bytes(), saved.read_bytes()
+    assert main(["models", "add-test", str(saved), str(own)]) == 1
+    said = capsys.readouterr().err
+    assert "has a test input (a real cutout); --overwrite replaces it" in said
+    assert (own.read_bytes(), saved.read_bytes()) == before
+    assert main(["models", "add-test", "--overwrite", str(saved), str(own)]) == 0
+    assert "simulated" in load(own).card.test_origin
