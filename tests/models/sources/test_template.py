@@ -38,6 +38,8 @@ frame = np.random.default_rng(1).normal(size=(40, 50)).astype(np.float32)
 assert model.probability(frame).shape == (40, 50)
 assert "deepcr_ccd_mycam" not in sys.modules
 assert main(["models", "show", "tinycam"]) == 0
+assert main(["models", "verify", "tinycam"]) == 0
+assert main(["models", "benchmark", "tinycam", "--quick"]) == 0
 import pytest
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))
 """
@@ -76,6 +78,8 @@ def test_a_package_from_the_template(tmp_path):
     done = call(RUN, str(tmp_path / "tests"), path=site, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "source               plugin, package deepcr-ccd-mycam 1.0" in done.stdout
+    assert "tinycam: verified" in done.stdout
+    assert "universal" in done.stdout
     assert "2 passed" in done.stdout
 
     shutil.rmtree(site)
