@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ from ..weights import read_card, read_network
 from ..zoo import load_model
 from . import user_folders
 from .catalogue import find_model, package_entry, read_catalogue
-from .entries import ModelEntry
+from .entries import ModelEntry, read_entries
 from .names import MODEL_FILES, check_name, same_name
 from .own import own_folder, own_models
 
@@ -75,7 +76,8 @@ def remove_model(name: str) -> Path:
     Parameters
     ----------
     name : str
-        Its name.
+        Its name. A damaged file that was added has the name of the file, without its
+        ending.
 
     Returns
     -------
@@ -84,18 +86,20 @@ def remove_model(name: str) -> Path:
 
     Raises
     ------
+    TypeError
+        If the name is no text.
     ValueError
         If there is no model of this name that was added or fetched; the error says
         where the model is from.
     OSError
         If the file cannot be removed.
     """
-    for entry in own_models()[0]:
-        path = entry.path
-        if path is not None and same_name(entry.name) == same_name(name):
-            if path.parent == user_folders.user_folder("data"):
-                path.unlink()
-                return path
+    if not isinstance(name, str):
+        raise TypeError(f"name={name!r} must be text, the name of a model")
+    path = _added_file(name)
+    if path is not None:
+        path.unlink()
+        return path
     entry = find_model(name)
     if entry.source == "remote" and entry.path is not None:
         entry.path.unlink()
@@ -155,6 +159,30 @@ def export_model(
     return path
 
 
+def _added_file(name: str) -> Path | None:
+    """Return the file in the user's folder that holds a model, or is a damaged one."""
+    folder = user_folders.user_folder("data")
+    if folder is None:
+        return None
+    # A variable may name the same folder in another way.
+    for entry in own_models()[0]:
+        if entry.path is not None and same_name(entry.name) == same_name(name):
+            if _place(entry.path).parent == _place(folder / "any").parent:
+                return entry.path
+    with contextlib.suppress(OSError):
+        for path in sorted(folder.iterdir()):
+            if path.suffix == SUFFIX and same_name(path.stem) == same_name(name):
+                readable, _ = read_entries([path], "own", "")
+                if not readable:
+                    return path
+    return None
+
+
+def _place(path: Path) -> Path:
+    """Return the path of a file in its real folder; the file may be a link."""
+    return Path(os.path.realpath(path.parent), path.name)
+
+
 def _check_free(name: str, target: Path) -> None:
     """Raise an error if a name is that of a model from elsewhere."""
     entry = package_entry(name)
@@ -169,7 +197,7 @@ def _check_free(name: str, target: Path) -> None:
         if (
             entry.source != "remote"
             and same_name(entry.name) == same_name(name)
-            and entry.path != target
+            and not (entry.path and _place(entry.path) == _place(target))
         ):
             raise ValueError(
                 f"the name {name!r} is that of a model in {entry.origin}; give the new "

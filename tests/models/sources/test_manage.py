@@ -185,3 +185,35 @@ def test_export_to_a_wrong_place(tmp_path):
     with pytest.raises(ValueError, match="'nosuch' is unknown"):
         export_model("nosuch", tmp_path / "x.safetensors")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("how", ["link", "relative", "trailing"])
+def test_the_folder_under_another_name(folder, file, tmp_path, monkeypatch, how):
+    added = add_model(file)
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    names = {"link": tmp_path / "link", "relative": "user/models/data"}
+    monkeypatch.setenv(own.VARIABLE, str(names.get(how, f"{folder}/../data/")))
+    random_model(name="mycam", seed=1).save(file)
+    assert add_model(file, overwrite=True) == added
+    assert added.read_bytes() == file.read_bytes()
+    assert remove_model("mycam").name == added.name
+    assert os.listdir(folder) == []
+
+
+def test_a_damaged_file_is_removed_by_its_name(folder, file):
+    added = add_model(file)
+    added.write_bytes(added.read_bytes()[:100])
+    other = random_model(name="other")
+    other.save(folder / "readable.safetensors")
+    with pytest.raises(ValueError, match="'readable' is unknown"):
+        remove_model("readable")
+    assert remove_model("MyCam") == added
+    assert os.listdir(folder) == ["readable.safetensors"]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", [None, 5, b"x", []])
+def test_names_to_remove_that_are_no_text(name):
+    with pytest.raises(TypeError, match="^name=.* must be text"):
+        remove_model(name)
