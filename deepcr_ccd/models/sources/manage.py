@@ -8,7 +8,9 @@ import shutil
 from pathlib import Path
 
 from ...io.atomic import atomic_path, remove_stale
-from ..weights import read_card, read_network
+from ...notices import warn_user
+from ..model import Model
+from ..weights import read_card
 from ..zoo import load_model
 from . import user_folders
 from .catalogue import find_model, package_entry, read_catalogue
@@ -28,7 +30,8 @@ def add_model(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
     ----------
     path : str or path-like
         A safetensors file with a card; the name in the card is the model's. The whole
-        model is read before anything is written.
+        model is read, and checked as by `~deepcr_ccd.models.Model.verify`, before
+        anything is written.
     overwrite : bool
         Replace a model of this name that was added before.
 
@@ -44,12 +47,19 @@ def add_model(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
     FileExistsError
         If a model of this name is there, and is not to be replaced.
     ValueError
-        If it is no model file, or its name cannot be used or belongs to a model from
-        elsewhere.
+        If it is no model file or fails a check, or its name cannot be used or belongs
+        to a model from elsewhere.
+    TypeError
+        If it is no path.
     OSError
         If the file cannot be written; nothing is left of it.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If the file has nothing to check the weights with.
     """
-    path = Path(path)
+    path = _as_path(path)
     if path.suffix.lower() == ".pth":
         raise ValueError(
             f"model file {str(path)!r} is a deepCR checkpoint without a card; export "
@@ -64,7 +74,7 @@ def add_model(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
         raise FileExistsError(
             f"model {name!r} was added before; overwrite=True replaces it"
         )
-    read_network(path)
+    _check_weights(path)
     folder.mkdir(parents=True, exist_ok=True)
     _copy(path, target, overwrite)
     return target
@@ -141,7 +151,7 @@ def export_model(
     OSError
         If the file cannot be written; nothing is left of it.
     """
-    path = Path(path)
+    path = _as_path(path)
     if path.suffix.lower() != SUFFIX:
         raise ValueError(f"model file {str(path)!r} must end in {SUFFIX}")
     if not path.parent.is_dir():
@@ -157,6 +167,36 @@ def export_model(
         with atomic_path(path, overwrite=overwrite) as partial:
             model.save(partial)
     return path
+
+
+def _as_path(path: str | os.PathLike) -> Path:
+    """Return the path of a model file, or raise an error that names the argument."""
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise TypeError(f"path={path!r} must be text or a path, of a {SUFFIX} file")
+    if not text or "\0" in text:
+        raise ValueError(f"path {text!r} must be that of a {SUFFIX} file")
+    return Path(text)
+
+
+def _check_weights(path: Path) -> None:
+    """Read a whole model, and raise an error if it is not what its author saw."""
+    model = Model.load(path, device="cpu", precision="float32", engine="torch")
+    found = model.verify()
+    if found.failed:
+        failed = [
+            f"{what} ({words})"
+            for what, (passed, words) in found.checks.items()
+            if passed is False
+        ]
+        raise ValueError(
+            f"model file {str(path)!r} does not pass its checks: {'; '.join(failed)}"
+        )
+    if all(passed is None for passed, _ in found.checks.values()):
+        warn_user(
+            f"model file {str(path)!r} has no sha256 of the weights and no test input, "
+            "so it could not be verified; 'deepcr-ccd models add-test' writes both"
+        )
 
 
 def _added_file(name: str) -> Path | None:
