@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
 
 from ...io.atomic import atomic_path, remove_stale
-from ..weights import read_card, read_network
+from ...notices import warn_user
+from ..model import Model
+from ..weights import read_card
 from ..zoo import load_model
 from . import user_folders
 from .catalogue import find_model, package_entry, read_catalogue
-from .entries import ModelEntry
+from .entries import ModelEntry, read_entries
 from .names import MODEL_FILES, check_name, same_name
 from .own import own_folder, own_models
 
@@ -27,7 +30,8 @@ def add_model(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
     ----------
     path : str or path-like
         A safetensors file with a card; the name in the card is the model's. The whole
-        model is read before anything is written.
+        model is read, and checked as by `~deepcr_ccd.models.Model.verify`, before
+        anything is written.
     overwrite : bool
         Replace a model of this name that was added before.
 
@@ -43,12 +47,19 @@ def add_model(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
     FileExistsError
         If a model of this name is there, and is not to be replaced.
     ValueError
-        If it is no model file, or its name cannot be used or belongs to a model from
-        elsewhere.
+        If it is no model file or fails a check, or its name cannot be used or belongs
+        to a model from elsewhere.
+    TypeError
+        If it is no path.
     OSError
         If the file cannot be written; nothing is left of it.
+
+    Warns
+    -----
+    `~astropy.utils.exceptions.AstropyUserWarning`
+        If the file has nothing to check the weights with.
     """
-    path = Path(path)
+    path = _as_path(path)
     if path.suffix.lower() == ".pth":
         raise ValueError(
             f"model file {str(path)!r} is a deepCR checkpoint without a card; export "
@@ -63,7 +74,7 @@ def add_model(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
         raise FileExistsError(
             f"model {name!r} was added before; overwrite=True replaces it"
         )
-    read_network(path)
+    _check_weights(path)
     folder.mkdir(parents=True, exist_ok=True)
     _copy(path, target, overwrite)
     return target
@@ -75,7 +86,8 @@ def remove_model(name: str) -> Path:
     Parameters
     ----------
     name : str
-        Its name.
+        Its name. A damaged file that was added has the name of the file, without its
+        ending.
 
     Returns
     -------
@@ -84,18 +96,20 @@ def remove_model(name: str) -> Path:
 
     Raises
     ------
+    TypeError
+        If the name is no text.
     ValueError
         If there is no model of this name that was added or fetched; the error says
         where the model is from.
     OSError
         If the file cannot be removed.
     """
-    for entry in own_models()[0]:
-        path = entry.path
-        if path is not None and same_name(entry.name) == same_name(name):
-            if path.parent == user_folders.user_folder("data"):
-                path.unlink()
-                return path
+    if not isinstance(name, str):
+        raise TypeError(f"name={name!r} must be text, the name of a model")
+    path = _added_file(name)
+    if path is not None:
+        path.unlink()
+        return path
     entry = find_model(name)
     if entry.source == "remote" and entry.path is not None:
         entry.path.unlink()
@@ -137,7 +151,7 @@ def export_model(
     OSError
         If the file cannot be written; nothing is left of it.
     """
-    path = Path(path)
+    path = _as_path(path)
     if path.suffix.lower() != SUFFIX:
         raise ValueError(f"model file {str(path)!r} must end in {SUFFIX}")
     if not path.parent.is_dir():
@@ -155,6 +169,60 @@ def export_model(
     return path
 
 
+def _as_path(path: str | os.PathLike) -> Path:
+    """Return the path of a model file, or raise an error that names the argument."""
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise TypeError(f"path={path!r} must be text or a path, of a {SUFFIX} file")
+    if not text or "\0" in text:
+        raise ValueError(f"path {text!r} must be that of a {SUFFIX} file")
+    return Path(text)
+
+
+def _check_weights(path: Path) -> None:
+    """Read a whole model, and raise an error if it is not what its author saw."""
+    model = Model.load(path, device="cpu", precision="float32", engine="torch")
+    found = model.verify()
+    if found.failed:
+        failed = [
+            f"{what} ({words})"
+            for what, (passed, words) in found.checks.items()
+            if passed is False
+        ]
+        raise ValueError(
+            f"model file {str(path)!r} does not pass its checks: {'; '.join(failed)}"
+        )
+    if all(passed is None for passed, _ in found.checks.values()):
+        warn_user(
+            f"model file {str(path)!r} has no sha256 of the weights and no test input, "
+            "so it could not be verified; 'deepcr-ccd models add-test' writes both"
+        )
+
+
+def _added_file(name: str) -> Path | None:
+    """Return the file in the user's folder that holds a model, or is a damaged one."""
+    folder = user_folders.user_folder("data")
+    if folder is None:
+        return None
+    # A variable may name the same folder in another way.
+    for entry in own_models()[0]:
+        if entry.path is not None and same_name(entry.name) == same_name(name):
+            if _place(entry.path).parent == _place(folder / "any").parent:
+                return entry.path
+    with contextlib.suppress(OSError):
+        for path in sorted(folder.iterdir()):
+            if path.suffix == SUFFIX and same_name(path.stem) == same_name(name):
+                readable, _ = read_entries([path], "own", "")
+                if not readable:
+                    return path
+    return None
+
+
+def _place(path: Path) -> Path:
+    """Return the path of a file in its real folder; the file may be a link."""
+    return Path(os.path.realpath(path.parent), path.name)
+
+
 def _check_free(name: str, target: Path) -> None:
     """Raise an error if a name is that of a model from elsewhere."""
     entry = package_entry(name)
@@ -169,7 +237,7 @@ def _check_free(name: str, target: Path) -> None:
         if (
             entry.source != "remote"
             and same_name(entry.name) == same_name(name)
-            and entry.path != target
+            and not (entry.path and _place(entry.path) == _place(target))
         ):
             raise ValueError(
                 f"the name {name!r} is that of a model in {entry.origin}; give the new "

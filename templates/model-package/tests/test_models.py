@@ -33,5 +33,5 @@ def test_a_model_is_listed_loaded_and_run(path):
         probability = model.probability(frame)
         assert probability.shape == frame.shape
         assert np.isfinite(probability).all()
-    if hasattr(model, "verify"):
-        model.verify()
+    found = model.verify()
+    assert found.passed, str(found)

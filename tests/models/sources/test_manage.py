@@ -1,8 +1,11 @@
 """Models that are added, removed and written to files."""
 
+import json
 import os
 
 import pytest
+import safetensors.torch
+from astropy.utils.exceptions import AstropyUserWarning
 from conftest import random_model
 from sample_packages import install
 
@@ -185,3 +188,90 @@ def test_export_to_a_wrong_place(tmp_path):
     with pytest.raises(ValueError, match="'nosuch' is unknown"):
         export_model("nosuch", tmp_path / "x.safetensors")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("how", ["link", "relative", "trailing"])
+def test_the_folder_under_another_name(folder, file, tmp_path, monkeypatch, how):
+    added = add_model(file)
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    names = {"link": tmp_path / "link", "relative": "user/models/data"}
+    monkeypatch.setenv(own.VARIABLE, str(names.get(how, f"{folder}/../data/")))
+    random_model(name="mycam", seed=1).save(file)
+    assert add_model(file, overwrite=True) == added
+    assert added.read_bytes() == file.read_bytes()
+    assert remove_model("mycam").name == added.name
+    assert os.listdir(folder) == []
+
+
+def test_a_damaged_file_is_removed_by_its_name(folder, file):
+    added = add_model(file)
+    added.write_bytes(added.read_bytes()[:100])
+    other = random_model(name="other")
+    other.save(folder / "readable.safetensors")
+    with pytest.raises(ValueError, match="'readable' is unknown"):
+        remove_model("readable")
+    assert remove_model("MyCam") == added
+    assert os.listdir(folder) == ["readable.safetensors"]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", [None, 5, b"x", []])
+def test_names_to_remove_that_are_no_text(name):
+    with pytest.raises(TypeError, match="^name=.* must be text"):
+        remove_model(name)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("path", [None, 5, b"x", []])
+def test_files_that_are_no_paths(path):
+    with pytest.raises(TypeError, match="^path=.* must be text or a path"):
+        add_model(path)
+    with pytest.raises(TypeError, match="^path=.* must be text or a path"):
+        export_model("universal", path)
+
+
+@pytest.mark.parametrize("path", ["", "a\0b.safetensors"])
+def test_paths_that_are_of_no_file(folder, path):
+    with pytest.raises(ValueError, match="^path '.*' must be that of a .safetensors"):
+        add_model(path)
+    assert not folder.exists()
+
+
+def rewrite(file, *, weights=0.0, sha256=None, test=True):
+    """Change weights by a factor, the sha256 of the card, or leave out the test."""
+    with safetensors.safe_open(file, "pt") as opened:
+        fields = json.loads(opened.metadata()["card"])
+        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    if not test:
+        tensors = {k: v for k, v in tensors.items() if not k.startswith("test.")}
+        fields |= {"test_origin": "", "test_tolerance": None}
+    for key, value in tensors.items():
+        if not key.startswith("test.") and value.is_floating_point():
+            tensors[key] = value * (1 + weights)
+    fields["sha256"] = fields["sha256"] if sha256 is None else sha256
+    metadata = {"card": json.dumps(fields)}
+    safetensors.torch.save_file(tensors, file, metadata)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_weights_that_are_not_those_of_the_card(folder, file, overwrite):
+    if overwrite:
+        before = add_model(file).read_bytes()
+    rewrite(file, weights=0.5)
+    with pytest.raises(ValueError, match=r"any.safetensors' does .*: weights \(sha256"):
+        add_model(file, overwrite=overwrite)
+    if overwrite:
+        assert (folder / "mycam.safetensors").read_bytes() == before
+    else:
+        assert not folder.exists()
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_file_with_nothing_to_verify_is_added_with_a_warning(file):
+    rewrite(file, test=False)
+    assert add_model(file).exists()
+    rewrite(file, sha256="")
+    with pytest.warns(AstropyUserWarning, match="any.safetensors' .*not be verified"):
+        add_model(file, overwrite=True)
+    assert load_model("mycam", device="cpu").card.sha256 == ""
