@@ -90,8 +90,11 @@ def test_frames_without_flags(ccd):
 
 def test_flags_that_cannot_be_used(ccd):
     ccd.flags = ccd.flags.astype(np.uint8)
-    with pytest.raises(ValueError, match="dq='hst': the number 4096 .* flags of uint8"):
+    with pytest.raises(ValueError, match="dq='hst': the number 4096 .* ccd of uint8"):
         cosmicray_deepcr(ccd, dq="hst", device="cpu")
+    with pytest.raises(ValueError, match=r"^dq\['replaced'\]=256 does not fit into fl"):
+        dq = {"cosmic_ray": 8, "replaced": 256}
+        cosmicray_deepcr(ccd, dq=dq, device="cpu")
     ccd.flags = ccd.flags.astype(float)
     with pytest.raises(TypeError, match="flags of ccd must be .* not float64"):
         cosmicray_deepcr(ccd, dq="gemini", device="cpu")
@@ -108,3 +111,5 @@ def test_dask_arrays_have_no_flags(ccd):
     lazy._data = dask_array.from_array(ccd.data)
     with pytest.raises(ValueError, match="dq='gemini' needs frames in memory"):
         cosmicray_deepcr(lazy, dq="gemini", device="cpu")
+    with pytest.raises(ValueError, match="dq needs frames in memory"):
+        cosmicray_deepcr(lazy, dq={"cosmic_ray": 8}, device="cpu")
