@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.nddata import CCDData, FlagCollection, StdDevUncertainty
+from astropy.utils import minversion
 
 from deepcr_ccd import DeepCRWarning, cosmicray_deepcr, cosmicray_probability
 
@@ -71,6 +73,31 @@ def test_planes_that_a_header_names(ccd):
         cosmicray_deepcr(ccd, dq="lsst", device="cpu")
     with pytest.raises(ValueError, match="from keywords MP_.*, and the header of ccd"):
         cosmicray_deepcr(CCDData(ccd, meta={}), dq="lsst", device="cpu")
+
+
+@pytest.mark.skipif(not minversion("astropy", "8.0"), reason="reads no flags")
+@pytest.mark.parametrize("kind", [fits.ImageHDU, fits.CompImageHDU])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "u4"])
+def test_flags_that_astropy_reads_from_files(tmp_path, ccd, kind, dtype):
+    hdus = [fits.PrimaryHDU()]
+    for ver in (1, 2):
+        flags = ccd.flags * (ver == 2)
+        hdus += [
+            fits.ImageHDU(ccd.data, name="SCI", ver=ver),
+            kind(flags.astype(dtype), name="DQ"),
+        ]
+        hdus[-1].header["EXTVER"] = ver
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    places = {"hdu": ("SCI", 2), "hdu_flags": ("DQ", 2)}
+    read = CCDData.read(tmp_path / "a.fits", unit="electron", **places)
+    np.testing.assert_array_equal(read.flags, ccd.flags)
+    cleaned = cosmicray_deepcr(read, dq="gemini", device="cpu")
+    expected = np.where(track(ccd), ccd.flags | 8, ccd.flags)
+    np.testing.assert_array_equal(cleaned.flags, expected)
+    first = CCDData.read(
+        tmp_path / "a.fits", unit="electron", hdu="SCI", hdu_flags="DQ"
+    )
+    assert not first.flags.any()
 
 
 def test_lists_and_probabilities(ccd):
