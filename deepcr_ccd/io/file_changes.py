@@ -35,12 +35,15 @@ def image_changes(image: Image, result: CleanedImage) -> dict[int, Change]:
     if image.flags:
         plane = image.flags[0]
         where = _pixels_of_plane(result.flagged, image.shape, plane.shape)
-        number = plane.convention.number(filled=result.values is not None)
+        filled = result.values is not None
+        number = plane.convention.number(filled)
         if plane.convention.codes:
             code = np.full(len(where[0]), number)
             changes[plane.index] = Change(where, values=code)
         else:
-            changes[plane.index] = Change(where, bit=number)
+            source = plane.convention.source(filled)
+            change = Change(where, bit=number, name=plane.name, source=source)
+            changes[plane.index] = change
     return changes
 
 

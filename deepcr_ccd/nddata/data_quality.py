@@ -11,7 +11,7 @@ from astropy.nddata import NDData
 from ..choices import DQ_CONVENTIONS
 from ..notices import suggestion, warn_unused
 from .dq_convention import MAX_BITS, DQConvention, check_bits, check_whole_number
-from .observatories import CONVENTIONS, PREFIX, planes_convention
+from .observatories import CONVENTIONS, PREFIX, planes_convention, wrong_planes
 
 __all__ = ["DQLike", "convention_for", "read_convention", "read_flags"]
 
@@ -78,18 +78,28 @@ def _from_mapping(dq: Mapping[str, Any]) -> DQConvention:
         check_whole_number(f"dq[{name!r}]", value)
         if not 0 < value <= MAX_BITS:
             raise ValueError(f"dq[{name!r}]={value!r} must be from 1 to 2**63 - 1")
+    cosmic_ray, replaced = int(cosmic_ray), int(replaced)
+    source = f"dq['cosmic_ray']={cosmic_ray}"
+    sources = (source, f"dq['replaced']={replaced}" if "replaced" in dq else source)
     bad = dq.get("bad")
     if codes:
         if bad is None:
             raise ValueError(f"dq={dict(dq)!r} must have 'bad', a list of codes")
-        several = bad if isinstance(bad, Iterable) and not isinstance(bad, str) else ()
-        each = tuple(several) or (bad,)
-        for value in each:
-            check_bits("dq['bad']", value)
-        return DQConvention("dict", int(cosmic_ray), each, int(replaced), codes=True)
+        return DQConvention("dict", cosmic_ray, _codes(bad), replaced, True, sources)
     bad = ~(cosmic_ray | replaced) if bad is None else bad
     check_bits("dq['bad']", bad)
-    return DQConvention("dict", int(cosmic_ray), int(bad), int(replaced))
+    return DQConvention("dict", cosmic_ray, int(bad), replaced, sources=sources)
+
+
+def _codes(bad: Any) -> tuple[int, ...]:
+    """Return the codes of pixels to exclude; a list of none is one too."""
+    if isinstance(bad, str | bytes | bytearray | Mapping):
+        raise TypeError(f"dq['bad']={bad!r} must be a list of codes")
+    several = isinstance(bad, Iterable) and getattr(bad, "ndim", 1) > 0
+    each = tuple(bad) if several else (bad,)
+    for value in each:
+        check_bits("dq['bad']", value)
+    return tuple(int(value) for value in each)
 
 
 def convention_for(
@@ -109,10 +119,15 @@ def convention_for(
     Raises
     ------
     ValueError
-        If LSST's keywords are needed and there are none.
+        If LSST's keywords are needed, and there are none or some are no bits.
     """
     if convention.name != "lsst":
         return convention
+    if wrong := wrong_planes(header or {}):
+        raise ValueError(
+            f"dq='lsst' takes the bits from keywords {PREFIX}*, and {where} has "
+            f"{wrong}: allowed are whole numbers from 0 to 62"
+        )
     found = planes_convention(header or {})
     if found is None:
         raise ValueError(
@@ -161,7 +176,7 @@ def read_flags(
         return None
     if lazy:
         raise ValueError(
-            f"dq={dq.name!r} needs frames in memory, and {name} is a Dask array: flags "
+            f"{dq.title} needs frames in memory, and {name} is a Dask array: flags "
             "of NDData are not lazy; use its mask"
         )
     if not isinstance(flags, np.ndarray) or flags.dtype.kind not in "iu":
@@ -170,9 +185,8 @@ def read_flags(
     dq = convention_for(dq, ccd.meta, f"the header of {name}")
     if not dq.cosmic_ray:
         raise ValueError(f"the header of {name} names no plane {PREFIX}CR")
-    if dq.largest > np.iinfo(flags.dtype).max:
+    if source := dq.too_large(int(np.iinfo(flags.dtype).max)):
         raise ValueError(
-            f"dq={dq.name!r}: the number {dq.largest} of cosmic rays does not fit "
-            f"into flags of {flags.dtype}"
+            f"{source} does not fit into flags of {name} of {flags.dtype.name}"
         )
     return dq, dq.is_bad(flags)

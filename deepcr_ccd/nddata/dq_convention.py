@@ -31,6 +31,9 @@ class DQConvention:
         ``cosmic_ray``.
     codes : bool
         Whether each number is one code, and no sum of bits.
+    sources : tuple of str
+        Where ``cosmic_ray`` and ``replaced`` come from, for messages; empty if ``name``
+        says so.
     """
 
     name: str
@@ -38,11 +41,37 @@ class DQConvention:
     bad: int | tuple[int, ...] | None
     replaced: int
     codes: bool = False
+    sources: tuple[str, str] = dataclasses.field(default=("", ""), compare=False)
 
     @property
-    def largest(self) -> int:
-        """The largest number that has to fit into a plane."""
-        return max(self.cosmic_ray, self.replaced)
+    def title(self) -> str:
+        """The user's argument, for messages."""
+        return "dq" if self.name == "dict" else f"dq={self.name!r}"
+
+    def source(self, filled: bool) -> str:
+        """Return where the number of flagged pixels comes from, for messages.
+
+        Parameters
+        ----------
+        filled : bool
+            Whether their values were replaced.
+        """
+        return self.sources[filled] or (
+            f"{self.title}: the number {self.number(filled)} of cosmic rays"
+        )
+
+    def too_large(self, most: int) -> str:
+        """Return what is too large for a plane, or an empty text.
+
+        Parameters
+        ----------
+        most : int
+            The largest number that fits into it.
+        """
+        for filled in (False, True):
+            if self.number(filled) > most:
+                return self.source(filled)
+        return ""
 
     def number(self, filled: bool) -> int:
         """Return the bits, or the code, of flagged pixels.

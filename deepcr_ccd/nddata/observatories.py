@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from .dq_convention import DQConvention
 from .header import header_value
@@ -14,6 +17,7 @@ __all__ = [
     "named_planes",
     "observatory_of",
     "planes_convention",
+    "wrong_planes",
 ]
 
 #: LSST: keywords MP_NAME hold the numbers of bits.
@@ -93,7 +97,14 @@ def planes_convention(header: Mapping) -> DQConvention | None:
     cosmic_ray = 1 << planes["CR"] if "CR" in planes else 0
     replaced = 1 << planes["INTRP"] if "INTRP" in planes else 0
     bad = sum({1 << planes[name] for name in LSST_BAD_PLANES if name in planes})
-    return DQConvention("lsst", cosmic_ray, bad & ~cosmic_ray, cosmic_ray | replaced)
+    source = f"2**{PREFIX}CR={cosmic_ray}" if cosmic_ray else ""
+    if not source and (number := _planes(header).get("CR")) is not None:
+        source = f"{PREFIX}CR={number!r} is no whole number from 0 to 62"
+    filled = f"2**{PREFIX}INTRP={replaced}" if replaced else source
+    both = cosmic_ray | replaced
+    return DQConvention(
+        "lsst", cosmic_ray, bad & ~cosmic_ray, both, sources=(source, filled)
+    )
 
 
 def named_planes(header: Mapping) -> dict[str, int]:
@@ -105,9 +116,37 @@ def named_planes(header: Mapping) -> dict[str, int]:
         Of the plane of flags.
     """
     return {
-        key.upper().removeprefix(PREFIX): number
-        for key in header
-        if key.upper().startswith(PREFIX)
-        and type(number := header_value(header, key)) is int
-        and 0 <= number < 63
+        name: int(number)
+        for name, number in _planes(header).items()
+        if _is_bit_number(number)
     }
+
+
+def wrong_planes(header: Mapping) -> str:
+    """Return which keywords MP_* that are needed name no bit, or an empty text.
+
+    Parameters
+    ----------
+    header : mapping
+        Of the plane of flags.
+    """
+    wrong = [
+        f"{PREFIX}{name}={number!r}"
+        for name, number in _planes(header).items()
+        if name in {"CR", *LSST_BAD_PLANES} and not _is_bit_number(number)
+    ]
+    return ", ".join(wrong)
+
+
+def _planes(header: Mapping) -> dict[str, Any]:
+    """Return what a header has of MP_*; keys of CCDData's may be anything."""
+    return {
+        key.upper().removeprefix(PREFIX): header_value(header, key)
+        for key in header
+        if isinstance(key, str) and key.upper().startswith(PREFIX)
+    }
+
+
+def _is_bit_number(number: Any) -> bool:
+    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    return whole and 0 <= number < 63

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.nddata import CCDData, FlagCollection, StdDevUncertainty
+from astropy.utils import minversion
 
 from deepcr_ccd import DeepCRWarning, cosmicray_deepcr, cosmicray_probability
 
@@ -73,6 +75,31 @@ def test_planes_that_a_header_names(ccd):
         cosmicray_deepcr(CCDData(ccd, meta={}), dq="lsst", device="cpu")
 
 
+@pytest.mark.skipif(not minversion("astropy", "8.0"), reason="reads no flags")
+@pytest.mark.parametrize("kind", [fits.ImageHDU, fits.CompImageHDU])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "u4"])
+def test_flags_that_astropy_reads_from_files(tmp_path, ccd, kind, dtype):
+    hdus = [fits.PrimaryHDU()]
+    for ver in (1, 2):
+        flags = ccd.flags * (ver == 2)
+        hdus += [
+            fits.ImageHDU(ccd.data, name="SCI", ver=ver),
+            kind(flags.astype(dtype), name="DQ"),
+        ]
+        hdus[-1].header["EXTVER"] = ver
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    places = {"hdu": ("SCI", 2), "hdu_flags": ("DQ", 2)}
+    read = CCDData.read(tmp_path / "a.fits", unit="electron", **places)
+    np.testing.assert_array_equal(read.flags, ccd.flags)
+    cleaned = cosmicray_deepcr(read, dq="gemini", device="cpu")
+    expected = np.where(track(ccd), ccd.flags | 8, ccd.flags)
+    np.testing.assert_array_equal(cleaned.flags, expected)
+    first = CCDData.read(
+        tmp_path / "a.fits", unit="electron", hdu="SCI", hdu_flags="DQ"
+    )
+    assert not first.flags.any()
+
+
 def test_lists_and_probabilities(ccd):
     first, second = cosmicray_deepcr([ccd, ccd], dq="gemini", device="cpu")
     np.testing.assert_array_equal(first.flags, second.flags)
@@ -90,8 +117,11 @@ def test_frames_without_flags(ccd):
 
 def test_flags_that_cannot_be_used(ccd):
     ccd.flags = ccd.flags.astype(np.uint8)
-    with pytest.raises(ValueError, match="dq='hst': the number 4096 .* flags of uint8"):
+    with pytest.raises(ValueError, match="dq='hst': the number 4096 .* ccd of uint8"):
         cosmicray_deepcr(ccd, dq="hst", device="cpu")
+    with pytest.raises(ValueError, match=r"^dq\['replaced'\]=256 does not fit into fl"):
+        dq = {"cosmic_ray": 8, "replaced": 256}
+        cosmicray_deepcr(ccd, dq=dq, device="cpu")
     ccd.flags = ccd.flags.astype(float)
     with pytest.raises(TypeError, match="flags of ccd must be .* not float64"):
         cosmicray_deepcr(ccd, dq="gemini", device="cpu")
@@ -108,3 +138,5 @@ def test_dask_arrays_have_no_flags(ccd):
     lazy._data = dask_array.from_array(ccd.data)
     with pytest.raises(ValueError, match="dq='gemini' needs frames in memory"):
         cosmicray_deepcr(lazy, dq="gemini", device="cpu")
+    with pytest.raises(ValueError, match="dq needs frames in memory"):
+        cosmicray_deepcr(lazy, dq={"cosmic_ray": 8}, device="cpu")

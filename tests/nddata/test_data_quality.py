@@ -70,6 +70,8 @@ def test_dictionaries():
         0,
     ]
     assert read_convention({**codes, "bad": 3}).bad == (3,)
+    none = read_convention({**codes, "bad": []})
+    assert not none.is_bad(np.array([0, 1, 5])).any()
     assert read_convention({"cosmic_ray": np.int16(4)}).cosmic_ray == 4
 
 
@@ -108,6 +110,14 @@ def test_dictionaries():
             TypeError,
             "'a' must be a whole",
         ),
+        *(
+            (
+                {"cosmic_ray": 8, "codes": True, "bad": bad},
+                TypeError,
+                r"dq\['bad'\]=.* must be a list of codes",
+            )
+            for bad in ("1", b"1", {1: 2})
+        ),
     ],
 )
 def test_wrong_conventions(dq, error, match):
@@ -124,7 +134,19 @@ def test_lsst_has_its_bits_in_the_header():
     assert convention_for(lsst, header).number(filled=True) == 8
     with pytest.raises(ValueError, match="dq='lsst' takes the bits from keywords MP_"):
         convention_for(lsst, fits.Header())
+    # Keys of CCDData's meta may be anything, and numbers NumPy's.
+    header = {1: 2, None: 3, "MP_CR": np.int16(3), "MP_DETECTED": "none"}
+    assert convention_for(lsst, header).cosmic_ray == 8
     assert set(DQ_CONVENTIONS) == {*CONVENTIONS, "lsst"}
+
+
+@pytest.mark.parametrize("number", [70, -1, 3.0, "3", True])
+@pytest.mark.parametrize("plane", ["CR", "BAD", "INTRP"])
+def test_numbers_of_lsst_that_are_no_bits(plane, number):
+    header = {"MP_CR": 3, "MP_BAD": 0, f"MP_{plane}": number}
+    message = f"the header has MP_{plane}={number!r}: allowed are whole numbers from 0"
+    with pytest.raises(ValueError, match=message):
+        convention_for(read_convention("lsst"), header)
 
 
 def test_telescopes_that_headers_name():

@@ -30,6 +30,8 @@ FLAG_KINDS = ("DQ", "MASK", "BPM")
 #: The cosmic-ray bit, where neither user nor header names one: HST's in DQ, that of
 #: LCO's BANZAI in BPM, and in MASK, which is 1 where a pixel is bad.
 CR_BITS = {"DQ": 4096, "BPM": 8, "MASK": 1}
+#: The largest number that this compression of tiles can store.
+PLIO_MOST = 2**24 - 1
 
 
 def check_dq_bit(dq_bit: int) -> None:
@@ -107,6 +109,8 @@ class FlagPlane:
         What its numbers mean.
     is_sure : bool
         Whether user, header or camera says what the bits mean.
+    compression : str
+        Of its tiles, such as PLIO_1; empty if it is not compressed.
     """
 
     index: int
@@ -115,6 +119,7 @@ class FlagPlane:
     dtype: np.dtype
     convention: DQConvention
     is_sure: bool
+    compression: str = ""
 
     def check_bit(self) -> None:
         """Raise an error if the cosmic-ray bit cannot be set.
@@ -124,20 +129,24 @@ class FlagPlane:
         ValueError
             If there is none, or the number format has no room for it.
         """
-        number = self.convention.largest
         if not self.convention.cosmic_ray:
+            problem = self.convention.sources[0] or "none of them MP_CR"
             raise ValueError(
-                f"{self.name} names its bit planes, and none of them MP_CR: "
-                "dq_bit= chooses a bit for cosmic rays"
+                f"{self.name} names its bit planes, and {problem}: dq_bit= chooses a "
+                "bit for cosmic rays"
             )
         if self.dtype.kind == "f":
             # All smaller bits have to fit as well.
             most = 2 ** (np.finfo(self.dtype).nmant + 1) - 1
         else:
             most = int(np.iinfo(self.dtype).max)
-        if number > most:
+        compressed = ""
+        if self.compression == "PLIO_1":
+            most, compressed = min(most, PLIO_MOST), " in PLIO_1, which has 24 bits"
+        if source := self.convention.too_large(most):
             raise ValueError(
-                f"dq_bit={number} does not fit into {self.name} of {self.dtype.name}"
+                f"{source} does not fit into {self.name} of {self.dtype.name}"
+                f"{compressed}"
             )
 
 
@@ -194,10 +203,13 @@ def read_flag_plane(
         known = convention_for(chosen, header, f"the header of {hdu.name}")
     elif named is None and kind == "DQ" and observatory is not None:
         known = CONVENTIONS[observatory]
+        source = f"{known.cosmic_ray}, the number of cosmic rays of {known.name!r},"
+        known = dataclasses.replace(known, sources=(source, source))
     is_sure = known is not None or bad_bits is not None
     convention = known or _default(kind, dq_bit)
     convention = _changed(convention, bad_bits, dq_bit)
-    return FlagPlane(index, hdu.name, shape, _dtype_of(header), convention, is_sure)
+    dtype, compression = _dtype_of(header), getattr(hdu, "compression_type", "")
+    return FlagPlane(index, hdu.name, shape, dtype, convention, is_sure, compression)
 
 
 def _default(kind: str, dq_bit: int | None) -> DQConvention:
@@ -205,7 +217,8 @@ def _default(kind: str, dq_bit: int | None) -> DQConvention:
     bit = dq_bit or CR_BITS[kind]
     # All but the cosmic-ray bit are bad; in a mask, all that is not zero.
     bad = None if kind == "MASK" and bit == 1 else ~bit
-    return DQConvention(kind, bit, bad, bit)
+    source = f"{bit}, the number of cosmic rays unless dq= or dq_bit= names another,"
+    return DQConvention(kind, bit, bad, bit, sources=(source, source))
 
 
 def _changed(
@@ -214,11 +227,17 @@ def _changed(
     """Return a convention with the bits that a user names."""
     if dq_bit is not None:
         # A bit that tells that a pixel was replaced is set as before.
-        replaced = dq_bit | convention.replaced & ~convention.cosmic_ray
+        other = convention.replaced & ~convention.cosmic_ray
+        replaced, source = dq_bit | other, f"dq_bit={dq_bit}"
+        sources = (source, convention.source(filled=True) if other else source)
         bad = convention.bad
         bad = bad & ~dq_bit if isinstance(bad, int) else bad
         convention = dataclasses.replace(
-            convention, cosmic_ray=dq_bit, bad=bad, replaced=replaced
+            convention,
+            cosmic_ray=dq_bit,
+            bad=bad,
+            replaced=replaced,
+            sources=sources,
         )
     if bad_bits is not None:
         convention = dataclasses.replace(convention, bad=bad_bits)

@@ -32,6 +32,8 @@ class Change:
         those that hold 0 or no number, and others do not become 0 by rounding.
     keywords : list of (str, value, str)
         Keywords to set, with value and comment; HISTORY is added.
+    name, source : str
+        Of the extension with the bit, and where this comes from, for messages.
     """
 
     where: tuple[np.ndarray, ...]
@@ -39,6 +41,8 @@ class Change:
     bit: int = 0
     noise: bool = False
     keywords: list[tuple] = dataclasses.field(default_factory=list)
+    name: str = "MASK"
+    source: str = ""
 
     def apply_header(self, header: fits.Header) -> fits.Header:
         """Return a copy of a header with the keywords set.
@@ -82,10 +86,9 @@ class Change:
             stop = min(start + step, count)
             part = slice(*np.searchsorted(flat, [start, stop]))
             values = None if self.values is None else self.values[part]
-            yield (
-                (stop - start) * dtype.itemsize,
-                Change((flat[part] - start,), values, self.bit, self.noise),
-            )
+            where = (flat[part] - start,)
+            change = dataclasses.replace(self, where=where, values=values, keywords=[])
+            yield (stop - start) * dtype.itemsize, change
 
     def apply_data(self, data: np.ndarray, header: fits.Header) -> None:
         """Change stored numbers in place.
@@ -106,7 +109,7 @@ class Change:
             return
         form, stored = NumberFormat.of(header, data.dtype), data[self.where]
         if self.bit:
-            data[self.where] = form.set_bit(stored, self.bit)
+            data[self.where] = form.set_bit(stored, self.bit, self.name, self.source)
         if self.values is None:
             return
         known = np.ones(len(stored), dtype=bool)

@@ -127,7 +127,9 @@ class NumberFormat:
         """The stored number that stands for 0, or the nearest."""
         return -int(self.zero) if self._whole else round(-self.zero / self.scale)
 
-    def set_bit(self, stored: np.ndarray, bit: int, name: str = "DQ") -> np.ndarray:
+    def set_bit(
+        self, stored: np.ndarray, bit: int, name: str = "DQ", source: str = ""
+    ) -> np.ndarray:
         """Return stored flags with a bit set.
 
         Parameters
@@ -135,9 +137,11 @@ class NumberFormat:
         stored : `~numpy.ndarray`
             ``(n,)``, of this format's dtype.
         bit : int
-            A power of two.
+            A power of two, or a sum of several.
         name : str
             Of the extension, for messages.
+        source : str
+            Where the bit comes from, for messages.
 
         Returns
         -------
@@ -147,33 +151,48 @@ class NumberFormat:
         Raises
         ------
         ValueError
-            If the format cannot hold the bit.
+            If the format cannot hold the bit, or a number with this bit.
         """
-        integer = self.dtype.kind != "f"
-        if integer and self._whole:
+        if self.dtype.kind != "f" and self._whole:
             # Integers of Python, which do not overflow.
             zero, limits = int(self.zero), np.iinfo(self.dtype)
             present, places = np.unique(stored, return_inverse=True)
-            flags = [(number + zero | bit) - zero for number in present.tolist()]
-            if bit <= limits.max + zero and max(flags) <= limits.max:
+            before = [number + zero for number in present.tolist()]
+            flags = [(number | bit) - zero for number in before]
+            fits = bit <= limits.max + zero
+            if fits and max(flags) <= limits.max:
                 return np.array(flags, dtype=self.dtype)[places.reshape(stored.shape)]
+            wrong = [n for n in before if (n | bit) - zero > limits.max]
         else:
             known = np.isfinite(stored)
             values = stored[known].astype(np.float64) * self.scale + self.zero
-            before = np.rint(values).astype(np.int64)
-            wanted = before | bit
+            sums = np.abs(values) < 2**53
+            whole = np.rint(np.where(sums, values, 0)).astype(np.int64)
+            wanted = whole | bit
             changed = self.store(wanted)
-            reached = changed.astype(np.float64) * self.scale + self.zero
-            if np.allclose(values, before, rtol=0, atol=1e-3) and np.allclose(
-                reached, wanted, rtol=0, atol=1e-3
-            ):
+            sums &= self._equal(changed, wanted)
+            sums &= np.isclose(values, whole, rtol=0, atol=1e-3)
+            if sums.all():
                 result = stored.copy()
                 result[known] = changed
                 return result
+            one = np.array([bit])
+            fits = bool(self._equal(self.store(one), one)[0])
+            wrong = values[~sums].tolist()
         scaled = "" if self.scale == 1 else f" with BSCALE={self.scale}"
+        kind = f"{name} of {self.dtype.name}{scaled}"
+        source = source or f"dq_bit={bit}"
+        if not fits:
+            raise ValueError(f"{source} does not fit into {kind}")
         raise ValueError(
-            f"dq_bit={bit} does not fit into {name} of {self.dtype.name}{scaled}"
+            f"{name} is {wrong[0]!r} at a cosmic ray; allowed are whole numbers "
+            f"that have room for {source} in {kind}"
         )
+
+    def _equal(self, stored: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        """Return where stored numbers read as wanted."""
+        reached = stored.astype(np.float64) * self.scale + self.zero
+        return np.isclose(reached, wanted, rtol=0, atol=1e-3)
 
 
 def blank_value(header: Mapping[str, Any], table: Mapping[str, Any]) -> int | None:

@@ -121,12 +121,65 @@ def test_only_the_plane_of_cosmic_rays_has_the_convention(tmp_path):
     assert skipped == 161
 
 
-def test_numbers_that_do_not_fit(tmp_path):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dq": "hst"}, "dq='hst': the number 4096 of cosmic rays does not fit"),
+        ({"dq": "hst", "dq_bit": 256}, "dq_bit=256 does not fit"),
+        ({"dq": {"cosmic_ray": 1 << 20}}, r"dq['cosmic_ray']=1048576 does not fit"),
+        (
+            {"dq": {"cosmic_ray": 8, "replaced": 1 << 20}},
+            "dq['replaced']=1048576 does not fit",
+        ),
+        (
+            {"dq": {"cosmic_ray": 300, "bad": [1], "codes": True}},
+            "dq['cosmic_ray']=300 does not fit",
+        ),
+        ({}, "4096, the number of cosmic rays unless dq= or dq_bit= names another, "),
+    ],
+)
+def test_numbers_that_do_not_fit(tmp_path, options, message):
     path = tmp_path / "a.fits"
     exposure(path, np.uint8, 1)
-    (row,) = clean_files(path, tmp_path / "out", dq="hst")
+    (row,) = clean_files(path, tmp_path / "out", **options)
     assert row["status"] == "failed"
-    assert "a.fits[SCI,1]: dq_bit=4096 does not fit into DQ of uint8" in row["message"]
+    assert f"a.fits[SCI,1]: {message}" in row["message"]
+    assert row["message"].endswith("does not fit into DQ of uint8")
+
+
+def test_the_number_of_an_observatory_that_the_header_names(tmp_path):
+    path = tmp_path / "a.fits"
+    exposure(path, np.uint8, 1, TELESCOP="HST")
+    (row,) = clean_files(path, tmp_path / "out")
+    assert "4096, the number of cosmic rays of 'hst', does not fit" in row["message"]
+
+
+def test_bits_that_plio_cannot_compress(tmp_path):
+    path = tmp_path / "a.fits"
+    flags = exposure(path, np.int32, 1)
+    with fits.open(path) as hdus:
+        hdus[2] = fits.CompImageHDU(flags, name="DQ", compression_type="PLIO_1")
+        hdus.writeto(path, overwrite=True)
+    (row,) = clean_files(path, tmp_path / "out", dq_bit=1 << 24)
+    message = "dq_bit=16777216 does not fit into DQ of int32 in PLIO_1, which has 24"
+    assert message in row["message"]
+    _, new = cleaned(path, dq_bit=1 << 23)
+    np.testing.assert_array_equal(new, np.where(track(), 1 << 23, flags))
+
+
+@pytest.mark.parametrize("value", [0.5, 2.0**27, 1e30])
+def test_flags_of_floats_that_cannot_take_a_bit(tmp_path, value):
+    path = tmp_path / "a.fits"
+    exposure(path, np.float32, 1, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (row,) = clean_files(path, tmp_path / "out", dq="gemini")
+    if value == 1e30:
+        # It is no number of flags, and the pixel is excluded.
+        assert row["status"] == "done"
+        return
+    assert f"DQ is {value!r} at a cosmic ray; allowed are whole" in row["message"]
+    assert "that have room for dq='gemini': the number 8 of" in row["message"]
 
 
 def test_lsst_needs_its_keywords(tmp_path):

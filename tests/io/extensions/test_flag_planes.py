@@ -106,6 +106,19 @@ def test_planes_without_one_for_cosmic_rays():
     with pytest.raises(ValueError, match="MASK names its bit planes, and none of them"):
         plane(named={"BAD": 0}).check_bit()
     plane(named={"BAD": 0}, dq_bit=2).check_bit()
+    for number in (70, -1, 3.0, "3"):
+        named = {"BAD": 0, "CR": number}
+        message = f"and MP_CR={number!r} is no whole number from 0 to 62: dq_bit="
+        with pytest.raises(ValueError, match=message):
+            plane(named=named).check_bit()
+        plane(named=named, dq_bit=2).check_bit()
+        message = f"the header of MASK has MP_CR={number!r}: allowed are whole"
+        with pytest.raises(ValueError, match=message):
+            plane(named=named, dq="lsst")
+    with pytest.raises(ValueError, match=r"2\*\*MP_CR=1048576 does not fit into MASK"):
+        plane("MASK", np.int16, named={"CR": 20}).check_bit()
+    with pytest.raises(ValueError, match=r"2\*\*MP_INTRP=1048576 does not fit into"):
+        plane("MASK", np.int16, named={"CR": 3, "INTRP": 20}, dq_bit=2).check_bit()
 
 
 def test_masks_of_good_pixels_are_refused():
@@ -196,9 +209,7 @@ def test_a_bit_that_does_not_fit_is_an_error_before_any_work(tmp_path):
     exposure(path, np.zeros((80, 80), np.uint8), "DQ")
     row = run_job(Job(path, tmp_path / "b.fits"), FileOptions())
     assert row["status"] == "failed"
-    assert (
-        "a.fits[IMAGE,1]: dq_bit=4096 does not fit into DQ of uint8" in row["message"]
-    )
+    assert "a.fits[IMAGE,1]: 4096, the number of cosmic rays unless" in row["message"]
     assert not (tmp_path / "b.fits").exists()
     assert row["seconds"] < 2
     # a mask of its own needs no such bit

@@ -232,13 +232,19 @@ def test_flags_are_kept_whatever_their_format(tmp_path, dtype, cards):
         ("i2", 65536, {"BSCALE": 1.0, "BZERO": 32768.0}),
         ("i2", 4096, {"BSCALE": 3.0, "BZERO": 0.0}),
         ("i2", 1, {"BSCALE": 2.0, "BZERO": 0.0}),
-        ("f4", 1, {"BSCALE": 1.0, "BZERO": 0.5}),
     ],
 )
 def test_flags_that_do_not_fit_are_an_error(tmp_path, dtype, bit, cards):
     path = dq_file(tmp_path / "a.fits", np.full(SHAPE, 2, dtype), **cards)
     with pytest.raises(ValueError, match=f"dq_bit={bit} does not fit into DQ"):
         rewrite(path, dq_bit=bit, bad_bits=0)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.fits"]
+
+
+def test_flags_that_are_no_whole_numbers_are_an_error(tmp_path):
+    path = dq_file(tmp_path / "a.fits", np.full(SHAPE, 2, "f4"), BSCALE=1.0, BZERO=0.5)
+    with pytest.raises(ValueError, match=r"DQ is 2\.5 at a cosmic ray; .* dq_bit=1 in"):
+        rewrite(path, dq_bit=1, bad_bits=0)
     assert [p.name for p in tmp_path.iterdir()] == ["a.fits"]
 
 
@@ -415,3 +421,11 @@ def test_large_integers_are_not_rounded_to_what_a_float_holds():
     assert number.read(stored).tolist() == [103, 0, 2.0**64, 0]
     flags = number.set_bit(stored[:2], 1 << 40)
     assert (flags.astype(object) + (1 << 63)).tolist() == [103 | 1 << 40, 1 << 40]
+
+
+def test_a_bit_that_does_not_fit_beside_an_offset():
+    form = NumberFormat(np.dtype("i2"), 1, 32768)
+    stored = np.array([0, -32768, 32767], np.int16)
+    assert form.set_bit(stored, 1).tolist() == [1, -32767, 32767]
+    with pytest.raises(ValueError, match="dq_bit=65536 does not fit into DQ of int16"):
+        form.set_bit(stored, 65536)
