@@ -103,12 +103,21 @@ class BenchmarkResult:
         return better, [kind for kind, gain in gains.items() if gain < -EQUAL]
 
     def describe(self) -> list[str]:
-        """Return lines for a terminal: the table, and on which kinds the model wins."""
+        """Return lines for a terminal: the table, and on which kinds the model wins.
+
+        The quick form does not tell the latter: it has too few frames.
+        """
         name = f"benchmark {BENCHMARK['name']}, version {BENCHMARK['version']}"
         name += f", seed {self.seed}" + (", quick form" if self.quick else "")
         lines = [name, "true positive rates in percent, at two false positive rates"]
         lines += self.table.pformat(max_lines=-1, max_width=-1, align="<")
         if self.model == self.reference:
+            return lines
+        if self.quick:
+            lines.append(
+                f"too few frames to tell whether {self.model} is better than "
+                f"{self.reference}: run it in full"
+            )
             return lines
         better, worse = self.differing_kinds()
         equal = [k for k in self.scores() if k not in (*better, *worse)]

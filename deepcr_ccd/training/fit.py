@@ -20,10 +20,11 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from ..io.atomic import atomic_path
 from ..models.engines.devices import resolve_device
 from ..models.model import Model, ModelCard
-from ..models.networks.build import Network, build_network
+from ..models.networks.build import Network
 from ..models.networks.unet import UNet
 from ..tiling.torch_settings import training_state
 from .batch_norm import add_norm, fold_norm
+from .beginning import descended_card, digests_of, initial_network, read_checkpoint
 from .distillation import reference_network
 from .losses import detection_loss, forward, inpainting_loss
 from .preview import draw_items
@@ -107,7 +108,8 @@ def train_model(
     """Train a detection or an inpainting network.
 
     A run that was interrupted resumes from its last checkpoint: items depend on their
-    number alone, so it sees what it would have seen.
+    number alone, so it sees what it would have seen. A warning tells if the checkpoint
+    is of other data, or of other settings than the number of steps.
 
     Parameters
     ----------
@@ -118,7 +120,9 @@ def train_model(
         `~deepcr_ccd.training.inpaint_datasets.InpaintFrames` for one of "inpaint"; at
         least as long as steps times batch.
     card : ModelCard
-        The card of the model to be; its arguments describe the network.
+        The card of the model to be; its arguments describe the network. It gets today's
+        date and, from ``start``, the name of its parent, and of the inpainting model
+        if it has none.
     folder : path-like
         For checkpoint, history (ECSV), model, and, of a detection network and with
         matplotlib, a picture of the last items.
@@ -150,8 +154,8 @@ def train_model(
     Raises
     ------
     ValueError
-        If the dataset is too short, ``start`` has another network, or the teacher has
-        another task or transform.
+        If the dataset is too short, ``start`` or the checkpoint in ``folder`` has
+        another network, or the teacher has another task or transform.
     """
     recipe = recipe or Recipe()
     length = len(cast(Sized, dataset))
@@ -164,7 +168,8 @@ def train_model(
     folder.mkdir(parents=True, exist_ok=True)
     device = resolve_device(device)
     torch.manual_seed(recipe.seed)
-    network = _initial_network(card, start)
+    card = descended_card(card, start)
+    network = initial_network(card, start)
     if start is not None and teacher is not None and recipe.norm:
         frames = (dataset[i]["frame"] for i in range(min(NORM_ITEMS, length)))
         network = add_norm(cast(UNet, network), card.arguments, frames)
@@ -175,6 +180,8 @@ def train_model(
         card, run.network, start, teacher, recipe.teacher_weight
     )
     checkpoint = folder / "checkpoint.pt"
+    models = {"start": start, "teacher": teacher}
+    run.digests = digests_of(recipe, card, dataset, models)
     if checkpoint.exists():
         run.load(checkpoint, device)
         report(f"resumed at step {run.step}")
@@ -223,39 +230,6 @@ def train_model(
     return run.model()
 
 
-def _initial_network(card: ModelCard, start: Model | None) -> Network:
-    """Return the network to train: a new one, with BatchNorm if a U-Net, or a copy."""
-    if start is None:
-        norm = {"norm": True} if card.architecture == "unet" else {}
-        return build_network(card.architecture, {**card.arguments, **norm})
-    start = _told(start, card)
-    own = (card.architecture, card.arguments, card.transform)
-    if own != (start.card.architecture, start.card.arguments, start.card.transform):
-        raise ValueError(
-            f"start={start.card.name!r} has another network or transform than the card "
-            f"of {card.name!r}"
-        )
-    network = build_network(card.architecture, card.arguments)
-    network.load_state_dict(start.network.state_dict())
-    return network
-
-
-def _told(model: Model, card: ModelCard) -> Model:
-    """Return a model, one that is told how wide stars are if the card has that."""
-    widths = {
-        key: value for key, value in card.arguments.items() if key == "star_widths"
-    }
-    if not widths or "star_widths" in model.card.arguments:
-        return model
-    arguments = {**model.card.arguments, **widths}
-    network = build_network(model.card.architecture, arguments)
-    # What is told changes nothing at first.
-    network.load_state_dict(model.network.state_dict(), strict=False)
-    return Model(
-        dataclasses.replace(model.card, arguments=arguments), network, device="cpu"
-    )
-
-
 class _Run:
     """The state of a training run, which checkpoints hold.
 
@@ -282,6 +256,7 @@ class _Run:
         )
         self.step = 0
         self.history: list[dict[str, Any]] = []
+        self.digests: dict[str, str] = {}
 
     def _parts(self) -> dict[str, Any]:
         names = ("network", "averaged", "optimizer", "schedule")
@@ -290,12 +265,13 @@ class _Run:
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
+        facts = {key: getattr(self, key) for key in ("step", "history", "digests")}
         with atomic_path(path, overwrite=True) as partial:
-            torch.save({**state, "step": self.step, "history": self.history}, partial)
+            torch.save({**state, **facts}, partial)
 
     def load(self, path: Path, device: torch.device) -> None:
         """Continue from a checkpoint."""
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = read_checkpoint(path, self.network, self.digests, device)
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.step, self.history = state["step"], state["history"]

@@ -47,6 +47,8 @@ def test_a_model_for_my_camera(folder, capsys):
     model = load_model(folder / "run" / "mine.safetensors", device="cpu")
     assert model.card.instrument == "my camera"
     assert model.card.training_data == "4 exposures in 2 sets, starting from universal"
+    assert model.card.parent == "universal"
+    assert model.card.fill == "universal-inpaint"
     frames, charges = series(1, seed=9)
     p = cosmicray_probability(frames[0], model=model)
     assert np.median(p[charges[0] > 200]) > 0.9

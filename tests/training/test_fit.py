@@ -1,9 +1,11 @@
 import dataclasses
+import datetime
 
 import numpy as np
 import pytest
 import torch
 from astropy.table import Table
+from astropy.utils.exceptions import AstropyUserWarning
 from sample_datasets import simulated_frames
 from scipy import ndimage
 
@@ -159,6 +161,47 @@ def test_fine_tuning_starts_from_a_model(data, tmp_path):
     other = ModelCard(name="o", task="mask", architecture="unet")
     with pytest.raises(ValueError, match="start='tuned' has another network"):
         train_model(data, other, tmp_path / "c", recipe=still, start=again)
+
+
+def test_cards_tell_where_a_model_comes_from(data, tmp_path):
+    recipe = Recipe(steps=1, batch=2, workers=0)
+    mine = dataclasses.replace(card(), fill="universal-inpaint", date="2020-01-01")
+    first = train_model(data, mine, tmp_path / "a", recipe=recipe, device="cpu")
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    assert (first.card.parent, first.card.date) == ("", today)
+    options = {"recipe": recipe, "start": first, "device": "cpu"}
+    train_model(data, card("tuned"), tmp_path / "b", **options)
+    tuned = load_model(tmp_path / "b" / "tuned.safetensors", device="cpu").card
+    assert (tuned.parent, tuned.fill) == ("small", "universal-inpaint")
+    other = dataclasses.replace(card("other"), fill="mine")
+    made = train_model(data, other, tmp_path / "c", **options)
+    assert (made.card.parent, made.card.fill) == ("small", "mine")
+
+
+def test_checkpoints_of_other_runs(data, tmp_path):
+    recipe = Recipe(steps=1, batch=2, workers=0)
+    train_model(data, card(), tmp_path, recipe=recipe, device="cpu")
+
+    def again(card, **changed):
+        longer = dataclasses.replace(recipe, steps=2, **changed)
+        train_model(data, card, tmp_path, recipe=longer, device="cpu")
+
+    wider = dataclasses.replace(card(), arguments={**card().arguments, "width": [4, 8]})
+    with pytest.raises(ValueError, match="is of another network: use") as caught:
+        again(wider)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    again(card())
+    with pytest.warns(AstropyUserWarning, match=r"is of other settings: the run"):
+        again(card(), rate=1e-4)
+    more = dataclasses.replace(card(), training_data="9 exposures in 3 sets")
+    with pytest.warns(AstropyUserWarning, match=r"other data and other settings"):
+        again(more, clip=0.5)
+    # As earlier versions wrote them.
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del state["digests"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    again(more, rate=1e-5)
 
 
 def test_fine_tuning_does_not_forget_where_labels_are_ignored(data, tmp_path):
