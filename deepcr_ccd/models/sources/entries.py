@@ -143,7 +143,7 @@ def read_entries(
         try:
             entries.append(read_entry(path, source, origin))
         except (OSError, ValueError, RuntimeError) as error:
-            text = str(error)
+            text = getattr(error, "strerror", None) or str(error)
             named = str(path) in text
             problems.append(text if named else f"model file {str(path)!r}: {text}")
     return entries, problems

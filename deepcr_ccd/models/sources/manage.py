@@ -30,7 +30,7 @@ def add_model(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
     ----------
     path : str or path-like
         A safetensors file with a card; the name in the card is the model's. The whole
-        model is read, and checked as by `~deepcr_ccd.models.Model.verify`, before
+        model is read, and checked as by `~deepcr_ccd.models.model.Model.verify`, before
         anything is written.
     overwrite : bool
         Replace a model of this name that was added before.
@@ -50,7 +50,7 @@ def add_model(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
         If it is no model file or fails a check, or its name cannot be used or belongs
         to a model from elsewhere.
     TypeError
-        If it is no path.
+        If it is neither text nor a path.
     OSError
         If the file cannot be written; nothing is left of it.
 
@@ -148,6 +148,8 @@ def export_model(
         If there is a file, and it is not to be replaced.
     ValueError
         If the model is unknown or no model, or the new file's name ends otherwise.
+    TypeError
+        If one of the two is neither text nor a path.
     OSError
         If the file cannot be written; nothing is left of it.
     """
