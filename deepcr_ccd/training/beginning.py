@@ -35,7 +35,9 @@ def descended_card(card: ModelCard, start: Model | None) -> ModelCard:
         card's too, if that names none.
     """
     # Days of UTC, as everywhere.
-    known = {"date": datetime.datetime.now(datetime.UTC).date().isoformat()}
+    known: dict[str, Any] = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat()
+    }
     if start is not None:
         if start.card.name != card.name:
             known["parent"] = start.card.name
