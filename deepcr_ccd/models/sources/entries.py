@@ -26,8 +26,6 @@ __all__ = [
 #: Where a model comes from.
 SourceName = Literal["shipped", "published", "plugin", "own", "remote"]
 SOURCES: tuple[SourceName, ...] = get_args(SourceName)
-#: Bytes that are read at a time.
-BLOCK = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -184,8 +182,5 @@ def _read_card(path: Path, mtime: int, size: int) -> ModelCard:  # noqa: ARG001
 
 @functools.lru_cache(maxsize=1024)
 def _sha256(path: Path, mtime: int, size: int) -> str:  # noqa: ARG001
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
