@@ -26,20 +26,37 @@ import time
 import numpy as np
 
 SIZES = ["1024x1024", "4096x2048", "8192x8192"]
+#: Width in px of the simulated tiles of a frame, and how many are different.
+TILE, MAX_TILES = 512, 32
 
 
 def frame(shape, scene="sparse"):
-    """Return a field with tracks: a simulated tile, repeated."""
+    """Return a field with tracks, of simulated tiles, in electrons.
+
+    Were they all the same, their brightest pixels would be equal, as those of saturated
+    stars are. So there are many, and with noise where they are used again.
+    """
     from deepcr_ccd.demo import simulate
 
-    tile = simulate((512, 512), n_stars=150, n_tracks=40, seed=7).data
+    rng = np.random.default_rng(7)
+    rows, columns = (-(-n // TILE) for n in shape)
+    light = np.zeros((TILE, TILE))
     if scene == "crowded":
         from deepcr_ccd.simulation.scenes import make_scene
 
-        rng = np.random.default_rng(7)
-        tile = tile + rng.poisson(make_scene(rng, 512, "cluster"))
-    repeats = [-(-n // 512) for n in shape]
-    return np.tile(tile, repeats)[: shape[0], : shape[1]].astype(np.float32).copy()
+        light = make_scene(rng, TILE, "cluster")
+    tiles = [
+        simulate(light.shape, n_stars=150, n_tracks=40, seed=7 + number).data
+        + rng.poisson(light)
+        for number in range(min(rows * columns, MAX_TILES))
+    ]
+    data = np.empty((TILE * rows, TILE * columns), dtype=np.float32)
+    for number in range(rows * columns):
+        y, x = (TILE * place for place in divmod(number, columns))
+        again, which = divmod(number, MAX_TILES)
+        noise = rng.normal(0, 1, light.shape) if again else 0
+        data[y : y + TILE, x : x + TILE] = tiles[which] + noise
+    return data[: shape[0], : shape[1]].copy()
 
 
 def job_mask(name="ACS-WFC", **how):

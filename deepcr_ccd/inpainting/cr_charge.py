@@ -95,7 +95,8 @@ def measure_cutout_charge(
     values, flags : `~numpy.ndarray`
         ``(n, k * k)``, from `~deepcr_ccd.inpainting.cutouts.read_cutouts`.
     block_charge : `~numpy.ndarray`
-        From `measure_cr_charge`, of the block where the cutouts are.
+        ``(n, len(BLOCK_QUANTILES))``, from `measure_cr_charge`, of the block where each
+        cutout is.
 
     Returns
     -------
@@ -128,7 +129,7 @@ def measure_cutout_charge(
         np.where(
             own,
             quantiles[:, CUTOUT_QUANTILES.index(quantile)],
-            block_charge[BLOCK_QUANTILES.index(quantile)],
+            block_charge[:, BLOCK_QUANTILES.index(quantile)],
         )
         for quantile in EXPECTED_QUANTILES
     ]

@@ -5,6 +5,7 @@ Where each feature goes is laid down in `~deepcr_ccd.inpainting.feature_layout`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +55,10 @@ def measure_block(data: np.ndarray, flags: np.ndarray) -> BlockStatistics:
 
 
 def compute_features(
-    values: np.ndarray, flags: np.ndarray, block: BlockStatistics
+    values: np.ndarray,
+    flags: np.ndarray,
+    blocks: Sequence[BlockStatistics],
+    member: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute the features of cutouts, all but those that `refine_features` adds.
 
@@ -62,8 +66,10 @@ def compute_features(
     ----------
     values, flags : `~numpy.ndarray`
         ``(n, k * k)``, from `~deepcr_ccd.inpainting.cutouts.read_cutouts`.
-    block : BlockStatistics
-        Of the block where the cutouts are.
+    blocks : sequence of BlockStatistics
+        Of the blocks where the cutouts are.
+    member : `~numpy.ndarray`
+        int, ``(n,)``: the block of each cutout, as an index into these.
 
     Returns
     -------
@@ -83,12 +89,13 @@ def compute_features(
     centre = np.where(crop_centre(flags, CENTRE_RADIUS) != PixelFlag.BAD, centre, 0)
     features[:, layout.centre_values] = centre.clip(-MAX_VALUE, MAX_VALUE)
     features[:, layout.centre_is_cr] = crop_centre(flags, 0) == PixelFlag.CR
-    for place, level in (
-        (layout.block_charge, block.cr_charge),
-        (layout.noise, np.array([block.stars.noise])),
+    for place, levels in (
+        (layout.block_charge, [block.cr_charge for block in blocks]),
+        (layout.noise, [[block.stars.noise] for block in blocks]),
     ):
-        features[:, place] = clipped_log(level / spread[:, None])
-    features[:, layout.star_profile] = block.stars.profile
+        features[:, place] = clipped_log(np.array(levels)[member] / spread[:, None])
+    profiles = np.stack([block.stars.profile for block in blocks])
+    features[:, layout.star_profile] = profiles[member]
     return features, mean, spread
 
 
@@ -99,7 +106,8 @@ def refine_features(
     flags: np.ndarray,
     mean: np.ndarray,
     spread: np.ndarray,
-    block: BlockStatistics,
+    blocks: Sequence[BlockStatistics],
+    member: np.ndarray,
 ) -> None:
     """Add the features that take long to some cutouts: CR charge and template fits.
 
@@ -109,22 +117,28 @@ def refine_features(
         From `compute_features`; changed in place.
     which : `~numpy.ndarray`
         Index of the cutouts, of integers or bool.
-    values, flags, mean, spread, block
+    values, flags, mean, spread, blocks, member
         What `compute_features` took and gave, of all cutouts.
     """
     layout = feature_layout(cutout_radius(values))
-    values, flags, mean, spread = (
-        array[which] for array in (values, flags, mean, spread)
+    which = np.arange(len(features))[which]
+    values, flags, mean, spread, member = (
+        array[which] for array in (values, flags, mean, spread, member)
     )
-    charge = measure_cutout_charge(values, flags, block.cr_charge)
+    block_charge = np.stack([block.cr_charge for block in blocks])
+    charge = measure_cutout_charge(values, flags, block_charge[member])
     features[which, layout.cutout_charge] = clipped_log(
         charge.quantiles / spread[:, None]
     )
     features[which, layout.n_cutout_charge] = np.log1p(charge.number)[:, None]
-    fits = fit_star_templates(values, flags, mean, spread, block.stars, charge.expected)
-    for places, fit in zip(layout.fits, fits, strict=True):
-        for place, numbers in zip(places, fit, strict=True):
-            features[which, place] = numbers[:, None]
+    for number in np.unique(member):
+        here = np.flatnonzero(member == number)
+        pixels = (array[here] for array in (values, flags, mean, spread))
+        stars, expected = blocks[number].stars, charge.expected[here]
+        fits = fit_star_templates(*pixels, stars, expected)
+        for places, fit in zip(layout.fits, fits, strict=True):
+            for place, numbers in zip(places, fit, strict=True):
+                features[which[here], place] = numbers[:, None]
 
 
 def normalize_cutouts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -17,8 +17,10 @@ __all__ = ["BLOCK_SIZE", "fill_cutouts", "map_cutouts"]
 #: Features are refined where the network gives the pixel a greater probability than
 #: this of being far above its fill.
 REFINE_PROBABILITY = 0.03
-#: Cutouts that a thread works on at a time.
-CUTOUTS_PER_TASK = 4096
+#: Cutouts that a thread works on at a time: at most, and at least where there are
+#: threads for more. Threads wait for each other at every call, so calls are few.
+CUTOUTS_PER_TASK = 8192
+FEWEST_CUTOUTS = 512
 #: Width in px of the blocks of a frame in which stars and cosmic rays are alike.
 BLOCK_SIZE = 1024
 #: Values are limited to this, in the unit of the frame's typical pixel: squares of more
@@ -64,27 +66,37 @@ def fill_cutouts(
     """
 
     def fill(
-        values: np.ndarray, flags: np.ndarray, block: BlockStatistics
+        values: np.ndarray,
+        flags: np.ndarray,
+        blocks: Sequence[BlockStatistics],
+        member: np.ndarray,
     ) -> np.ndarray:
         values = np.clip(values, -LARGEST_VALUE, LARGEST_VALUE)
-        features, mean, spread = prepare(values, flags, block)
+        features, mean, spread = prepare(values, flags, blocks, member)
         found = run(features)
         unsure = np.flatnonzero(found[:, 2] > REFINE_PROBABILITY)
         if unsure.size:
-            refine_features(features, unsure, values, flags, mean, spread, block)
+            known = values, flags, mean, spread, blocks, member
+            refine_features(features, unsure, *known)
             found[unsure] = run(features[unsure])
         filled = mean[:, None] + spread[:, None] * found[:, :2]
         filled[(flags == PixelFlag.GOOD).sum(axis=1) < MIN_GOOD_PIXELS] = np.nan
         return filled
 
-    tasks = -(-int(np.count_nonzero(targets)) // CUTOUTS_PER_TASK)
+    number = int(np.count_nonzero(targets))
+    tasks = max(
+        -(-number // CUTOUTS_PER_TASK),
+        min(torch.get_num_threads(), number // FEWEST_CUTOUTS),
+    )
     with tile_threads(device, targets.size, tasks) as mapped:
-        found = map_cutouts(fill, data, flags, targets, radius, 2, mapped, origin)
+        found = map_cutouts(
+            fill, data, flags, targets, radius, 2, mapped, origin, tasks=tasks
+        )
     return found[:, 0], found[:, 1]
 
 
 def map_cutouts(
-    function: Callable[[np.ndarray, np.ndarray, BlockStatistics], np.ndarray],
+    function: Callable[..., np.ndarray],
     data: Pixels,
     flags: np.ndarray,
     targets: np.ndarray,
@@ -92,15 +104,17 @@ def map_cutouts(
     n_outputs: int,
     mapped: Callable = map,
     origin: tuple[int, int] = (0, 0),
+    *,
+    tasks: int = 1,
 ) -> np.ndarray:
     """Apply a function to the cutouts around pixels.
 
     Parameters
     ----------
     function : callable
-        Takes ``values`` and ``flags`` of `~deepcr_ccd.inpainting.cutouts.Cutouts`, and
-        the statistics of the block of `BLOCK_SIZE` px where they are; returns
-        ``(n, n_outputs)`` numbers.
+        Takes ``values`` and ``flags`` of `~deepcr_ccd.inpainting.cutouts.Cutouts`, a
+        list of the statistics of blocks of `BLOCK_SIZE` px, and int, ``(n,)``, in which
+        of these each cutout is; returns ``(n, n_outputs)`` numbers.
     data, radius
         As for `~deepcr_ccd.inpainting.cutouts.read_cutouts`.
     flags : `~numpy.ndarray`
@@ -115,6 +129,9 @@ def map_cutouts(
     origin : tuple of int, optional
         If ``data`` is a piece of a frame: where in it the piece begins. It holds the
         blocks of its targets whole.
+    tasks : int
+        Into how many calls of the function the cutouts are divided, if not more are
+        needed to bound memory.
 
     Returns
     -------
@@ -123,41 +140,32 @@ def map_cutouts(
     """
     rows, columns = mask_positions(targets)
     out = np.empty((rows.size, n_outputs), dtype=np.float32)
-    tasks = list(_tasks(rows + origin[0], columns + origin[1]))
     # Pixels that are not finite do no harm to star templates, and replacing them takes
     # time.
     read = getattr(data, "raw", data.__getitem__)
 
-    def measure(block: tuple[int, int]) -> BlockStatistics:
+    def measure(block: int) -> BlockStatistics:
         here = tuple(
             slice(max(BLOCK_SIZE * place - start, 0), BLOCK_SIZE * (place + 1) - start)
-            for place, start in zip(block, origin, strict=True)
+            for place, start in zip(divmod(block, across), origin, strict=True)
         )
         return measure_block(read(here), flags[here])
 
-    blocks = list(dict.fromkeys(block for block, _ in tasks))
-    statistics = dict(zip(blocks, mapped(measure, blocks), strict=True))
+    across = (origin[1] + targets.shape[1]) // BLOCK_SIZE + 1
+    block = (rows + origin[0]) // BLOCK_SIZE * across
+    block += (columns + origin[1]) // BLOCK_SIZE
+    blocks, member = np.unique(block, return_inverse=True)
+    statistics = list(mapped(measure, blocks.tolist()))
+    # Block by block; those of several blocks go into one call.
+    order = np.argsort(member, kind="stable")
 
-    def work(task: tuple[tuple[int, int], np.ndarray]) -> None:
-        block, these = task
+    def work(these: np.ndarray) -> None:
         for cutouts in read_cutouts(data, flags, rows[these], columns[these], radius):
-            found = function(cutouts.values, cutouts.flags, statistics[block])
-            out[these[cutouts.which]] = found
+            at = these[cutouts.which]
+            near, own = np.unique(member[at], return_inverse=True)
+            around = [statistics[number] for number in near]
+            out[at] = function(cutouts.values, cutouts.flags, around, own)
 
-    for _ in mapped(work, tasks):
+    for _ in mapped(work, np.array_split(order, max(tasks, 1))):
         pass
     return out
-
-
-def _tasks(
-    rows: np.ndarray, columns: np.ndarray
-) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """Yield blocks, and the positions in them that are worked on at a time."""
-    blocks = rows // BLOCK_SIZE, columns // BLOCK_SIZE
-    order = np.lexsort(blocks[::-1])
-    here = np.stack([block[order] for block in blocks])
-    changes = np.flatnonzero((np.diff(here) != 0).any(axis=0)) + 1
-    for these in np.split(order, changes):
-        for start in range(0, these.size, CUTOUTS_PER_TASK):
-            part = these[start : start + CUTOUTS_PER_TASK]
-            yield (int(blocks[0][part[0]]), int(blocks[1][part[0]])), part

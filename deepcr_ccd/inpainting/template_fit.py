@@ -39,8 +39,8 @@ OUTLIER = 1.25
 MIN_WEIGHT = 0.05
 #: The median of the squares of numbers of noise 1.
 MEDIAN_SQUARE = 0.4549
-#: Cutouts that are fitted at a time: what is computed stays in the cache of a core.
-CUTOUTS_PER_BATCH = 256
+#: Cutouts that are fitted at a time: bounds memory.
+CUTOUTS_PER_BATCH = 1024
 #: The least variance and the like, the largest value of a feature, and the largest
 #: input that is computed with.
 TINY, MAX_VALUE = 1e-6, 1e5

@@ -98,14 +98,16 @@ class InpaintCutouts(SimulatedFrames):
         refined = rng.random(drawn.size) < fraction
         flag = PixelFlag.CR if rng.random() > HIDDEN_FRACTION else PixelFlag.BAD
         flags = np.where(hidden, flag, PixelFlag.GOOD).astype(np.uint8)
-        block = measure_block(seen.frame, flags)
+        blocks = [measure_block(seen.frame, flags)]
         layout = feature_layout(self.radius)
         features = np.empty((self.number, layout.size), dtype=np.float32)
         target = np.empty(self.number, dtype=np.float32)
         for cutouts in read_cutouts(seen.frame, flags, rows, columns, self.radius):
             which, pixels = cutouts.which, (cutouts.values, cutouts.flags)
-            computed, mean, spread = compute_features(*pixels, block)
-            refine_features(computed, refined[which], *pixels, mean, spread, block)
+            member = np.zeros(which.size, dtype=int)
+            computed, *units = compute_features(*pixels, blocks, member)
+            refine_features(computed, refined[which], *pixels, *units, blocks, member)
+            mean, spread = units
             features[which] = computed
             quiet = seen.noiseless[rows[which], columns[which]]
             target[which] = (quiet - mean) / spread

@@ -58,7 +58,9 @@ def test_charge_in_a_cutout_is_that_around_the_central_pixel():
     rows = columns = np.array([5, 20])
     block = np.array([1, 7, 9, 12])
     (cutouts,) = read_cutouts(frame, flags, rows, columns, 6)
-    found = measure_cutout_charge(cutouts.values, cutouts.flags, block)
+    found = measure_cutout_charge(
+        cutouts.values, cutouts.flags, np.tile(block, (len(cutouts.values), 1))
+    )
     assert found.quantiles.shape == (2, len(CUTOUT_QUANTILES))
     # The pixel itself and those beside it do not count.
     there = 50 * np.array([4, 5, 6, 7, 8, 12, 13, 14, 15, 16])

@@ -80,7 +80,7 @@ def test_values_of_affected_pixels_are_features_of_their_own(rng):
     stars = StarTemplates(profile, np.empty((0, 7, 7), dtype=np.float32), 4.0)
     charge = np.array([-3.0, 0.0, 40.0, 8e5])
     features, mean, spread = compute_features(
-        values, flags, BlockStatistics(stars, charge)
+        values, flags, [BlockStatistics(stars, charge)], np.zeros(3, dtype=int)
     )
     layout, good = feature_layout(3), flags == PixelFlag.GOOD
     scaled, expected, _ = normalize_cutouts(np.where(good, values, 0), good)
@@ -117,6 +117,6 @@ def test_a_bad_central_pixel_has_no_effect(rng):
     flags = np.full(values.shape, PixelFlag.GOOD, dtype=np.uint8)
     flags[0, 24] = PixelFlag.BAD
     block = measure_block(np.zeros((20, 20), np.float32), np.zeros((20, 20), np.uint8))
-    features, _, _ = compute_features(values, flags, block)
+    features, _, _ = compute_features(values, flags, [block], np.zeros(1, dtype=int))
     layout = feature_layout(3)
     assert features[0, layout.values][24] == features[0, layout.centre_value] == 0
