@@ -9,6 +9,8 @@ turns, so that all see the same machine.
                                [--runs 3] [--threads 2] [--jobs NAME ...]
                                [--ecsv FILE]
 
+With --profile it prints the time of each stage, from file to file, see stages.py.
+
 The fraction of the machine's peak is that of the models' convolutions in bfloat16,
 against a large matrix product in it, measured in the same run.
 """
@@ -254,6 +256,18 @@ def work(name, size, threads, scene):
     print(json.dumps(found))
 
 
+def profile_sizes(options):
+    """Print the time of each stage of frames."""
+    import torch
+    from stages import profile
+
+    torch.set_num_threads(1)
+    rates = flops(options.model), 1e9 * peak()["bfloat16"]
+    for size in options.sizes:
+        shape = tuple(int(n) for n in size.split("x"))[::-1]
+        profile(frame(shape, options.scene), options.model, options.threads, rates)
+
+
 def main():
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -263,10 +277,15 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--jobs", nargs="+", default=list(JOBS), choices=list(JOBS))
     parser.add_argument("--ecsv", help="write the table to this file")
+    parser.add_argument("--profile", action="store_true", help="time each stage")
+    parser.add_argument("--model", default="universal", help="the one to profile")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         work(*options.work, options.threads, options.scene)
+        return
+    if options.profile:
+        profile_sizes(options)
         return
 
     from astropy.table import Table
