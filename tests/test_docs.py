@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from astropy.table import Table
 
+from deepcr_ccd.training.config import ENTRIES
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "development.rst"
 #: Such as ``io/fits_file.py`` and ``core/cosmicray.py::cosmicray_deepcr``.
@@ -105,3 +107,17 @@ def test_cards_are_in_words(tables, tmp_path):
     text = (tmp_path / "models.inc").read_text()
     assert "``universal``\n" in text
     assert not re.search(r"[{}\[\]]|ModelCard|None", text)
+
+
+def test_all_entries_of_a_configuration_are_explained():
+    text = (ROOT / "docs" / "training.rst").read_text()
+    text = text.partition("Entries of the configuration")[2].partition("\n---\n")[0]
+    rows = re.findall(r"\* - ``(\w+)``\n +- (.+)\n", text)
+    explained = {
+        (section, entry)
+        for section, names in rows
+        for entry in re.findall(r"``(\w+)``", names)
+    }
+    assert explained == {
+        (section, entry) for section, entries in ENTRIES.items() for entry in entries
+    }
