@@ -1,9 +1,9 @@
 """Time deepcr_ccd and the baselines, each job in a process of its own.
 
 Prints a table: seconds (median and range of the runs, each the median of the second to
-fourth frame of a process; and the median of the first), ratio to astroscrappy, Mpix/s, and
-the peak of memory above that of the process before its first frame. The jobs take
-turns, so that all see the same machine.
+the fourth frame of a process; and the median of the first), ratio to astroscrappy,
+Mpix/s, and the peak of memory above that of the process before its first frame. The
+jobs take turns, so that all see the same machine.
 
     python benchmarks/speed.py [--sizes 1024x1024 4096x2048] [--scene crowded]
                                [--runs 3] [--threads 2] [--jobs NAME ...]
@@ -257,18 +257,6 @@ def work(name, path, threads):
     print(json.dumps(found))
 
 
-def profile_sizes(options):
-    """Print the time of each stage of frames."""
-    import torch
-    from stages import profile
-
-    torch.set_num_threads(1)
-    rates = flops(options.model), 1e9 * peak()["bfloat16"]
-    for size in options.sizes:
-        shape = tuple(int(n) for n in size.split("x"))[::-1]
-        profile(frame(shape, options.scene), options.model, options.threads, rates)
-
-
 def main():
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -286,7 +274,11 @@ def main():
         work(*options.work, options.threads)
         return
     if options.profile:
-        profile_sizes(options)
+        from stages import profile
+
+        for size in options.sizes:
+            shape = tuple(int(n) for n in size.split("x"))[::-1]
+            profile(frame(shape, options.scene), options.model, options.threads)
         return
 
     from astropy.table import Table

@@ -119,22 +119,20 @@ def copy_rate():
     return 2 * source.nbytes / min(times)
 
 
-def profile(data, model, threads, rates, runs=5):
-    """Print the time of each stage of a frame, in the median of some runs.
-
-    ``rates`` are the floating-point operations of the model's convolutions a pixel, and
-    how many a core computes in a second.
-    """
+def profile(data, model, threads, runs=5):
+    """Print the time of each stage of a frame, in the median of some runs."""
     warnings.simplefilter("ignore")
     import torch
     from astropy.io import fits
+    from speed import flops, peak
 
     from deepcr_ccd.cli import main as command
 
+    torch.set_num_threads(1)
+    operations, per_second = flops(model), 1e9 * peak()["bfloat16"]
     torch.set_num_threads(threads)
     watch = Stopwatch()
     watch.install()
-    operations, per_second = rates
     with tempfile.TemporaryDirectory() as folder:
         fits.PrimaryHDU(data).writeto(f"{folder}/frame.fits")
         job = ["clean", f"{folder}/frame.fits", "-o", f"{folder}/out", "--quiet"]
