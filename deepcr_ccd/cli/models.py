@@ -36,7 +36,8 @@ def add_models_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
         "models",
         parents=[shared],
         help="list models, describe one, add one of your own",
-        description="List models. With NAME alone, describe that model.",
+        description="List models ('list' may be added). With NAME alone, describe that "
+        "model.",
     )
     for option, what in zip(
         FILTERS,
@@ -72,6 +73,8 @@ def add_models_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
 def with_action(arguments: Sequence[str]) -> list[str]:
     """Return arguments of the command, where ``models NAME`` means to show it.
 
+    ``models list`` is the same as ``models``.
+
     Parameters
     ----------
     arguments : sequence of str
@@ -82,6 +85,8 @@ def with_action(arguments: Sequence[str]) -> list[str]:
     >>> with_action(["models", "decam"])
     ['models', 'show', 'decam']
     >>> with_action(["models", "--task", "mask"])
+    ['models', '--task', 'mask']
+    >>> with_action(["models", "list", "--task", "mask"])
     ['models', '--task', 'mask']
     """
     words = list(arguments)
@@ -94,7 +99,10 @@ def with_action(arguments: Sequence[str]) -> list[str]:
         word = words[place]
         has_value = word[:2] == "--" and any(one.startswith(word) for one in FILTERS)
         place += 2 if has_value else 1
-    if place < len(words) and words[place] not in ACTIONS:
+    action = words[place : place + 1]
+    if action == ["list"]:
+        del words[place]
+    elif action and action[0] not in ACTIONS:
         words.insert(place, "show")
     return words
 

@@ -40,6 +40,10 @@ def test_choices_are_those_of_the_function():
     ("given", "meant"),
     [
         ("models", "models"),
+        ("models list", "models"),
+        ("models --source own list", "models --source own"),
+        ("models list --task mask", "models --task mask"),
+        ("models show list", "models show list"),
         ("models decam", "models show decam"),
         ("models show decam", "models show decam"),
         ("models show add", "models show add"),
