@@ -38,7 +38,8 @@ def test_it_runs_without_a_gpu(gpu, tmp_path, capsys, monkeypatch):
 
 def test_what_does_not_fit_into_the_budget_is_named(gpu, capsys):
     arguments = ["--device", "cpu", "--sizes", "128", "--quick", "--budget", "0"]
+    arguments += ["--models", "universal-fast"]
     gpu.main(arguments)
     printed = capsys.readouterr().out.partition("left out, for want of time:")[2]
-    assert "universal, mask and fill, 128" in printed
+    assert "universal-fast, mask and fill, 128" in printed
     assert "batch, 4 of 256, threads: 1" in printed
