@@ -7,33 +7,14 @@ import copy
 import numpy as np
 import torch
 
-from ...tiling.tiles import Tile, reflect_indices, row_blocks
+from ...tiling.tiles import Tile
 from ...tiling.torch_settings import neutral_torch_state
-from ...tiling.workers import free_memory, tile_threads
 from ..network_input import MAX_FLOAT32, USUAL_FACTORS, NetworkInput
 from .cells import SAMPLES_AT_A_TIME, measure_cells
 from .dither import dither_pixels
+from .memory import as_numbers, copy_array, cut_tile, has_room, is_known_dtype, wait
 
 __all__ = ["DeviceFrame", "copy_to_device"]
-
-#: Copies of a frame take no more than this fraction of the free memory of a device.
-MEMORY_FRACTION = 0.25
-#: Number of pixels that are copied at a time.
-PIXELS_AT_A_TIME = 4_000_000
-#: Dtypes of a frame: as what its bytes are read, and the bits of numbers that have no
-#: sign, which torch does not convert.
-DTYPES: dict[str, tuple[torch.dtype, int]] = {
-    "u1": (torch.uint8, 0),
-    "i1": (torch.int8, 0),
-    "i2": (torch.int16, 0),
-    "u2": (torch.int16, 16),
-    "i4": (torch.int32, 0),
-    "u4": (torch.int32, 32),
-    "i8": (torch.int64, 0),
-    "f2": (torch.float16, 0),
-    "f4": (torch.float32, 0),
-    "f8": (torch.float64, 0),
-}
 
 
 class DeviceFrame:
@@ -57,24 +38,22 @@ class DeviceFrame:
         self.shape = source.shape
         self.factor = source.factor
         self.finite = source.finite
-        kind = source.data.dtype.str[1:]
-        self.wide = source.data.dtype.itemsize > 4
-        _, self.unsigned_bits = DTYPES[kind]
+        self.dtype = source.data.dtype
         self.digit = 0.0
-        self.raw = _copy(source.data, device)
+        self.raw = copy_array(source.data, device)
         self.bad: torch.Tensor | None = None
         #: Pixels that are left out of what is measured, and their array in memory.
         self.bad_measured: torch.Tensor | None = None
         self._bad_here = source.bad
         if source.bad is not None:
-            self.bad = self.bad_measured = _copy(source.bad, device)
+            self.bad = self.bad_measured = copy_array(source.bad, device)
             level, places, fills = source.fills
             self.fill = torch.full(
                 self.shape, float(level), dtype=torch.float32, device=device
             )
             there = torch.from_numpy(places).to(device)
             self.fill.view(-1)[there] = torch.from_numpy(fills).to(device)
-            _wait(device)
+            wait(device)
 
     def read(self, tile: Tile) -> DeviceFrame:  # noqa: ARG002
         """Return the frame: a tile's pixels are read in the stream that computes.
@@ -94,12 +73,10 @@ class DeviceFrame:
         tile : Tile
             As for `read`.
         """
-        values = self._convert(self._cut(self.raw, tile))
+        values = self._convert(cut_tile(self.raw, tile))
         if self.bad is None:
             return values
-        return torch.where(
-            self._cut(self.bad, tile), self._cut(self.fill, tile), values
-        )
+        return torch.where(cut_tile(self.bad, tile), cut_tile(self.fill, tile), values)
 
     def dithered(self, digit: float) -> DeviceFrame:
         """Return this frame with dither, where samples of it are measured.
@@ -138,7 +115,7 @@ class DeviceFrame:
             As from `~deepcr_ccd.preprocess.on_device.cells.measure_cells`.
         """
         if bad is not None and bad is not self._bad_here:
-            self.bad_measured, self._bad_here = _copy(bad, self.device), bad
+            self.bad_measured, self._bad_here = copy_array(bad, self.device), bad
         excluded = None if bad is None else self.bad_measured
 
         def index(dy: int, dx: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -171,28 +148,16 @@ class DeviceFrame:
         samples = rows.shape[1], columns.shape[1]
         return measure_cells(values, good, samples, enough)
 
-    def _cut(self, frame: torch.Tensor, tile: Tile) -> torch.Tensor:
-        (y0, y1), (x0, x1) = tile.read
-        ny, nx = self.shape
-        if y0 >= 0 and x0 >= 0 and y1 <= ny and x1 <= nx:
-            return frame[y0:y1, x0:x1]
-        for axis, span in enumerate(tile.read):
-            places = torch.from_numpy(reflect_indices(*span, self.shape[axis]))
-            frame = frame.index_select(axis, places.to(self.device))
-        return frame
-
     def _convert(self, values: torch.Tensor, finite: bool = False) -> torch.Tensor:
         """Do as `~deepcr_ccd.preprocess.network_input.to_float32`."""
-        if self.unsigned_bits:
-            wider = torch.int32 if self.unsigned_bits == 16 else torch.int64
-            values = values.to(wider) & ((1 << self.unsigned_bits) - 1)
+        values = as_numbers(values, self.dtype)
         if not USUAL_FACTORS[0] < self.factor < USUAL_FACTORS[1]:
             values = (values.to(torch.float64) * self.factor).to(torch.float32)
         else:
             values = values.to(torch.float32)
             if self.factor != 1:
                 values = values * float(np.float32(self.factor))
-        if self.wide or self.factor != 1:
+        if self.dtype.itemsize > 4 or self.factor != 1:
             values = values.clamp(-MAX_FLOAT32, MAX_FLOAT32)
         if finite:
             values = torch.nan_to_num(
@@ -219,48 +184,15 @@ def copy_to_device(source: NetworkInput, device: torch.device) -> DeviceFrame | 
         large for the device.
     """
     data = source.data
-    if not isinstance(data, np.ndarray) or data.dtype.str[1:] not in DTYPES:
+    if not is_known_dtype(data):
         return None
     if data.shape != source.shape or source.origin != (0, 0):
         return None
     # With bad pixels, also which they are, and what they are filled with.
     each = data.dtype.itemsize + (0 if source.bad is None else 5)
-    if each * data.size > MEMORY_FRACTION * free_memory(device):
+    if not has_room(each * data.size, device):
         return None
     try:
         return DeviceFrame(source, device)
     except torch.OutOfMemoryError:
         return None
-
-
-def _copy(data: np.ndarray, device: torch.device) -> torch.Tensor:
-    """Copy an array to a device, some rows at a time, and wait for it."""
-    dtype = torch.bool
-    if data.dtype != bool:
-        dtype = DTYPES[data.dtype.str[1:]][0]
-    native = data.dtype.newbyteorder("=")
-    there = torch.empty(data.shape, dtype=dtype, device=device)
-    # Of a stream of the caller, which may still use this memory.
-    _wait(device)
-    pinned = device.type == "cuda"
-
-    def copy_rows(rows: slice) -> None:
-        block = data[rows]
-        # In this memory the device copies while the next rows are read.
-        here = torch.empty(block.shape, dtype=dtype, device="cpu", pin_memory=pinned)
-        # Swaps bytes where they are in another order.
-        np.copyto(here.numpy().view(native), block)
-        there[rows].copy_(here, non_blocking=pinned)
-        _wait(device)
-
-    blocks = row_blocks(data.shape, PIXELS_AT_A_TIME)
-    with tile_threads(device, data.size, len(blocks)) as mapped:
-        for _ in mapped(copy_rows, blocks):
-            pass
-    return there
-
-
-def _wait(device: torch.device) -> None:
-    """Wait for what this thread has given to the device."""
-    if device.type == "cuda":
-        torch.cuda.current_stream(device).synchronize()

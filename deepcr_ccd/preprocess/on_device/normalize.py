@@ -12,8 +12,10 @@ import numpy as np
 import torch
 
 from ...tiling.tiles import Tile, reflect_indices
+from ..known_noise import FLAT_ERROR, MARGIN, MAX_RATIO, NoiseRatio
 from ..normalize import MAX_INPUT, Linear, NoiseUnits, Normalization
 from .dither import dither_pixels
+from .memory import as_numbers, copy_array, cut_tile, has_room, is_known_dtype
 
 __all__ = ["normalization_on_device"]
 
@@ -41,9 +43,30 @@ def normalization_on_device(
         return _LinearOnDevice(normalization)
     if type(normalization) is not NoiseUnits:
         return None
-    if normalization.known is not None or normalization.background is not None:
+    if normalization.background is not None:
         return None
-    return _NoiseUnitsOnDevice(normalization, device)
+    known = None
+    if normalization.known is not None:
+        known = _copy_noise(normalization.known, device)
+        if known is None:
+            return None
+    return _NoiseUnitsOnDevice(normalization, known, device)
+
+
+def _copy_noise(ratio: NoiseRatio, device: torch.device) -> torch.Tensor | None:
+    """Copy known noise to a device; None if it cannot be."""
+    known = ratio.known
+    array = known.array
+    if not is_known_dtype(array) or array.shape != ratio.shape:
+        return None
+    if known.shape not in (None, array.shape) or known.origin != (0, 0):
+        return None
+    if not has_room(array.nbytes, device):
+        return None
+    try:
+        return copy_array(array, device)
+    except torch.OutOfMemoryError:
+        return None
 
 
 class _LinearOnDevice:
@@ -58,7 +81,16 @@ class _LinearOnDevice:
 
 
 class _NoiseUnitsOnDevice:
-    def __init__(self, units: NoiseUnits, device: torch.device):
+    def __init__(
+        self, units: NoiseUnits, known: torch.Tensor | None, device: torch.device
+    ):
+        self.known = known
+        if units.known is not None:
+            self.ratio = units.known
+            self.ratio_maps = [
+                torch.from_numpy(np.ascontiguousarray(cells, np.float32)).to(device)
+                for cells in (units.known.scale, units.known.low)
+            ]
         self.device = device
         self.shape = units.noise.shape
         self.digit = float(np.float32(units.digit))
@@ -92,10 +124,38 @@ class _NoiseUnitsOnDevice:
             )
             dark = dark_rms.index_select(0, rows).index_select(1, columns)
             sigma = torch.minimum(sigma, dark)
+        if self.known is not None:
+            sigma = self._known_sigma(self.known, values - level, sigma, tile, pixels)
         if self.floor > 0:
             sigma = sigma.clamp(min=self.floor)
         scaled = torch.sub(values, level).div_(sigma)
         return scaled.clamp_(-MAX_INPUT, MAX_INPUT).asinh_()
+
+    def _known_sigma(
+        self,
+        raw: torch.Tensor,
+        excess: torch.Tensor,
+        sigma: torch.Tensor,
+        tile: Tile,
+        pixels: Sequence[np.ndarray],
+    ) -> torch.Tensor:
+        """Do as `~deepcr_ccd.preprocess.known_noise.NoiseRatio.apply`."""
+        given, slope = self.ratio.known, self.ratio.slope
+        known = as_numbers(cut_tile(raw, tile), given.array.dtype)
+        # The square of a noise may underflow float32.
+        known = known.to(torch.float64) ** (1 / given.power) * given.scale
+        known = known.to(torch.float32)
+        known = torch.where((known > 0) & (known < torch.inf), known, torch.nan)
+        scale, low = self._interpolate(self.ratio_maps, pixels)
+        usual = scale * low
+        least = (sigma / usual).clamp(max=1) ** 2
+        variance = (known / low) ** 2
+        if slope:
+            light = torch.where(excess > 0, float(MARGIN) * excess, excess) / low
+            variance -= light * (float(np.float32(slope)) / low)
+            variance -= (float(FLAT_ERROR) * light.clamp(min=0)) ** 2
+        found = torch.maximum(variance, least).sqrt_().mul_(usual)
+        return torch.where(known < MAX_RATIO * low, found, sigma)
 
     def _index(self, places: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(places).to(self.device)

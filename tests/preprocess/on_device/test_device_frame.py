@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from deepcr_ccd.preprocess.background import measure_background
+from deepcr_ccd.preprocess.known_noise import KnownNoise
 from deepcr_ccd.preprocess.network_input import NetworkInput
 from deepcr_ccd.preprocess.normalize import Linear, NoiseUnits, in_noise_units
-from deepcr_ccd.preprocess.on_device import check
+from deepcr_ccd.preprocess.on_device import check, memory
 from deepcr_ccd.preprocess.on_device import frame as device_frame
 from deepcr_ccd.preprocess.on_device.check import is_as_in_memory
 from deepcr_ccd.preprocess.on_device.frame import copy_to_device
@@ -76,7 +77,7 @@ def test_bad_pixels_are_filled_alike(fraction, rng):
 
 
 def test_rows_are_copied_a_few_at_a_time(monkeypatch, rng):
-    monkeypatch.setattr(device_frame, "PIXELS_AT_A_TIME", 1000)
+    monkeypatch.setattr(memory, "PIXELS_AT_A_TIME", 1000)
     # A view that is not contiguous, in another byte order.
     data = field(rng, (200, 300)).astype(">f4")[::2, ::3]
     before = data.copy()
@@ -174,6 +175,35 @@ def test_the_input_of_the_network_is_the_same(case, rng):
     np.testing.assert_array_equal(there.device_frame.raw.cpu().numpy(), data)
 
 
+@pytest.mark.parametrize("slope", [0.0, 1.2])
+@pytest.mark.parametrize(("power", "dtype"), [(1, "f4"), (2, ">f8"), (-2, "f4")])
+def test_known_noise_is_the_same(power, dtype, slope, rng):
+    # Noisier lines, a star, and pixels of unknown noise.
+    data = rng.normal(100, 5, (300, 333))
+    noise = np.full(data.shape, 5.0)
+    noise[100:110] = 25
+    data[100:110] = rng.normal(100, 25, (10, 333))
+    data[200:215, 50:60] += 3000
+    noise[200:215, 50:60] = 60
+    array = (noise**power).astype(dtype)
+    array[30:35, 40:45] = np.nan
+    array[60, 70] = 0
+    here, there = on_both(data.astype(np.float32))
+    known = KnownNoise(array, power, 1.0, "uncertainty")
+    units = in_noise_units(here, None, known_noise=known)
+    # Whether photon noise of objects is subtracted.
+    units.known.slope = slope
+    prepare = normalization_on_device(units, DEVICE)
+    for tile in tiles_of(data.shape, reflect=False):
+        numbers = prepare(there.device_frame.pixels(tile), tile).cpu().numpy()
+        assert np.isfinite(numbers).all()
+        np.testing.assert_allclose(numbers, units(here.read(tile), tile), atol=1e-5)
+    # A piece of a frame, and what is no array, are left to the processor.
+    assert normalization_on_device(units.with_known(origin=(1, 0)), DEVICE) is None
+    odd = units.with_known(array=array.astype(np.longdouble))
+    assert normalization_on_device(odd, DEVICE) is None
+
+
 @pytest.mark.parametrize("linear", [Linear(0, 1), Linear(30, 7)])
 def test_linear_transforms(linear, rng):
     data = field(rng).astype(np.float32)
@@ -198,9 +228,9 @@ def test_what_is_prepared_in_memory(rng, monkeypatch):
     piece = NetworkInput(data, shape=(500, 500), origin=(10, 20))
     assert copy_to_device(piece, DEVICE) is None
     assert copy_to_device(NetworkInput(data.astype("u8")), DEVICE) is None
-    monkeypatch.setattr(device_frame, "free_memory", lambda _: 4 * data.nbytes - 1)
+    monkeypatch.setattr(memory, "free_memory", lambda _: 4 * data.nbytes - 1)
     assert copy_to_device(NetworkInput(data), DEVICE) is None
-    monkeypatch.setattr(device_frame, "free_memory", lambda _: 4 * data.nbytes)
+    monkeypatch.setattr(memory, "free_memory", lambda _: 4 * data.nbytes)
     assert copy_to_device(NetworkInput(data), DEVICE) is not None
     hidden = np.zeros(data.shape, dtype=bool)
     hidden[3, 4] = True
@@ -211,7 +241,7 @@ def test_a_device_without_enough_memory(rng, monkeypatch):
     def fail(*_):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(device_frame, "_copy", fail)
+    monkeypatch.setattr(device_frame, "copy_array", fail)
     assert copy_to_device(NetworkInput(field(rng)), DEVICE) is None
 
 
