@@ -44,6 +44,9 @@ from deepcr_ccd.tiling.workers import choose_tile_size
 SIZES = [1024, 2048, 4096, 8192, 16384]
 #: Seconds per megapixel that a job is expected to take, where nothing is known yet.
 GUESS = {"cuda": 0.03, "cpu": 1.0}
+#: Jobs that take more seconds than this run once after their first run. While frames
+#: are timed, this many seconds are kept for what comes after.
+LONG, RESERVE = 5, 70
 
 
 class Bench:
@@ -54,6 +57,7 @@ class Bench:
         self.cuda = self.device.type == "cuda"
         self.runs = 1 if options.quick else options.runs
         self.end = time.perf_counter() + options.budget
+        self.reserve = 0
         self.rows, self.left_out = [], []
         self.seconds_per_mpx = {}
 
@@ -64,7 +68,7 @@ class Bench:
 
     def has_time(self, what, expected):
         """Tell whether a job of so many seconds fits into the budget."""
-        fits = time.perf_counter() + expected < self.end
+        fits = time.perf_counter() + expected < self.end - self.reserve
         if not fits:
             self.left_out.append(what)
         return fits
@@ -83,8 +87,11 @@ class Bench:
     def job(self, what, mpx, function, kind=None, frames=1, runs=None):
         """Time a job if there is time for it, and print what it took."""
         kind = kind or what
-        guess = self.seconds_per_mpx.get(kind, GUESS[self.device.type])
-        if not self.has_time(what, 1.2 * guess * mpx * ((runs or self.runs) + 1)):
+        runs = runs or self.runs
+        expected = 1.2 * mpx * self.seconds_per_mpx.get(kind, GUESS[self.device.type])
+        if expected > LONG:
+            runs = 1
+        if not self.has_time(what, expected * (runs + 1)):
             return None
         try:
             if self.cuda:
@@ -130,8 +137,8 @@ def agreement(bench, names, size):
             found = {}
             for label, device, on in (
                 ("processor", "cpu", False),
-                ("GPU", bench.device, True),
-                ("GPU, prepared by the processor", bench.device, False),
+                ("device", bench.device, True),
+                ("device, prepared by the processor", bench.device, False),
             ):
                 prepare_on_device(bench, on)
                 model = load(name, bench, device, precision)
@@ -328,6 +335,8 @@ def frames(bench, models, sizes):
                 )
                 kind = f"{name}, {label}"
                 bench.job(f"{kind}, {size}", mpx, job, kind)
+        if size > 4096:
+            continue
         prepare_on_device(bench, False)
         name, model = next(iter(models.items()))
         job = functools.partial(cosmicray_deepcr, data, model=model, inpaint=None)
@@ -503,7 +512,9 @@ def measure(bench, options):
     for size in middle:
         from_device_memory(bench, models[first], first, size)
     stages(bench, models[first], middle[-1])
+    bench.reserve = 0 if quick else RESERVE
     frames(bench, models, options.sizes)
+    bench.reserve = 0
     batches(bench, models[first], *((256, 4) if quick else (1024, 64)))
     if options.profile:
         profiled(bench, models[first], middle[-1])

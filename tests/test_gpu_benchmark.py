@@ -26,7 +26,7 @@ def test_it_runs_without_a_gpu(gpu, tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "Error" not in printed
     assert "left out" not in printed
-    assert ": 0 of " in printed.partition("GPU: ")[2]
+    assert ": 0 of " in printed.partition("device: ")[2]
     table = Table.read(path)
     assert len(table) > 12
     assert np.all(table["ms"] > 0)

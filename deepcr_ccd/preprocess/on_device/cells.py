@@ -18,7 +18,7 @@ from ..dark_regions import MIN_GOOD, PARTS
 __all__ = ["SAMPLES_AT_A_TIME", "measure_cells"]
 
 #: Number of samples that are processed at a time.
-SAMPLES_AT_A_TIME = 8_000_000
+SAMPLES_AT_A_TIME = 4_000_000
 #: Which samples are good; None for all.
 Good = torch.Tensor | None
 

@@ -114,6 +114,27 @@ class DeviceFrame:
         background, noise, parts : `~numpy.ndarray`
             As from `~deepcr_ccd.preprocess.on_device.cells.measure_cells`.
         """
+        try:
+            return self._measure_band(bad, rows, columns, enough)
+        except torch.OutOfMemoryError:
+            if len(rows) == 1:
+                raise
+        halves = [
+            self.measure_cells(bad, half, columns, enough)
+            for half in np.array_split(rows, 2)
+        ]
+        background, noise, parts = (
+            np.concatenate(half) for half in zip(*halves, strict=True)
+        )
+        return background, noise, parts
+
+    def _measure_band(
+        self,
+        bad: np.ndarray | None,
+        rows: np.ndarray,
+        columns: np.ndarray,
+        enough: float,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if bad is not None and bad is not self._bad_here:
             self.bad_measured, self._bad_here = copy_array(bad, self.device), bad
         excluded = None if bad is None else self.bad_measured

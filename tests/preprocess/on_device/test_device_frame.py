@@ -137,6 +137,23 @@ def test_measuring_in_bands_changes_nothing(monkeypatch, rng):
     assert_same_maps(measure_background(there), whole)
 
 
+def test_measuring_where_memory_runs_out(monkeypatch, rng):
+    _, there = on_both(field(rng, (300, 333)).astype("f4"))
+    whole = measure_background(there)
+    right, most = device_frame.measure_cells, 2
+
+    def measure(values, good, samples, enough):
+        if len(values(0, 0)) > most:
+            raise torch.OutOfMemoryError
+        return right(values, good, samples, enough)
+
+    monkeypatch.setattr(device_frame, "measure_cells", measure)
+    assert_same_maps(measure_background(there), whole)
+    most = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        measure_background(there)
+
+
 NORMALIZED = {
     "plain": {},
     "dark": {"dark": 40.0},
