@@ -3,6 +3,12 @@
 Without a GPU, the device is torch's CPU.
 """
 
+import contextlib
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -125,3 +131,46 @@ def test_a_device_with_other_numbers_is_not_used(prepared_on_device, monkeypatch
     use_device(frame, None, device)
     assert frame.device_frame is None
     assert not used
+
+
+class FakeStream:
+    """A stream of a GPU, which counts how many use it."""
+
+    def __init__(self):
+        self.lock, self.waited, self.error = threading.Lock(), 0, None
+
+    def synchronize(self):
+        self.waited += 1
+        if self.error:
+            raise self.error
+
+    @contextlib.contextmanager
+    def use(self):
+        assert self.lock.acquire(blocking=False), "used by two threads at once"
+        try:
+            yield
+        finally:
+            self.lock.release()
+
+
+def test_threads_share_two_streams(monkeypatch):
+    engine = random_model().to(engine="torch").engine_for()
+    streams = [FakeStream(), FakeStream()]
+    monkeypatch.setattr(engine, "device", SimpleNamespace(type="cuda"))
+    monkeypatch.setattr(torch.cuda, "stream", FakeStream.use)
+    for stream in streams:
+        engine._idle.put(stream)
+
+    def work(_):
+        with engine.stream():
+            time.sleep(0.001)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(40)))
+    assert sum(stream.waited for stream in streams) == 40
+    # Also of a GPU that failed: the next thread gets the error, and does not wait.
+    for stream in streams:
+        stream.error = RuntimeError("device-side assert")
+    for _ in range(4):
+        with pytest.raises(RuntimeError, match="device-side"):
+            work(None)
