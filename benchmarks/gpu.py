@@ -11,7 +11,9 @@ frames; tile sizes and precisions; other packages; PyTorch's compiler. Times are
 of the runs after a first one. Jobs that are left out are named.
 
 "From device memory" is a frame that is there already: its background and noise are
-measured, it is prepared, and the network's levels stay there.
+measured, it is prepared, and the network's levels stay there. "% of limit" is the rate
+over what the operations or the memory traffic of the network's convolutions allow in
+bfloat16, whichever is less, if no layer is joined with the next.
 
 Without a GPU, ``--device cpu --sizes 512 --quick`` shows that the script runs.
 """
@@ -58,6 +60,8 @@ class Bench:
         self.runs = 1 if options.quick else options.runs
         self.end = time.perf_counter() + options.budget
         self.reserve = 0
+        #: What the card allows, in Mpx/s, by model.
+        self.limits = {}
         self.rows, self.left_out = [], []
         self.seconds_per_mpx = {}
 
@@ -92,7 +96,7 @@ class Bench:
         if expected > LONG:
             runs = 1
         if not self.has_time(what, expected * (runs + 1)):
-            return None
+            return
         try:
             if self.cuda:
                 torch.cuda.reset_peak_memory_stats(self.device)
@@ -102,13 +106,13 @@ class Bench:
             )
         except Exception as error:
             print(f"{what}: {type(error).__name__}: {str(error)[:300]}", flush=True)
-            return None
+            return
         self.seconds_per_mpx[kind] = seconds / mpx
+        rate, limit = mpx / seconds, self.limits.get(what.partition(",")[0], np.nan)
         self.rows.append(
-            (what, 1e3 * seconds, frames / seconds, mpx / seconds, round(memory))
+            (what, 1e3 * seconds, frames / seconds, rate, 100 * rate / limit, memory)
         )
         print("{}: {:.4g} ms, {:.4g} frames/s, {:.4g} Mpx/s".format(*self.rows[-1]))
-        return mpx / seconds
 
 
 def megapixels(size):
@@ -203,20 +207,22 @@ def traffic(network):
     return total / 256**2
 
 
-def roofline(name, network, rate, best, element):
-    """Print which share of its limits a rate in Mpx/s is."""
-    operations, values = flops(name), traffic(network)
+def roofline(bench, name, best):
+    """Find what the card allows a network in bfloat16, and print it."""
+    network = load(name, bench, precision="bfloat16").engine_for().network
+    operations, size = flops(name), 2 * traffic(network)
     compute = best[torch.bfloat16] / operations / 1e6
-    memory = best["memory"] / (element * values) / 1e6
+    memory = best["memory"] / size / 1e6
+    bench.limits[name] = min(compute, memory)
     print(
-        f"{name}: {operations:.0f} operations and {element * values:.0f} bytes a pixel "
-        f"allow {compute:.4g} and {memory:.4g} Mpx/s; {rate:.4g} is "
-        f"{100 * rate / min(compute, memory):.0f} % of the lower one",
+        f"{name}: {operations:.0f} operations and {size:.0f} bytes a pixel, if no "
+        f"layer is joined with the next, allow {compute:.4g} and {memory:.4g} Mpx/s; "
+        f"copies of float32 to the device {best['pinned'] / 4e6:.4g} Mpx/s",
         flush=True,
     )
 
 
-def network_alone(bench, name, sizes, best):
+def network_alone(bench, name, sizes):
     """Time the network on tensors that are on the device."""
     for precision in ("bfloat16", "float16", "float32"):
         # Half precision is not one of the package's; the weights are those of float32.
@@ -228,30 +234,22 @@ def network_alone(bench, name, sizes, best):
             if not bench.cuda:
                 continue
             network = copy.deepcopy(network).half()
-        fastest = 0
         for size in sizes if precision == "bfloat16" else sizes[:1]:
             x = torch.randn(1, 1, size, size, device=bench.device).to(
                 dtype, memory_format=torch.channels_last
             )
             label = f"{name}, network, {precision}, {size}"
             run = torch.inference_mode()(functools.partial(network, x))
-            rates = [bench.job(label, megapixels(size), run, "network")]
+            bench.job(label, megapixels(size), run, "network")
             if bench.cuda:
                 torch.backends.cudnn.benchmark = True
-                rates.append(
-                    bench.job(f"{label}, cuDNN tuned", megapixels(size), run, "network")
-                )
+                bench.job(f"{label}, cuDNN tuned", megapixels(size), run, "network")
                 torch.backends.cudnn.benchmark = False
                 graph = capture(run, label)
                 if graph:
                     what = f"{label}, CUDA graph"
-                    rates.append(
-                        bench.job(what, megapixels(size), graph.replay, "network")
-                    )
-            fastest = max([fastest, *(rate for rate in rates if rate)])
+                    bench.job(what, megapixels(size), graph.replay, "network")
             del x
-        if precision == "bfloat16" and fastest:
-            roofline(name, network, fastest, best, 2)
 
 
 def capture(run, label):
@@ -480,9 +478,9 @@ def main(arguments=None):
         measure(bench, options)
     finally:
         on_device.DEVICE_TYPES = usual
-    names = ("job", "ms", "frames/s", "Mpx/s", "MB_on_device")
+    names = ("job", "ms", "frames/s", "Mpx/s", "% of limit", "MB_on_device")
     table = Table(rows=bench.rows, names=names)
-    for name in names[1:4]:
+    for name in names[1:]:
         table[name].format = ".4g"
     table.pprint_all()
     if bench.left_out:
@@ -506,8 +504,9 @@ def measure(bench, options):
     middle = [size for size in options.sizes if size <= 4096] or options.sizes[:1]
     agreement(bench, options.models[:1] if quick else options.models, small)
     best = limits(bench, quick)
-    for name in options.models[: 1 if quick else None]:
-        network_alone(bench, name, [small] if quick else [2048, 1024, 4096], best)
+    for name in options.models:
+        roofline(bench, name, best)
+        network_alone(bench, name, [small] if quick else [2048, 1024, 4096])
     models = {name: load(name, bench) for name in options.models}
     for size in middle:
         from_device_memory(bench, models[first], first, size)
