@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from typing import Any, cast
@@ -25,7 +26,7 @@ from ..tiling.torch_settings import neutral_torch_state
 from .card import ModelCard
 from .card_rules import number
 from .engines.build import usable_engine
-from .engines.on_device import tiles_on_device, use_device
+from .engines.on_device import measure_with_device, tiles_on_device, use_device
 from .loaded_network import LoadedNetwork
 from .networks.unet import UNet
 from .provenance import MAX_TOLERANCE
@@ -219,8 +220,12 @@ class Model(LoadedNetwork):
             facts["star_width"] = star_width or "measure"
         if self.card.task == "mask":
             use_device(frame, bad, self.device)
-        transform = TRANSFORMS[self.card.transform]
-        return transform(frame, bad, **self.card.transform_arguments, **facts)
+        measure = functools.partial(
+            TRANSFORMS[self.card.transform],
+            **self.card.transform_arguments,
+            **facts,
+        )
+        return measure_with_device(measure, frame, bad)
 
     def with_test(
         self,

@@ -19,7 +19,7 @@ from ...tiling.forking import ChildSafeLock
 from ...tiling.tiles import Tile
 from ..recalibration import Points
 
-__all__ = ["DeviceTiles", "tiles_on_device", "use_device"]
+__all__ = ["DeviceTiles", "measure_with_device", "tiles_on_device", "use_device"]
 
 #: Types of devices on which frames are prepared, rather than in the machine's memory.
 DEVICE_TYPES = {"cuda"}
@@ -66,6 +66,27 @@ def _works(device: torch.device) -> bool:
                     "the same numbers"
                 )
         return _WORKS[device]
+
+
+def measure_with_device(
+    transform: Callable[..., Normalization], frame: Any, bad: Any
+) -> Normalization:
+    """Measure a frame, on a device if it was copied there and memory suffices.
+
+    Parameters
+    ----------
+    transform : callable
+        A transform of `~deepcr_ccd.preprocess.normalize`.
+    frame, bad
+        As for `use_device`. The copy is given up if memory runs out.
+    """
+    try:
+        return transform(frame, bad)
+    except torch.OutOfMemoryError:
+        if getattr(frame, "device_frame", None) is None:
+            raise
+    frame.device_frame = None
+    return transform(frame, bad)
 
 
 class DeviceTiles:

@@ -19,6 +19,7 @@ from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, load_model
 from deepcr_ccd.models.engines import on_device
 from deepcr_ccd.models.engines.on_device import use_device
 from deepcr_ccd.preprocess.network_input import NetworkInput
+from deepcr_ccd.preprocess.on_device.frame import DeviceFrame
 from deepcr_ccd.segmentation.hysteresis import Thresholds
 
 HOW = {"engine": "torch", "precision": "float32"}
@@ -131,6 +132,22 @@ def test_a_device_with_other_numbers_is_not_used(prepared_on_device, monkeypatch
     use_device(frame, None, device)
     assert frame.device_frame is None
     assert not used
+
+
+def test_a_device_whose_memory_runs_out(prepared_on_device, monkeypatch, rng):
+    model = random_model(transform="noise").to(**HOW)
+    frame = field(rng)
+    prepared_on_device(False)
+    expected = model.probability(frame)
+
+    def fail(*_):
+        raise torch.OutOfMemoryError
+
+    used = prepared_on_device(True)
+    monkeypatch.setattr(on_device, "is_as_in_memory", lambda _: True)
+    monkeypatch.setattr(DeviceFrame, "measure_cells", fail)
+    np.testing.assert_array_equal(model.probability(frame), expected)
+    assert len(used) == 1
 
 
 class FakeStream:
