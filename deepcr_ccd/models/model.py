@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from typing import Any, cast
@@ -25,6 +26,7 @@ from ..tiling.torch_settings import neutral_torch_state
 from .card import ModelCard
 from .card_rules import number
 from .engines.build import usable_engine
+from .engines.on_device import measure_with_device, tiles_on_device, use_device
 from .loaded_network import LoadedNetwork
 from .networks.unet import UNet
 from .provenance import MAX_TOLERANCE
@@ -98,6 +100,11 @@ class Model(LoadedNetwork):
         if thresholds is not None:
             cuts = tuple(network_threshold(cut, points) for cut in thresholds.cuts)
         stride = self.network.stride
+        how: dict = {"region": region, "tile_size": tile_size, "progress": progress}
+        how["dtype"] = np.float32 if thresholds is None else np.uint8
+        there = tiles_on_device(plane, apply, run, points, cuts)
+        if there is not None:
+            return self._map(there, [there.frame], **how)
 
         def function(tile: Tile, values: np.ndarray) -> np.ndarray:
             numbers = apply(values, tile)
@@ -110,14 +117,7 @@ class Model(LoadedNetwork):
                 return recalibrate(found, points)
             return threshold_levels(found, cuts)
 
-        return self._map(
-            function,
-            [plane],
-            region=region,
-            tile_size=tile_size,
-            progress=progress,
-            dtype=np.float32 if thresholds is None else np.uint8,
-        )
+        return self._map(function, [plane], **how)
 
     @neutral_torch_state()
     def fill(
@@ -218,8 +218,14 @@ class Model(LoadedNetwork):
         facts = {key: fact for key, fact in noise_facts.items() if key in used}
         if self.card.uses_star_width:
             facts["star_width"] = star_width or "measure"
-        transform = TRANSFORMS[self.card.transform]
-        return transform(frame, bad, **self.card.transform_arguments, **facts)
+        if self.card.task == "mask":
+            use_device(frame, bad, self.device)
+        measure = functools.partial(
+            TRANSFORMS[self.card.transform],
+            **self.card.transform_arguments,
+            **facts,
+        )
+        return measure_with_device(measure, frame, bad)
 
     def with_test(
         self,

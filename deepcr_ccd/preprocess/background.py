@@ -130,17 +130,22 @@ def measure_background(
         sample_places(size, count)
         for size, count in zip(frame.shape, counts, strict=True)
     )
+    # Measured where the frame was copied to, such as a GPU, if it was.
+    there = None if unit is not None else getattr(frame, "device_frame", None)
     # A band of cells at a time, which bounds memory.
-    step = max(1, SAMPLES_PER_BAND // (counts[1] * rows.shape[1] * columns.shape[1]))
+    most = SAMPLES_PER_BAND if there is None else there.samples_at_a_time
+    step = max(1, most // (counts[1] * rows.shape[1] * columns.shape[1]))
     bands = [rows[start : start + step] for start in range(0, counts[0], step)]
 
     enough = MIN_GOOD
 
     def measure(band: np.ndarray) -> tuple[np.ndarray, ...]:
+        if there is not None:
+            return there.measure_cells(bad, band, columns, enough)
         return _measure_cells(frame, bad, band, columns, unit, enough)
 
     serial = any(getattr(part, "serial", False) for part in (frame, bad, unit))
-    samples = 0 if serial else rows.size * columns.size
+    samples = 0 if serial or there is not None else rows.size * columns.size
     with tile_threads(torch.device("cpu"), samples, len(bands)) as mapped:
         measured = list(mapped(measure, bands))
         if bad is not None and np.isnan(np.concatenate([m[1] for m in measured])).all():

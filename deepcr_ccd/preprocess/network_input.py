@@ -68,6 +68,8 @@ class NetworkInput:
         self.shape = shape or data.shape
         self.origin = origin
         self.finite = finite and bad is None
+        #: A copy in the memory of a GPU, see `deepcr_ccd.preprocess.on_device`.
+        self.device_frame: Any = None
         if bad is not None:
             self._fill_bad(bad, radius, highest)
 
@@ -135,6 +137,15 @@ class NetworkInput:
         ny, nx = self.shape
         every = slice(0, ny), slice(0, nx)
         return np.array(self.read(Tile(((0, ny), (0, nx)), every, every)))
+
+    @property
+    def fills(self) -> tuple[float, np.ndarray, np.ndarray]:
+        """What bad pixels have in tiles.
+
+        The value of most, then the flat indices, ascending, and values of those that
+        differ; float32.
+        """
+        return float(self._level), self._filled, self._fills
 
     def _convert(self, values: np.ndarray) -> np.ndarray:
         return to_float32(values, self.factor)

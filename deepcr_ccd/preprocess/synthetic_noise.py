@@ -77,6 +77,8 @@ class DitheredFrame:
         self.digit = np.float32(digit)
         self.shape = frame.shape
         self.serial = getattr(frame, "serial", False)
+        there = getattr(frame, "device_frame", None)
+        self.device_frame = there and there.dithered(digit)
 
     def __getitem__(self, index: Any) -> np.ndarray:
         parts = index if isinstance(index, tuple) else (index, slice(None))

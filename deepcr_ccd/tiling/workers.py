@@ -20,6 +20,7 @@ __all__ = [
     "GPU_THREADS",
     "PARALLEL_PIXELS",
     "choose_tile_size",
+    "free_memory",
     "gpu_tile",
     "one_torch_thread",
     "tile_threads",
@@ -154,5 +155,21 @@ def gpu_tile(device: torch.device) -> int:
     """
     # A U-Net of width 32 needs about 1 kB a pixel while it runs. Two tiles run at a
     # time: a quarter of the free memory for each leaves room for workspace.
-    free, _ = torch.cuda.mem_get_info(device)
+    free = free_memory(device)
     return int(np.clip(np.sqrt(free / 4 / 1024), 128, 4096)) // 32 * 32
+
+
+def free_memory(device: torch.device) -> float:
+    """Return how much memory of a device can be used, in bytes.
+
+    Parameters
+    ----------
+    device : torch.device
+        A CUDA device; of others nothing is known, and it is infinite.
+    """
+    if device.type != "cuda":
+        return float("inf")
+    free, _ = torch.cuda.mem_get_info(device)
+    # What torch keeps for the next tensors is not in use.
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free + kept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -177,18 +176,63 @@ def build_engine(
         )
     if rotations == 1:
         return run
-    return functools.partial(_mean_over_rotations, run, rotations)
+    if isinstance(run, TorchEngine):
+        return MeanOverRotationsOnDevice(run, rotations)
+    return MeanOverRotations(run, rotations)
 
 
-def _mean_over_rotations(
-    run: Callable[[np.ndarray], np.ndarray], rotations: int, numbers: np.ndarray
-) -> np.ndarray:
-    """Return the mean probability over test-time rotations by quarter turns.
+class MeanOverRotations:
+    """The mean probability over test-time rotations by quarter turns.
 
     The network's errors depend on the orientation; cosmic rays and stars do not.
+
+    Parameters
+    ----------
+    run : callable
+        Runs the network on arrays.
+    rotations : int
+        Their number.
     """
-    total = np.zeros(numbers.shape[1:], dtype=np.float32)
-    for turns in range(rotations):
-        rotated = np.ascontiguousarray(np.rot90(numbers, turns, axes=(1, 2)))
-        total += np.rot90(run(rotated), -turns)
-    return total / rotations
+
+    def __init__(self, run: Callable[[np.ndarray], np.ndarray], rotations: int):
+        self.run = run
+        self.rotations = rotations
+
+    def __call__(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the mean of float32 ``(ny, nx)``, for ``(channels, ny, nx)``."""
+        total = np.zeros(numbers.shape[1:], dtype=np.float32)
+        for turns in range(self.rotations):
+            rotated = np.ascontiguousarray(np.rot90(numbers, turns, axes=(1, 2)))
+            total += np.rot90(self.run(rotated), -turns)
+        return total / self.rotations
+
+
+class MeanOverRotationsOnDevice(MeanOverRotations):
+    """The same, also for tensors on the device of the network.
+
+    Parameters
+    ----------
+    run : TorchEngine
+        Runs the network.
+    rotations : int
+        Their number.
+    """
+
+    def __init__(self, run: TorchEngine, rotations: int):
+        super().__init__(run, rotations)
+        self.stream = run.stream
+        self._there = run.on_device
+
+    def on_device(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return the mean, as `TorchEngine.on_device` does.
+
+        Parameters
+        ----------
+        numbers : torch.Tensor
+            float32, ``(channels, ny, nx)``.
+        """
+        total = torch.zeros_like(numbers[0])
+        for turns in range(self.rotations):
+            rotated = numbers.rot90(turns, (1, 2))
+            total += self._there(rotated).rot90(-turns)
+        return total / self.rotations

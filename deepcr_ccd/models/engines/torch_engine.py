@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import queue
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -55,7 +58,11 @@ class TorchEngine:
         if device.type == "cpu" and isinstance(network, UNet):
             self.network = fuse(network, self.dtype)
         self._batcher = None
+        #: Streams that compute tiles of frames that are on the device.
+        self._idle: queue.SimpleQueue = queue.SimpleQueue()
         if device.type == "cuda":
+            for _ in range(2):
+                self._idle.put(torch.cuda.Stream(device))
             # While one stream computes, the other copies the next input.
             streams = [torch.cuda.Stream(device) for _ in range(2)]
             max_size = gpu_tile(device) ** 2
@@ -98,6 +105,44 @@ class TorchEngine:
             back.copy_(result, non_blocking=True)
         stream.synchronize()
         return back.numpy()
+
+    @contextlib.contextmanager
+    def stream(self) -> Iterator[torch.cuda.Stream | None]:
+        """Compute on one of two streams of a GPU, and wait until one is idle.
+
+        Yields
+        ------
+        torch.cuda.Stream or None
+            None on other devices.
+        """
+        if self.device.type != "cuda":
+            yield None
+            return
+        stream = self._idle.get()
+        try:
+            with torch.cuda.stream(stream):
+                yield stream
+        finally:
+            try:
+                # What was allocated here may be freed when nothing uses it.
+                stream.synchronize()
+            finally:
+                self._idle.put(stream)
+
+    def on_device(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Run the network on a tensor on its device, and leave the result there.
+
+        Parameters
+        ----------
+        numbers : torch.Tensor
+            float32, ``(channels, ny, nx)``.
+
+        Returns
+        -------
+        torch.Tensor
+            float32, ``(ny, nx)``.
+        """
+        return self._forward(numbers[None])[0]
 
     def _forward(self, tensor: torch.Tensor) -> torch.Tensor:
         if self.takes_cutouts:
