@@ -133,9 +133,14 @@ def refine_features(
     features[which, layout.n_cutout_charge] = np.log1p(charge.number)[:, None]
     for number in np.unique(member):
         here = np.flatnonzero(member == number)
-        pixels = (array[here] for array in (values, flags, mean, spread))
-        stars, expected = blocks[number].stars, charge.expected[here]
-        fits = fit_star_templates(*pixels, stars, expected)
+        fits = fit_star_templates(
+            values[here],
+            flags[here],
+            mean[here],
+            spread[here],
+            blocks[number].stars,
+            charge.expected[here],
+        )
         for places, fit in zip(layout.fits, fits, strict=True):
             for place, numbers in zip(places, fit, strict=True):
                 features[which[here], place] = numbers[:, None]

@@ -1,8 +1,9 @@
 """Charge that leaks from masked pixels into their neighbours is no cosmic ray.
 
 A masked hot pixel or bad column is far brighter than the charge that leaks into the
-pixels around it, and leaks into several of them. A cosmic ray that crosses it continues
-beyond.
+pixels around it, and leaks into several of them. Where its value is not known, the leak
+is on both sides of it, or goes on along it. A cosmic ray that crosses it continues
+beyond. Borders without data, and masked regions that are wide and faint, leak nothing.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ BRIGHTER = 5.0
 OTHERS = 2
 SIMILAR = 0.3
 #: So many flagged neighbours of masked pixels in a line are a leak, however bright the
-#: masked pixels are.
+#: masked pixels are, if no more of them are across the line than this; else if they
+#: are brighter than the leak.
 LINE = 7
+WIDEST_COLUMN = 4
+#: Steps from a pixel to its eight neighbours.
+DIRECTIONS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
 #: Candidates whose cutouts are in memory at a time.
 CANDIDATES_AT_A_TIME = 20_000
 
@@ -156,10 +161,36 @@ def _are_leaks(
     measured = (masked & finite)[beside].any(axis=(1, 2))
     source = np.where(masked & finite, excess, -np.inf)[beside].max(axis=(1, 2))
     others = (rim & (excess > SIMILAR * height))[around].sum(axis=(1, 2)) - 1
-    leaks = (source > BRIGHTER * height[:, 0, 0]) | ~measured
+    bright = rim & (excess > SIMILAR * height)
+    across = {step: _across(masked, bright, step) for step in DIRECTIONS}
+    both_sides = np.logical_or.reduce([opposite for opposite, _ in across.values()])
+    height = height[:, 0, 0]
+    leaks = (source > BRIGHTER * height) | (both_sides & ~measured)
     leaks &= others >= OTHERS
     # Along a bad column.
-    row = (rim & flagged)[:, CUTOUT, 1:-1].sum(axis=1)
-    column = (rim & flagged)[:, 1:-1, CUTOUT].sum(axis=1)
-    leaks |= np.maximum(row, column) >= LINE
+    for axis, steps in ((1, [(-1, 0), (1, 0)]), (0, [(0, -1), (0, 1)])):
+        line = (rim & flagged)[:, 1:-1, 1:-1]
+        middle = line.shape[1] // 2
+        line = line[:, middle] if axis else line[:, :, middle]
+        narrow = np.logical_or.reduce([across[step][1] for step in steps])
+        leaks |= (line.sum(axis=1) >= LINE) & (narrow | (source > height))
     return leaks & ends_here
+
+
+def _across(
+    masked: np.ndarray, bright: np.ndarray, step: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Look from the centres of cutouts across the masked pixels beside them.
+
+    Returns whether there is a bright pixel on the other side, and whether there is
+    another side, both ``(n,)``: after at most `WIDEST_COLUMN` masked pixels.
+    """
+    inside = masked[:, CUTOUT + step[0], CUTOUT + step[1]]
+    opposite, narrow = np.zeros_like(inside), np.zeros_like(inside)
+    for number in range(2, WIDEST_COLUMN + 2):
+        place = CUTOUT + number * step[0], CUTOUT + number * step[1]
+        over = inside & ~masked[:, place[0], place[1]]
+        narrow |= over
+        opposite |= over & bright[:, place[0], place[1]]
+        inside = inside & ~over
+    return opposite, narrow

@@ -105,9 +105,9 @@ class InpaintCutouts(SimulatedFrames):
         for cutouts in read_cutouts(seen.frame, flags, rows, columns, self.radius):
             which, pixels = cutouts.which, (cutouts.values, cutouts.flags)
             member = np.zeros(which.size, dtype=int)
-            computed, *units = compute_features(*pixels, blocks, member)
-            refine_features(computed, refined[which], *pixels, *units, blocks, member)
-            mean, spread = units
+            computed, mean, spread = compute_features(*pixels, blocks, member)
+            known = *pixels, mean, spread, blocks, member
+            refine_features(computed, refined[which], *known)
             features[which] = computed
             quiet = seen.noiseless[rows[which], columns[which]]
             target[which] = (quiet - mean) / spread

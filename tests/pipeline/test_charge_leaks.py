@@ -114,3 +114,52 @@ def test_dask_drops_them_too(grow, rng):
     found = np.asarray(cosmicray_deepcr(lazy, **options).mask)
     np.testing.assert_array_equal(found, expected.mask)
     assert (found & ~mask).sum() < 40 * (1 + 4 * grow)
+
+
+@pytest.mark.parametrize("length", [1, 3, 5, 9])
+@pytest.mark.parametrize("how", ["border", "wide", "column"])
+@pytest.mark.parametrize("value", [np.nan, 300])
+def test_cosmic_rays_along_pixels_without_a_value(length, how, value, rng):
+    """Borders and regions without data leak nothing, narrow columns only long lines."""
+    data, bad = sky(rng), np.zeros((300, 300), dtype=bool)
+    bad[:, {"border": np.s_[:20], "wide": np.s_[15:20], "column": 19}[how]] = True
+    affected = np.zeros_like(bad)
+    for y in range(10, 280, 20):
+        affected[y : y + length, 20] = True
+    data[affected] += 700
+    data[bad] = value
+    crmask = cosmicray_deepcr(CCDData(data, unit="adu", mask=bad)).mask & ~bad
+    if how != "column" or length < 6:
+        assert crmask[affected].mean() > 0.9
+    else:
+        assert crmask[affected].mean() < 0.7
+
+
+def test_a_track_beside_few_pixels_without_a_value(rng):
+    """A leak would be on their other side as well."""
+    for missing in ([(31, 32)], [(31, 31)], [(31, 30), (31, 31)], [(29, 30), (29, 31)]):
+        data = sky(rng, (64, 64))
+        affected = np.zeros(data.shape, dtype=bool)
+        affected[30:32, 29:32] = True
+        data[affected] += 900
+        for place in missing:
+            data[place] = np.nan
+        crmask = cosmicray_deepcr(data)[1]
+        there = affected & np.isfinite(data)
+        assert crmask[there].mean() > 0.7, missing
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_leaks_around_hot_pixels_without_a_value(width, rng):
+    """They are on all sides of it."""
+    data, hot = sky(rng), np.zeros((300, 300), dtype=bool)
+    for y in range(15, 290, 30):
+        for x in range(15, 290, 30):
+            hot[y : y + width, x : x + width] = True
+    near = np.zeros_like(hot)
+    for step in (-1, 1):
+        for axis in (0, 1):
+            near |= np.roll(hot, step, axis)
+    data[near] += 600
+    data[hot] = np.nan
+    assert cosmicray_deepcr(data)[1].sum() <= 0.02 * near.sum()
