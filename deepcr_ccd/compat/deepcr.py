@@ -166,7 +166,7 @@ class deepCR:  # noqa: N801
         # One threshold, as the original has.
         thresholds = self.mask_model.card.thresholds(threshold, 1)
         tile_size = patch if segment else None
-        bad = detection.excluded_pixels(image, input_mask)
+        bad = detection.excluded_pixels(image, input_mask, runs=False)
         with _threads(n_jobs):
             probability = detection.cosmic_ray_probability(
                 image, bad, self.mask_model, tile_size=tile_size
@@ -199,7 +199,7 @@ class deepCR:  # noqa: N801
         """
         image, input_mask = _read_image(img0)
         targets = as_mask(mask, image.shape, "mask", unknown=False)
-        bad = detection.excluded_pixels(image, input_mask)
+        bad = detection.excluded_pixels(image, input_mask, runs=False)
         return self._fill(image, targets, bad, None)
 
     def _fill(

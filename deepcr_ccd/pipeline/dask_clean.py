@@ -25,6 +25,7 @@ from .array_clean import CleanedPlane
 from .charge_leaks import REACH as LEAK_REACH
 from .dask_blocks import Region, Rows, core_of, map_chunks, widen
 from .fill import Fill, fill_frame
+from .no_data import RUN, find_runs, highest_of_runs, sampled_rows
 from .plan import Plan
 from .saturation import find_saturation
 from .saturation_levels import sample_background, sample_step
@@ -164,14 +165,23 @@ def _exclude(plane: Any, mask: Any, satlevel: float | None) -> _Excluded:
     step = max(1, int(np.sqrt(plane.size / SAMPLES)))
     sparse = (slice(step // 2, None, step),) * 2
     few = (slice(None, None, sample_step(plane.shape)),) * 2
-    every, some, highest, sparse_values, sparse_bad, sample, sample_bad = dask.compute(
-        *summary(bad), plane[sparse], bad[sparse], plane[few], bad[few]
+    lines = sampled_rows(plane.shape[0])
+    any_runs = (map_chunks(_exclude_runs, [plane, bad], RUN, bool, np.inf) & ~bad).any()
+    of_all, of_some = dask.compute(
+        [*summary(bad), any_runs],
+        [[plane[which], bad[which]] for which in (sparse, few, lines)],
     )
+    every, some, highest, runs = of_all
+    (sparse_values, sparse_bad), (sample, sample_bad), of_lines = of_some
     background = sample_background(sample[~sample_bad], plane.size)
-    lines = Rows(plane, np.asarray), Rows(bad, np.asarray) if some else None
-    saturated = find_saturation(*lines, background, satlevel)
+    known = Rows(plane, np.asarray), Rows(bad, np.asarray) if some else None
+    saturated = find_saturation(*known, background, satlevel)
+    highest_run = highest_of_runs(*of_lines) if runs else None
+    if highest_run is not None:
+        bad = map_chunks(_exclude_runs, [plane, bad], RUN, bool, highest_run)
     if saturated.size:
         bad = map_chunks(_mark, [bad], 0, bool, saturated, plane.shape[1])
+    if saturated.size or highest_run is not None:
         every, some, highest = dask.compute(*summary(bad))
     return _Excluded(bad, every, some, highest, sparse_values[~sparse_bad])
 
@@ -210,6 +220,15 @@ def _mark(
     bad = pieces[0].copy()
     bad[rows[within] - low, columns[within] - left] = True
     return bad
+
+
+def _exclude_runs(
+    pieces: list, region: Region, origin: tuple[int, int], highest: float
+) -> np.ndarray:
+    """Return the bad pixels of a chunk, with those in runs of equal values."""
+    piece, bad = pieces
+    found = find_runs(piece, bad, highest)
+    return (bad if found is None else bad | found)[core_of(region, origin)]
 
 
 def _examine_chunk(

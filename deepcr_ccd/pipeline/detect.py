@@ -26,6 +26,7 @@ from ..segmentation.hysteresis import (
 )
 from .charge_leaks import drop_leaks
 from .frame_warnings import warn_of_excluded
+from .no_data import find_runs, highest_of_runs, sampled_rows
 from .saturation import exclude_saturated
 
 __all__ = [
@@ -43,7 +44,11 @@ __all__ = [
 
 
 def excluded_pixels(
-    plane: np.ndarray, mask: np.ndarray | None, satlevel: float | None = np.inf
+    plane: np.ndarray,
+    mask: np.ndarray | None,
+    satlevel: float | None = np.inf,
+    *,
+    runs: bool = True,
 ) -> np.ndarray | None:
     """Return which pixels are excluded from the search, or None if none is.
 
@@ -56,11 +61,14 @@ def excluded_pixels(
     satlevel : float or None
         In the unit of the plane, from `~deepcr_ccd.nddata.gain.saturation_level`; with
         infinity no pixel is saturated.
+    runs : bool
+        Whether runs of equal values are excluded, from
+        `~deepcr_ccd.pipeline.no_data.find_runs`.
 
     Returns
     -------
     `~numpy.ndarray` or None
-        bool, ``(ny, nx)``: what is masked, not finite or saturated.
+        bool, ``(ny, nx)``: what is masked, not finite, saturated, or no data.
 
     Warns
     -----
@@ -77,6 +85,12 @@ def excluded_pixels(
         before = int(np.count_nonzero(bad))
         exclude_saturated(plane, bad, satlevel)
         warn_of_excluded(int(np.count_nonzero(bad)) - before, plane.size, satlevel)
+    few = sampled_rows(len(plane))
+    highest = highest_of_runs(plane[few], bad[few]) if runs else None
+    if highest is not None:
+        found = find_runs(plane, bad, highest)
+        if found is not None:
+            bad |= found
     return bad if bad.any() else None
 
 
