@@ -117,5 +117,11 @@ def restore_network(
     check_shapes(network, {key: value.shape for key, value in state.items()})
     for key, value in state.items():
         check_weights(key, value)
-    network.to_empty(device="cpu").load_state_dict(state)
+    # Not copied into an empty network: for to_empty() torch imports SymPy, which takes
+    # longer than all else that is done to load a model.
+    own = {
+        key: state[key].to(device="cpu", dtype=planned.dtype, copy=True)
+        for key, planned in network.state_dict().items()
+    }
+    network.load_state_dict(own, assign=True)
     return network

@@ -1,7 +1,10 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from deepcr_ccd.models.networks.build import build_network
+from deepcr_ccd.models.networks.build import build_network, restore_network
 from deepcr_ccd.models.networks.unet import UNet
 from deepcr_ccd.training.batch_norm import add_norm, fold_norm
 
@@ -63,3 +66,32 @@ def test_add_norm_changes_nothing_and_is_undone_by_fold_norm(skip):
         normed.train()
         got = normed(frames)
     torch.testing.assert_close(got, expected, rtol=0.02, atol=2e-3)
+
+
+def test_restored_weights_are_copies_in_float32():
+    arguments = {"width": 4, "levels": 2}
+    network = build_network("unet", arguments)
+    state = {key: value.half() for key, value in network.state_dict().items()}
+    before = {key: value.clone() for key, value in state.items()}
+    restored = restore_network("unet", arguments, state)
+    assert {value.dtype for value in restored.parameters()} == {torch.float32}
+    assert all(value.requires_grad for value in restored.parameters())
+    for key, value in restored.state_dict().items():
+        torch.testing.assert_close(value, before[key].float(), rtol=0, atol=0)
+    with torch.no_grad():
+        for value in restored.parameters():
+            value.zero_()
+    assert all(torch.equal(state[key], before[key]) for key in state)
+
+
+def test_models_load_without_sympy():
+    code = (
+        "import sys, torch; before = 'sympy' in sys.modules; import deepcr_ccd;"
+        "deepcr_ccd.load_model('universal');"
+        "print(before, 'sympy' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    before, after = run.stdout.split()
+    assert before == after
