@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -90,15 +91,15 @@ class Change:
             change = dataclasses.replace(self, where=where, values=values, keywords=[])
             yield (stop - start) * dtype.itemsize, change
 
-    def apply_data(self, data: np.ndarray, header: fits.Header) -> None:
+    def apply_data(self, data: np.ndarray, header: Mapping[str, Any]) -> None:
         """Change stored numbers in place.
 
         Parameters
         ----------
         data : `~numpy.ndarray`
             The image as stored, unscaled.
-        header : `~astropy.io.fits.Header`
-            Its header, for BSCALE and BZERO.
+        header : mapping
+            Its header, or as much of it as says BSCALE, BZERO and BLANK.
 
         Raises
         ------

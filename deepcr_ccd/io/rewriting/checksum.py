@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from typing import BinaryIO
 
 import numpy as np
 
 from .header_cards import find_card, has_card, replace_value
 
-__all__ = ["encode", "renew_sums", "sum_words"]
+__all__ = ["SummingWriter", "encode", "renew_sums", "sum_words"]
 
-#: Bytes that are summed at a time: whole words of 4.
-PIECE_BYTES = 1 << 18
+#: Bytes of a word.
+WORD = 4
 #: Sums are of this many bits, and carry around.
 ONES = 0xFFFFFFFF
 #: What an encoded checksum avoids: the characters between digits and letters.
@@ -20,7 +21,7 @@ PUNCTUATION = frozenset(b":;<=>?@[\\]^_`")
 EMPTY = b"0" * 16
 
 
-def sum_words(content: bytes, total: int = 0) -> int:
+def sum_words(content: bytes | memoryview, total: int = 0) -> int:
     """Add the 32-bit words of some bytes in ones' complement, as FITS defines it.
 
     Parameters
@@ -39,6 +40,36 @@ def sum_words(content: bytes, total: int = 0) -> int:
     while total > ONES:
         total = (total & ONES) + (total >> 32)
     return total
+
+
+class SummingWriter:
+    """Writes to a file, and sums what it writes while that is in the cache.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for writing.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._rest = b""
+        #: The sum of the whole words so far, from `sum_words`.
+        self.total = 0
+
+    def write(self, content: bytes | bytearray) -> int:
+        """Write some bytes.
+
+        Parameters
+        ----------
+        content : bytes or bytearray
+            What is next.
+        """
+        words = self._rest + content if self._rest else content
+        end = len(words) - len(words) % WORD
+        self.total = sum_words(memoryview(words)[:end], self.total)
+        self._rest = bytes(words[end:])
+        return self._file.write(content)
 
 
 def encode(total: int) -> bytes:
@@ -70,27 +101,27 @@ def encode(total: int) -> bytes:
     return text[-1:] + text[:-1]
 
 
-def renew_sums(file: BinaryIO, start: int, data: int, end: int) -> None:
+def renew_sums(file: BinaryIO, start: int, data: int, total: int) -> None:
     """Renew the checksums that the header of an HDU has, in place.
 
     Parameters
     ----------
     file : binary file
-        Open for reading and writing.
-    start, data, end : int
-        Bytes where its header and its data begin, and where these end.
+        Open for reading and writing; it is left at its end.
+    start, data : int
+        Bytes where its header and its data begin.
+    total : int
+        The sum of its data, from `sum_words`.
 
     Raises
     ------
     OSError
-        If the file ends before.
+        If the file ends within the header.
     """
-    file.seek(data)
-    total = 0
-    for place in range(data, end, PIECE_BYTES):
-        total = sum_words(_read(file, min(PIECE_BYTES, end - place)), total)
     file.seek(start)
-    header = _read(file, data - start)
+    header = file.read(data - start)
+    if len(header) != data - start:
+        raise OSError("the file ends within a header")
     header = _set_value(header, "DATASUM", str(total).encode("ascii"))
     if has_card(header, "CHECKSUM"):
         header = _set_value(header, "CHECKSUM", EMPTY)
@@ -98,13 +129,7 @@ def renew_sums(file: BinaryIO, start: int, data: int, end: int) -> None:
         header = _set_value(header, "CHECKSUM", value)
     file.seek(start)
     file.write(header)
-
-
-def _read(file: BinaryIO, length: int) -> bytes:
-    content = file.read(length)
-    if len(content) != length:
-        raise OSError("the file ends within an HDU")
-    return content
+    file.seek(0, io.SEEK_END)
 
 
 def _set_value(header: bytes, key: str, text: bytes) -> bytes:

@@ -15,13 +15,15 @@ from ..fits_layout import Segment, open_fits
 from ..header_checks import FITS_BLOCK
 from ..stream import new_stream, read_image
 from .change import Change
-from .checksum import renew_sums
+from .checksum import SummingWriter, renew_sums
 from .header_cards import edit_header, has_card
 
 __all__ = ["PIECE_BYTES", "add_image", "rewrite"]
 
 #: Bytes of a file that are copied at a time: they fit into the processor's cache.
-PIECE_BYTES = 1 << 18
+PIECE_BYTES = 1 << 20
+#: Cards that say what stored numbers mean.
+SCALING = ("BSCALE", "BZERO", "BLANK")
 #: Cards of checksums, until these are known.
 SUMS = {"CHECKSUM": ("0", "HDU checksum"), "DATASUM": ("0", "data unit checksum")}
 
@@ -55,7 +57,6 @@ def rewrite(
     OSError
         If the file cannot be written.
     """
-    summed = []
     kinds = {key for key in SUMS if any(key in segment.header for segment in layout)}
     if "CHECKSUM" in kinds:
         kinds.add("DATASUM")
@@ -80,26 +81,23 @@ def rewrite(
             start = file.tell()
             file.write(edit_header(raw, keywords, extend=bool(added) and index == 0))
             data = file.tell()
-            _write_changed(file, header, change, source)
-            _copy_bytes(source, file, source.tell(), segment.end)
-            if any(has_card(raw, key) for key in SUMS):
-                summed.append((start, data, file.tell()))
+            summing = any(has_card(raw, key) for key in SUMS)
+            writer = SummingWriter(file) if summing else file
+            _write_changed(writer, header, change, source)
+            _copy_bytes(source, writer, source.tell(), segment.end)
+            if isinstance(writer, SummingWriter):
+                renew_sums(file, start, data, writer.total)
         for plain, change in added:
             header = plain.copy()
             header.update({key: card for key, card in SUMS.items() if key in kinds})
-            start = file.tell()
-            data = add_image(file, header, change)
-            if kinds:
-                summed.append((start, data, file.tell()))
-        for places in summed:
-            renew_sums(file, *places)
+            add_image(file, header, change)
     with open_source() as source, open(target, "ab") as file:
         # What is behind the last HDU, and is none.
         _copy_bytes(source, file, layout[-1].end, None)
 
 
 def _copy_bytes(
-    source: BinaryIO, target: BinaryIO, start: int, end: int | None
+    source: BinaryIO, target: BinaryIO | SummingWriter, start: int, end: int | None
 ) -> None:
     source.seek(start)
     if end is None:
@@ -114,25 +112,33 @@ def _copy_bytes(
 
 
 def _write_changed(
-    file: BinaryIO,
+    file: BinaryIO | SummingWriter,
     header: fits.Header,
     change: Change,
     source: BinaryIO | None = None,
-) -> None:
-    """Write the pixels of an image with some changed; zeros if there is no source."""
+) -> int:
+    """Write the pixels of an image with some changed, and return their bytes.
+
+    They are zeros if there is no source.
+    """
     dtype = np.dtype(fits.BITPIX2DTYPE[header["BITPIX"]]).newbyteorder(">")
     # Files have readinto(), though BinaryIO does not say so.
     reader = cast(io.BufferedIOBase | None, source)
+    # A dictionary: astropy's headers take longer to look into than a piece to change.
+    scaling = {key: header[key] for key in SCALING if key in header}
+    written = 0
     for length, part in change.parts(header, dtype, PIECE_BYTES):
         stored = bytearray(length)
         if reader is not None and reader.readinto(stored) != length:
             raise OSError("the file ends within an image")
         if part.where[0].size:
-            part.apply_data(np.frombuffer(stored, dtype=dtype), header)
+            part.apply_data(np.frombuffer(stored, dtype=dtype), scaling)
         file.write(stored)
+        written += length
+    return written
 
 
-def add_image(file: BinaryIO, header: fits.Header, change: Change) -> int:
+def add_image(file: BinaryIO, header: fits.Header, change: Change) -> None:
     """Write an image of zeros with changes, where a file ends.
 
     Parameters
@@ -140,20 +146,19 @@ def add_image(file: BinaryIO, header: fits.Header, change: Change) -> int:
     file : binary file
         Open for reading and writing, at its end.
     header : `~astropy.io.fits.Header`
-        Header of the image.
+        Header of the image; checksums in it are renewed.
     change : Change
         The pixels that are not zero.
-
-    Returns
-    -------
-    int
-        The byte where its data begin.
     """
-    file.write(header.tostring().encode("ascii"))
     start = file.tell()
-    _write_changed(file, header, change)
-    file.write(bytes((start - file.tell()) % FITS_BLOCK))
-    return start
+    file.write(header.tostring().encode("ascii"))
+    data = file.tell()
+    summing = any(key in header for key in SUMS)
+    writer = SummingWriter(file) if summing else file
+    length = _write_changed(writer, header, change)
+    writer.write(bytes(-length % FITS_BLOCK))
+    if isinstance(writer, SummingWriter):
+        renew_sums(file, start, data, writer.total)
 
 
 def _fill_constant(header: fits.Header, change: Change, target: BinaryIO) -> None:
@@ -202,7 +207,7 @@ def _recompress(
         **options,
     )
     # The constructor takes the numbers as physical and drops their scaling.
-    for key in ("BSCALE", "BZERO", "BLANK"):
+    for key in SCALING:
         if key in header:
             hdu.header[key] = header[key]
     _write_extension(hdu, target, table)

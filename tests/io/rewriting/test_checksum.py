@@ -8,7 +8,13 @@ from astropy.io import fits
 
 from deepcr_ccd.io.fits_file import FitsFile
 from deepcr_ccd.io.fits_image import CleanedImage
-from deepcr_ccd.io.rewriting.checksum import encode, renew_sums, sum_words
+from deepcr_ccd.io.rewriting import rewrite
+from deepcr_ccd.io.rewriting.checksum import (
+    SummingWriter,
+    encode,
+    renew_sums,
+    sum_words,
+)
 from deepcr_ccd.io.rewriting.header_cards import find_card, replace_value
 
 PLACES = (np.array([0, 1, 2, 2]), np.array([3, 0, 1, 4]))
@@ -104,13 +110,25 @@ def test_sums_are_those_of_astropy(checksum):
             stream.seek(right.index(key) + 11)
             stream.write(b"-")
         assert stream.getvalue() != right
-        renew_sums(stream, 0, start, len(right))
+        renew_sums(stream, 0, start, sum_words(right[start:]))
         assert stream.getvalue() == right
+        assert stream.tell() == len(right)
 
 
 def test_a_file_that_ends_early_is_an_error():
-    with pytest.raises(OSError, match="ends within an HDU"):
-        renew_sums(io.BytesIO(b"END".ljust(2880)), 0, 2880, 5760)
+    with pytest.raises(OSError, match="ends within a header"):
+        renew_sums(io.BytesIO(b"END".ljust(2880)), 0, 5760, 0)
+
+
+@pytest.mark.parametrize("cuts", [[], [4], [1], [3, 6], [5, 5, 7, 9]])
+def test_what_is_written_in_pieces_is_summed(cuts):
+    content = np.random.default_rng(3).bytes(12)
+    file = io.BytesIO()
+    writer = SummingWriter(file)
+    for start, stop in zip([0, *cuts], [*cuts, 12], strict=True):
+        writer.write(bytearray(content[start:stop]))
+    assert file.getvalue() == content
+    assert writer.total == sum_words(content)
 
 
 @pytest.mark.parametrize(
@@ -189,3 +207,20 @@ def test_astropy_finds_the_sums_right(tmp_path, sums):
             for hdu in hdus:
                 assert "DATASUM" in hdu.header
                 assert ("CHECKSUM" in hdu.header) == (SUMS[0] in sums)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4"])
+def test_images_of_several_pieces_have_right_sums(tmp_path, monkeypatch, dtype):
+    """Also where a piece, or all pixels, are no whole number of blocks or words."""
+    monkeypatch.setattr(rewrite, "PIECE_BYTES", 1 << 12)
+    path = tmp_path / "a.fits"
+    for ny in (1, 64, 99):
+        data = np.random.default_rng(ny).integers(0, 99, (ny, 127)).astype(dtype)
+        fits.PrimaryHDU(data).writeto(path, checksum=True, overwrite=True)
+        where = tuple(np.sort(np.array([[0, ny - 1], [5, 126]]), axis=1))
+        result = CleanedImage(where, np.array([7.0, 8.0]), None, [])
+        FitsFile(path).write(tmp_path / "out.fits", [result], overwrite=True)
+        data[where] = [7, 8]
+        with fits.open(tmp_path / "out.fits", checksum=True) as hdus:
+            np.testing.assert_array_equal(hdus[0].data, data)
+            assert hdus["MASK"].data.sum() == 2
