@@ -19,13 +19,13 @@ from ..preprocess.network_input import NetworkInput, to_float32
 from ..preprocess.scaled_frame import SAMPLES, scale_factor_of
 from ..preprocess.star_width import StarWidth
 from ..segmentation.hysteresis import Thresholds, threshold_levels
+from ..segmentation.runs import RUN, find_runs, highest_of_runs, sampled_rows
 from ..tiling.workers import one_torch_thread
 from . import detect as detection
 from .array_clean import CleanedPlane
 from .charge_leaks import REACH as LEAK_REACH
 from .dask_blocks import Region, Rows, core_of, map_chunks, widen
 from .fill import Fill, fill_frame
-from .no_data import RUN, find_runs, highest_of_runs, sampled_rows
 from .plan import Plan
 from .saturation import find_saturation
 from .saturation_levels import sample_background, sample_step

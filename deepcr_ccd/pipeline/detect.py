@@ -24,9 +24,9 @@ from ..segmentation.hysteresis import (
     apply_hysteresis,
     threshold_levels,
 )
+from ..segmentation.runs import find_runs, highest_of_runs, sampled_rows
 from .charge_leaks import drop_leaks
 from .frame_warnings import warn_of_excluded
-from .no_data import find_runs, highest_of_runs, sampled_rows
 from .saturation import exclude_saturated
 
 __all__ = [
@@ -63,7 +63,7 @@ def excluded_pixels(
         infinity no pixel is saturated.
     runs : bool
         Whether runs of equal values are excluded, from
-        `~deepcr_ccd.pipeline.no_data.find_runs`.
+        `~deepcr_ccd.segmentation.runs.find_runs`.
 
     Returns
     -------

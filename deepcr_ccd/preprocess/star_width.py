@@ -31,9 +31,11 @@ __all__ = [
 AGREEMENT = 0.14
 #: Smallest FWHM in px that a star can have; what is sharper is a pixel that was hit.
 MIN_FWHM = 1.15
-#: Sources sharper than this FWHM in px are stars only if most are round: half of them
-#: have an axis ratio below MAX_RATIO. Cosmic rays of such a width are tracks.
+#: Sources sharper than this FWHM in px are stars only if they are round: half of them
+#: have an axis ratio below ROUND. Cosmic rays of such a width are short tracks, half of
+#: which have more than 1.27. One source may be a star if its ratio is below MAX_RATIO.
 SHARP = 1.7
+ROUND = 1.25
 MAX_RATIO = 1.4
 #: How improbable it must be that so many sources agree by chance.
 MAX_CHANCE = 5e-3
@@ -204,7 +206,7 @@ def measure_star_width(
             number < 3
             or density[place] < 1.15 * smooth
             or chance > MAX_CHANCE
-            or (fwhm < SHARP and np.median(ratio[members]) > MAX_RATIO)
+            or (fwhm < SHARP and np.median(ratio[members]) > ROUND)
         ):
             continue
         if np.count_nonzero(np.abs(events - grid[place]) < 0.2) > 1.5 * number:

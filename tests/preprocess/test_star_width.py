@@ -74,6 +74,28 @@ def test_cosmic_rays_are_no_stars():
     assert measured(exposure(0, 0, tracks=300)).stars is False
 
 
+def test_short_tracks_that_are_alike_are_no_stars():
+    """As many cosmic rays of an exposure are, where there are few stars."""
+
+    def frame(long):
+        rng = np.random.default_rng(4)
+        data = np.full((SIZE, SIZE), 50.0)
+        y, x = np.mgrid[-6:7, -6:7]
+        for _ in range(150):
+            angle, charge = rng.uniform(0, np.pi), 10 ** rng.uniform(3.3, 5)
+            row, column = rng.integers(10, SIZE - 10, 2)
+            dy, dx = y - rng.uniform(-0.5, 0.5), x - rng.uniform(-0.5, 0.5)
+            along = dx * np.cos(angle) + dy * np.sin(angle)
+            across = dy * np.cos(angle) - dx * np.sin(angle)
+            shape = np.exp(-0.5 * ((along / (0.6 * long)) ** 2 + (across / 0.6) ** 2))
+            part = data[row - 6 : row + 7, column - 6 : column + 7]
+            part += charge * shape / shape.sum()
+        return (rng.poisson(data) + rng.normal(0, 4, data.shape)).astype(np.float32)
+
+    assert measured(frame(1.0)).stars
+    assert not measured(frame(1.4)).stars
+
+
 @pytest.mark.parametrize("sigma", [0.35, 0.5, 0.65, 0.8])
 def test_events_of_one_charge_are_no_stars(sigma):
     """Whether alone, or with stars that are wider."""

@@ -3,7 +3,7 @@ import pytest
 from astropy.nddata import CCDData
 
 from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, detect_cosmics
-from deepcr_ccd.pipeline.no_data import (
+from deepcr_ccd.segmentation.runs import (
     RUN,
     find_runs,
     highest_of_runs,
