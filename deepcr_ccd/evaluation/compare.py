@@ -63,7 +63,8 @@ class Comparison:
         -------
         `~astropy.table.Table`
             A row for each kind and method: ``kind``, ``method``, and in percent
-            ``TPR at X%``, and ``TPR at X%, 3x3``.
+            ``TPR at X%``, and ``TPR at X%, 3x3``; NaN for kinds without CR-affected
+            pixels.
         """
         rows = []
         for (kind, method), curves in self.curves.items():

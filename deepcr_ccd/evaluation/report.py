@@ -15,7 +15,12 @@ from ..simulation.camera import Observation
 from ..simulation.scenes import KINDS
 from .baselines import CosmicConn
 from .compare import Comparison, Method, compare
-from .frames import LabelledFrame, read_labelled_frames, simulate_frames
+from .frames import (
+    LabelledFrame,
+    count_affected,
+    read_labelled_frames,
+    simulate_frames,
+)
 
 __all__ = ["evaluate", "load_methods"]
 
@@ -114,7 +119,8 @@ def evaluate(
     ------
     ValueError
         If there are neither files nor kinds, a kind is unknown, or a file has no point
-        spread function.
+        spread function; if a file is given twice as exposures; or if no pixel of the
+        frames is affected by a cosmic ray, as true positive rates need some.
     FileExistsError
         If results are there and must not be replaced.
     """
@@ -138,9 +144,14 @@ def evaluate(
     }
     if files:
         frames = {"files": read_labelled_frames(files, **properties), **frames}
+    affected = {kind: count_affected(items) for kind, items in frames.items()}
     for kind, items in frames.items():
-        affected = sum(int(item.truth.sum()) for item in items)
-        report(f"{kind}: {len(items)} frames, {affected} CR-affected pixels")
+        report(f"{kind}: {len(items)} frames, {affected[kind]} CR-affected pixels")
+    if not any(affected.values()):
+        raise ValueError(
+            "the frames have no CR-affected pixel, without which there is no true "
+            "positive rate: give frames with cosmic rays"
+        )
     result = compare(frames, methods, astroscrappy=lacosmic, report=report)
     folder.mkdir(parents=True, exist_ok=True)
     table = result.table()

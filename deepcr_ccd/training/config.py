@@ -166,7 +166,11 @@ def _check_value(shown: str, value: Any, allowed: tuple) -> None:
 
 def _label_set(patterns: list[str], base: Path, data: dict) -> list[LabelledFrame]:
     """Label the repeated exposures of one pointing, image by image of the files."""
-    paths = sorted({found for p in patterns for found in glob.glob(str(base / p))})
+    exposures: dict[str, str] = {}
+    for path in sorted({path for p in patterns for path in glob.glob(str(base / p))}):
+        # A file is no second exposure of itself, by whatever names it is matched.
+        exposures.setdefault(os.path.realpath(path), path)
+    paths = list(exposures.values())
     if len(paths) < 2:
         raise ValueError(f"set {patterns!r} must match two files or more")
     files = [FitsFile(path, unit=data.get("unit")) for path in paths]
