@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from astropy.table import Table
 
+from ..io.given_paths import FITS_FILE, given_path
 from ..models.model import Model
 from ..models.zoo import DEFAULT_MODEL, load_model
 from ..simulation.camera import Observation
@@ -207,6 +208,8 @@ def run_benchmark(
     """
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"seed={seed!r} must be a whole number")
+    for path in frames:
+        given_path(path, "frames", FITS_FILE)
     if seed < 0:
         raise ValueError(f"seed={seed!r} must not be negative")
     exact: dict[str, Any] = {"precision": "float32", "engine": "torch"}

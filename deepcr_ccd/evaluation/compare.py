@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from astropy.table import Table
 
 from ..io.atomic import atomic_path
+from ..io.given_paths import given_path
 from ..simulation.camera import Observation
 from .baselines import AstroscrappyGrid
 from .frames import LabelledFrame
@@ -97,6 +97,7 @@ class Comparison:
         ImportError
             If matplotlib is not installed.
         """
+        file = given_path(path, "path")
         try:
             from matplotlib.backends.backend_agg import FigureCanvasAgg
             from matplotlib.figure import Figure
@@ -129,7 +130,7 @@ class Comparison:
         for ax in axes[len(self.kinds) :]:
             ax.remove()
         axes[0].legend(fontsize="small", loc="lower right")
-        with atomic_path(Path(path), overwrite=True) as partial:
+        with atomic_path(file, overwrite=True) as partial:
             figure.savefig(partial, dpi=dpi, format="png")
 
     def points(self) -> Table:

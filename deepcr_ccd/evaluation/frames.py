@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 from ..io.fits_file import FitsFile, matching_images
+from ..io.given_paths import FITS_FILE, given_path
 from ..nddata.gain import electron_factor, resolve_gain, resolve_readnoise
 from ..nddata.typing import ParameterLike
 from ..simulation.camera import CameraSimulator, LabelThresholds, Observation
@@ -139,6 +140,8 @@ def read_labelled_frames(
         If some files have a TRUTH and others do not, or it does not fit its image; or
         if a file is given twice as exposures.
     """
+    for path in paths:
+        given_path(path, "paths", FITS_FILE)
     files = [FitsFile(path, unit=unit) for path in paths]
     planes = [_truth(path) for path in paths]
     if all(found is None for found in planes):

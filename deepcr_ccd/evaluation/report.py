@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..io.atomic import atomic_path
+from ..io.given_paths import FITS_FILE, FOLDER, given_path
 from ..models.zoo import DEFAULT_MODEL, list_models, load_model
 from ..simulation.camera import Observation
 from ..simulation.scenes import KINDS
@@ -118,9 +118,10 @@ def evaluate(
     Raises
     ------
     ValueError
-        If there are neither files nor kinds, a kind is unknown, or a file has no point
-        spread function; if a file is given twice as exposures; or if no pixel of the
-        frames is affected by a cosmic ray, as true positive rates need some.
+        If a path is empty; if there are neither files nor kinds, a kind is unknown, or
+        a file has no point spread function; if a file is given twice as exposures; or
+        if no pixel of the frames is affected by a cosmic ray, as true positive rates
+        need some.
     FileExistsError
         If results are there and must not be replaced.
     """
@@ -134,7 +135,9 @@ def evaluate(
             )
     if number < 1:
         raise ValueError(f"number={number!r} must be at least 1")
-    folder = Path(output)
+    folder = given_path(output, "output", FOLDER)
+    for path in files:
+        given_path(path, "files", FITS_FILE)
     for name in OUTPUTS:
         if (folder / name).exists() and not overwrite:
             raise FileExistsError(f"{folder / name} exists; overwrite=True replaces it")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..io.fits_file import FitsFile, matching_images
+from ..io.given_paths import given_path
 from ..models.model import Model, ModelCard
 from ..models.zoo import DEFAULT_MODEL, load_model
 from ..notices import suggestion
@@ -126,6 +127,7 @@ def read_config(path: str | os.PathLike) -> dict[str, dict]:
         If the file is not TOML, an entry is unknown, of a wrong type or out of range,
         or a required one is missing.
     """
+    given_path(path, "path", "the path of a TOML file")
     try:
         with open(path, "rb") as file:
             config = tomllib.load(file)
