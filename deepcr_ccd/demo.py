@@ -15,6 +15,7 @@ from astropy.nddata import CCDData
 
 from .core.cosmicray import cosmicray_deepcr
 from .io.atomic import atomic_path
+from .io.given_paths import FOLDER, given_path
 from .io.stream import open_regular
 from .models.model import Model
 from .models.zoo import DEFAULT_MODEL, load_model
@@ -105,13 +106,16 @@ def example_frame() -> tuple[CCDData, str, str]:
 
 
 def run(
-    folder: Path, *, model: str | Model = DEFAULT_MODEL, overwrite: bool = False
+    folder: str | os.PathLike,
+    *,
+    model: str | Model = DEFAULT_MODEL,
+    overwrite: bool = False,
 ) -> Iterator[str]:
     """Clean the example frame, and report line by line.
 
     Parameters
     ----------
-    folder : path
+    folder : str or path-like
         Where the FITS file and the pictures are written: the frame before and after, a
         sheet of cosmic rays, and, where astroscrappy is installed, the comparison with
         it. The folder is made if it is not there.
@@ -130,8 +134,10 @@ def run(
     FileExistsError
         If a file exists and must not be replaced.
     ValueError, FileNotFoundError, ImportError
-        If the model cannot be loaded, as `~deepcr_ccd.load_model`.
+        If ``folder`` is empty, or the model cannot be loaded, as
+        `~deepcr_ccd.load_model`.
     """
+    folder = given_path(folder, "folder", FOLDER)
     ccd, name, origin = example_frame()
     fits_path = folder / f"{name}_clean.fits"
     pictures = [folder / f"{name}{end}.png" for end in ("", "_cutouts", "_comparison")]

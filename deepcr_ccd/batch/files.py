@@ -15,6 +15,7 @@ import torch
 from astropy.table import Table
 
 from ..io.atomic import remove_stale
+from ..io.given_paths import FITS_FILE, FOLDER, given_path
 from ..models.model import Model
 from ..notices import refuse_arguments, warnings_by_thread
 from ..tiling.run import track
@@ -176,17 +177,18 @@ def clean_files(
         if not is_number or workers % 1 != 0 or workers < 1:
             raise ValueError(f"workers={workers!r} must be a number of at least 1")
         workers = int(workers)
+    folder = given_path(output, "output", FOLDER)
     model = chosen.load_model()
     chosen.check_model(model)
-    jobs = _plan(files, Path(output), recursive)
+    jobs = _plan(files, folder, recursive)
     if not (overwrite or resume):
         for job in jobs:
             if job.output_state is not None:
                 raise FileExistsError(
                     f"{job.output} exists; overwrite=True replaces it"
                 )
-    for folder in dict.fromkeys((Path(output), *(job.output.parent for job in jobs))):
-        _make_folder(folder)
+    for each in dict.fromkeys((folder, *(job.output.parent for job in jobs))):
+        _make_folder(each)
     remove_stale(job.output for job in jobs)
     how = {"resume": resume, "replace": overwrite}
     rows: Generator[dict, None, None]
@@ -218,7 +220,10 @@ def _plan(files: Any, output: Path, recursive: bool) -> list[Job]:
     elif isinstance(files, str | os.PathLike):
         files = [files]
     if isinstance(files, Mapping):
-        pairs = [(Path(path), _inside(place)) for path, place in files.items()]
+        pairs = [
+            (given_path(path, "files", FITS_FILE), _inside(place))
+            for path, place in files.items()
+        ]
     else:
         files = list(files)
         for one in files:
@@ -236,7 +241,7 @@ def _plan(files: Any, output: Path, recursive: bool) -> list[Job]:
 def _inside(place: str | os.PathLike) -> Path:
     """Return the place of a result in the folder for them, if it is inside."""
     path = Path(place)
-    if path.is_absolute() or ".." in path.parts:
+    if path.is_absolute() or ".." in path.parts or not path.name:
         raise ValueError(
             f"files: {os.fspath(place)!r} must be a place in the folder of output=, "
             "such as 'night1/frame.fits'"

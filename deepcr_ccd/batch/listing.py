@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..io import compression
+from ..io.given_paths import FOLDER, ITEM, given_path
 
 __all__ = ["find_files"]
 
@@ -49,12 +50,13 @@ def find_files(
     Raises
     ------
     ValueError
-        If a pattern, folder or list names no file, a list names itself, or two files
-        would have one output.
+        If an item or ``output`` is empty, a pattern, folder or list names no file, a
+        list names itself, or two files would have one output.
     FileNotFoundError
         If a list is not there.
     """
-    search = _Search(recursive, None if output is None else Path(output))
+    folder = None if output is None else given_path(output, "output", FOLDER)
+    search = _Search(recursive, folder)
     found: dict[Path, Path] = {}
     owners: dict[Path, Path] = {}
     for path, place in search.expand(items):
@@ -77,9 +79,12 @@ class _Search:
 
     def expand(self, items: Iterable[str | os.PathLike]) -> Iterator[tuple[Path, Path]]:
         for item in items:
-            text = os.fspath(item)
-            path = Path(text)
+            path, text = given_path(item, "files", ITEM), os.fspath(item)
             if text.startswith("@") and not path.exists():
+                if text == "@":
+                    raise ValueError(
+                        "'@' names no list; allowed is '@' and the path of a text file"
+                    )
                 yield from self.read_list(Path(text[1:]))
             elif path.is_dir():
                 inside = path.rglob("*") if self.recursive else path.glob("*")

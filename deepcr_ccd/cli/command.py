@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 
 from .completion import complete
 from .console import Reporter, complain, finish, say
+from .given_paths import check_paths
 
 # What cleans, trains and draws is imported by the command that needs it.
 from .models import models_command, with_action
@@ -249,6 +250,7 @@ def main(arguments: list[str] | None = None) -> int:
                 # Astropy's logger takes warnings for itself when it is imported.
                 importlib.import_module("astropy.logger")
                 warnings.showwarning = show
+                check_paths(options)
                 return COMMANDS[options.command](options) or 0
             except Exception as error:  # noqa: BLE001 - one line, whatever it is
                 if options.debug:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from ..choices import DEFAULT_MODEL, DQ_CONVENTIONS, ENGINES, FILL_METHODS, PRECISIONS
@@ -96,7 +95,7 @@ def _add_inspect(commands: Any, shared: argparse.ArgumentParser) -> None:
     )
     add = inspect.add_argument
     add("file", metavar="FILE", help="FITS file")
-    _add_output(inspect, Path("inspected"))
+    _add_output(inspect, "inspected")
     add(
         "--port",
         type=int,
@@ -130,8 +129,7 @@ def _add_demo(commands: Any, shared: argparse.ArgumentParser) -> None:
     example.add_argument(
         "-o",
         "--output",
-        type=Path,
-        default=Path("deepcr_ccd_demo"),
+        default="deepcr_ccd_demo",
         metavar="DIR",
         help="folder for the results (default deepcr_ccd_demo)",
     )
@@ -248,14 +246,13 @@ def _add_thresholds(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_output(parser: argparse.ArgumentParser, default: Path | None = None) -> None:
+def _add_output(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     parser.add_argument(
         "-o",
         "--output",
         required=default is None,
         default=default,
         metavar="DIR",
-        type=Path,
         help="folder for the results" + (f" (default {default})" if default else ""),
     )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs")

@@ -156,8 +156,9 @@ def cosmicray_deepcr(
     cleaned, crmask : `~numpy.ndarray`
         Otherwise: the cleaned frame, of the class that came in, and the bool CR mask,
         both of its shape. If the class has a mask, that of the cleaned frame is set
-        (old mask OR CR mask). Arrays are C-contiguous, float64 if the data are, and
-        else float32.
+        (old mask OR CR mask). A `numpy.ma.MaskedArray` keeps its ``fill_value`` (if
+        that fits the data that are returned) and ``hardmask``. Arrays are C-contiguous,
+        float64 if the data are, and else float32.
 
     Raises
     ------

@@ -96,11 +96,14 @@ class AstroscrappyGrid:
         Returns
         -------
         fpr, tpr : `~numpy.ndarray`
-            False and true positive rates; both rise from 0 to 1.
+            False and true positive rates; both rise from 0 to 1. Without CR-affected
+            pixels the latter is NaN.
         """
         found, affected, false, clean = self._counts[tolerant].T
         x = np.concatenate([[0], false / np.maximum(clean, 1), [1]])
         y = np.concatenate([[0], found / np.maximum(affected, 1), [1]])
+        if not affected.any():
+            y[:] = np.nan
         order = np.lexsort((y, x))
         return x[order], np.maximum.accumulate(y[order])
 
@@ -114,6 +117,11 @@ class AstroscrappyGrid:
             along their upper edge.
         tolerant : bool
             Whether positions may be off by a pixel.
+
+        Returns
+        -------
+        float
+            From 0 to 1; NaN without CR-affected pixels.
         """
         return float(np.interp(fpr, *self.curve(tolerant=tolerant)))
 

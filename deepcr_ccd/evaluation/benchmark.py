@@ -12,12 +12,18 @@ from typing import Any
 import torch
 from astropy.table import Table
 
+from ..io.given_paths import FITS_FILE, given_path
 from ..models.model import Model
 from ..models.zoo import DEFAULT_MODEL, load_model
 from ..simulation.camera import Observation
 from ..version import __version__
 from .compare import Comparison, compare
-from .frames import LabelledFrame, read_labelled_frames, simulate_frames
+from .frames import (
+    LabelledFrame,
+    count_affected,
+    read_labelled_frames,
+    simulate_frames,
+)
 
 __all__ = ["BENCHMARK", "BenchmarkResult", "run_benchmark"]
 
@@ -190,7 +196,7 @@ def run_benchmark(
     ------
     TypeError, ValueError
         If ``seed`` is no whole number from 0, or a model or a frame is not what is
-        allowed, such as a model that fills.
+        allowed, such as a model that fills; or if ``frames`` have no CR-affected pixel.
     FileNotFoundError
         If there is no such file.
 
@@ -202,6 +208,8 @@ def run_benchmark(
     """
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"seed={seed!r} must be a whole number")
+    for path in frames:
+        given_path(path, "frames", FITS_FILE)
     if seed < 0:
         raise ValueError(f"seed={seed!r} must not be negative")
     exact: dict[str, Any] = {"precision": "float32", "engine": "torch"}
@@ -214,14 +222,16 @@ def run_benchmark(
     items: dict[str, Sequence[Observation | LabelledFrame]] = {}
     if frames:
         items[OWN] = read_labelled_frames(frames, **properties)
+        if not count_affected(items[OWN]):
+            raise ValueError(
+                "frames= have no CR-affected pixel, without which there is no true "
+                "positive rate: give frames with cosmic rays"
+            )
     number, size = (QUICK_NUMBER, QUICK_SIZE) if quick else (NUMBER, SIZE)
     for kind in KINDS:
         items[kind] = simulate_frames(kind, number, size=size, seed=seed)
     comparison = compare(items, {name: judged, DEFAULT_MODEL: reference}, report=report)
-    affected = {
-        kind: sum(int((one.truth & ~one.ignore).sum()) for one in several)
-        for kind, several in items.items()
-    }
+    affected = {kind: count_affected(several) for kind, several in items.items()}
     files = tuple(sorted(_digest(Path(path)) for path in frames))
     return BenchmarkResult(
         name, DEFAULT_MODEL, comparison, affected, seed, quick, files

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from astropy.table import Table
 
 from ..io.atomic import atomic_path
+from ..io.given_paths import given_path
 from ..simulation.camera import Observation
 from .baselines import AstroscrappyGrid
 from .frames import LabelledFrame
@@ -63,7 +63,8 @@ class Comparison:
         -------
         `~astropy.table.Table`
             A row for each kind and method: ``kind``, ``method``, and in percent
-            ``TPR at X%``, and ``TPR at X%, 3x3``.
+            ``TPR at X%``, and ``TPR at X%, 3x3``; NaN for kinds without CR-affected
+            pixels.
         """
         rows = []
         for (kind, method), curves in self.curves.items():
@@ -96,6 +97,7 @@ class Comparison:
         ImportError
             If matplotlib is not installed.
         """
+        file = given_path(path, "path")
         try:
             from matplotlib.backends.backend_agg import FigureCanvasAgg
             from matplotlib.figure import Figure
@@ -128,7 +130,7 @@ class Comparison:
         for ax in axes[len(self.kinds) :]:
             ax.remove()
         axes[0].legend(fontsize="small", loc="lower right")
-        with atomic_path(Path(path), overwrite=True) as partial:
+        with atomic_path(file, overwrite=True) as partial:
             figure.savefig(partial, dpi=dpi, format="png")
 
     def points(self) -> Table:

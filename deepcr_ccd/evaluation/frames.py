@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 from ..io.fits_file import FitsFile, matching_images
+from ..io.given_paths import FITS_FILE, given_path
 from ..nddata.gain import electron_factor, resolve_gain, resolve_readnoise
 from ..nddata.typing import ParameterLike
 from ..simulation.camera import CameraSimulator, LabelThresholds, Observation
@@ -19,7 +20,12 @@ from ..simulation.psf import read_psf
 from ..simulation.scenes import KINDS, make_scene
 from ..training.exposure_labels import label_exposures
 
-__all__ = ["LabelledFrame", "read_labelled_frames", "simulate_frames"]
+__all__ = [
+    "LabelledFrame",
+    "count_affected",
+    "read_labelled_frames",
+    "simulate_frames",
+]
 
 #: Read noise in electron if none is given: L.A.Cosmic's default.
 READNOISE = 6.5
@@ -131,11 +137,15 @@ def read_labelled_frames(
     Raises
     ------
     ValueError
-        If some files have a TRUTH and others do not, or it does not fit its image.
+        If some files have a TRUTH and others do not, or it does not fit its image; or
+        if a file is given twice as exposures.
     """
+    for path in paths:
+        given_path(path, "paths", FITS_FILE)
     files = [FitsFile(path, unit=unit) for path in paths]
     planes = [_truth(path) for path in paths]
     if all(found is None for found in planes):
+        _check_different(paths)
         items = []
         for images in matching_images(files):
             exposures = [image.read() for image in images]
@@ -164,6 +174,30 @@ def read_labelled_frames(
         noise = _noise(readnoise, ccd, gain)
         items.append(LabelledFrame(frame, truth & ~ignore, ignore, noise))
     return items
+
+
+def _check_different(paths: Sequence[str | os.PathLike]) -> None:
+    """Raise an error if two exposures are one file, also by other names or links."""
+    known = set()
+    for path in paths:
+        real = os.path.realpath(path)
+        if real in known:
+            raise ValueError(
+                f"{os.fspath(path)} is given twice: exposures of one pointing must be "
+                "different files"
+            )
+        known.add(real)
+
+
+def count_affected(items: Iterable[Observation | LabelledFrame]) -> int:
+    """Return the number of CR-affected pixels that count.
+
+    Parameters
+    ----------
+    items : iterable
+        Frames with ``truth`` and ``ignore``.
+    """
+    return sum(int((item.truth & ~item.ignore).sum()) for item in items)
 
 
 def _noise(

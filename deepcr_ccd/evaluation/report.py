@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..io.atomic import atomic_path
+from ..io.given_paths import FITS_FILE, FOLDER, given_path
 from ..models.zoo import DEFAULT_MODEL, list_models, load_model
 from ..simulation.camera import Observation
 from ..simulation.scenes import KINDS
 from .baselines import CosmicConn
 from .compare import Comparison, Method, compare
-from .frames import LabelledFrame, read_labelled_frames, simulate_frames
+from .frames import (
+    LabelledFrame,
+    count_affected,
+    read_labelled_frames,
+    simulate_frames,
+)
 
 __all__ = ["evaluate", "load_methods"]
 
@@ -113,8 +118,10 @@ def evaluate(
     Raises
     ------
     ValueError
-        If there are neither files nor kinds, a kind is unknown, or a file has no point
-        spread function.
+        If a path is empty; if there are neither files nor kinds, a kind is unknown, or
+        a file has no point spread function; if a file is given twice as exposures; or
+        if no pixel of the frames is affected by a cosmic ray, as true positive rates
+        need some.
     FileExistsError
         If results are there and must not be replaced.
     """
@@ -128,7 +135,9 @@ def evaluate(
             )
     if number < 1:
         raise ValueError(f"number={number!r} must be at least 1")
-    folder = Path(output)
+    folder = given_path(output, "output", FOLDER)
+    for path in files:
+        given_path(path, "files", FITS_FILE)
     for name in OUTPUTS:
         if (folder / name).exists() and not overwrite:
             raise FileExistsError(f"{folder / name} exists; overwrite=True replaces it")
@@ -138,9 +147,14 @@ def evaluate(
     }
     if files:
         frames = {"files": read_labelled_frames(files, **properties), **frames}
+    affected = {kind: count_affected(items) for kind, items in frames.items()}
     for kind, items in frames.items():
-        affected = sum(int(item.truth.sum()) for item in items)
-        report(f"{kind}: {len(items)} frames, {affected} CR-affected pixels")
+        report(f"{kind}: {len(items)} frames, {affected[kind]} CR-affected pixels")
+    if not any(affected.values()):
+        raise ValueError(
+            "the frames have no CR-affected pixel, without which there is no true "
+            "positive rate: give frames with cosmic rays"
+        )
     result = compare(frames, methods, astroscrappy=lacosmic, report=report)
     folder.mkdir(parents=True, exist_ok=True)
     table = result.table()

@@ -99,18 +99,16 @@ class RocCurve:
         Returns
         -------
         fpr, tpr : `~numpy.ndarray`
-            False and true positive rates; both rise from 0 to 1.
+            False and true positive rates; both rise from 0 to 1. Without CR-affected
+            pixels the latter is NaN.
         threshold : `~numpy.ndarray`
             Probability at or above which pixels are flagged.
         """
         true = np.concatenate([[0], np.cumsum(self.positives[::-1])])
         false = np.concatenate([[0], np.cumsum(self.negatives[::-1])])
         threshold = 1 / (1 + np.exp(-self.edges[::-1].clip(-700, 700)))
-        return (
-            false / max(1, false[-1]),
-            true / max(1, true[-1]),
-            threshold,
-        )
+        tpr = true / true[-1] if true[-1] else np.full(true.shape, np.nan)
+        return false / max(1, false[-1]), tpr, threshold
 
     def precision(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the precision-recall curve.
@@ -119,7 +117,8 @@ class RocCurve:
         -------
         precision, recall : `~numpy.ndarray`
             Fraction of flagged pixels that are CR-affected, and the true positive
-            rate; 1 and 0 where nothing is flagged.
+            rate; 1 and 0 where nothing is flagged. Without CR-affected pixels the
+            latter is NaN.
         threshold : `~numpy.ndarray`
             Probability at or above which pixels are flagged.
         """
@@ -153,7 +152,7 @@ class RocCurve:
         Returns
         -------
         float
-            From 0 to 1.
+            From 0 to 1; NaN without CR-affected pixels.
         """
         x, y, _ = self.curve()
         return float(np.interp(fpr, x, y))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import webbrowser
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from ..batch.options import FileOptions
 from ..batch.outputs import check_folder, check_outputs
+from ..io.given_paths import FITS_FILE, FOLDER, given_path
 from ..nddata.typing import CCDLike
 from ..notices import refuse_arguments
 from ..options import CleanOptions
@@ -212,12 +212,13 @@ def inspect_file(
     """
     chosen = FileOptions(**options)
     _check_port(port)
-    path, folder = Path(path), Path(output)
+    file = given_path(path, "path", FITS_FILE)
+    folder = given_path(output, "output", FOLDER)
     check_folder(folder)
-    check_outputs([(path, folder / path.name)])
+    check_outputs([(file, folder / file.name)])
     model = chosen.load_model()
     chosen.check_model(model)
-    source: Source = file_source(path, chosen, model)
+    source: Source = file_source(file, chosen, model)
     inspection = Inspection(
         source,
         chosen,

@@ -30,6 +30,7 @@ from .extensions.noise_planes import noise_planes, unpaired_noise
 from .file_changes import image_changes, stale_noise
 from .fits_image import CleanedImage, Image
 from .fits_layout import open_fits, read_layout
+from .given_paths import FITS_FILE, given_path
 from .rewriting.change import Change
 from .rewriting.number_format import blank_value
 from .rewriting.rewrite import rewrite
@@ -98,7 +99,7 @@ class FitsFile:
         dq_bit: int | None = None,
         ext: str | int | Sequence[str | int] | None = None,
     ):
-        self.path = Path(path)
+        self.path = given_path(path, "path", FITS_FILE)
         self._flags = FlagReader(dq, bad_bits, dq_bit)
         self._chosen = read_choice(ext)
         self._source = Source(self.path)
@@ -260,6 +261,7 @@ class FitsFile:
         AstropyUserWarning
             If an extension of noise cannot be updated at filled pixels.
         """
+        target = given_path(path, "path")
         self.check_flags()
         changes: dict[int, Change] = {}
         masks = []
@@ -268,10 +270,9 @@ class FitsFile:
             if not image.flags:
                 header = mask_header(image, *self._mask_names[image.index])
                 masks.append((header, Change(result.flagged, bit=1)))
-        target = atomic_path(
-            Path(path), overwrite=overwrite, like=self.path, check=check
-        )
-        with target as partial:
+        with atomic_path(
+            target, overwrite=overwrite, like=self.path, check=check
+        ) as partial:
             rewrite(self._source.open, partial, self._layout, changes, masks)
         for problem, titles in stale_noise(self.images, results).items():
             warn_user(

@@ -13,6 +13,7 @@ from astropy.io import fits
 
 from ..notices import ignored
 from ..tiling.forking import ChildSafeLock
+from .given_paths import FITS_FILE, given_path
 from .header_checks import check_headers
 from .stream import Source
 
@@ -86,7 +87,7 @@ def check_whole(path: str | os.PathLike) -> None:
     OSError
         If it is truncated.
     """
-    source = Source(Path(path))
+    source = Source(given_path(path, "path", FITS_FILE))
     with (
         source.open() as stream,
         open_fits(stream, disable_image_compression=True) as hdus,

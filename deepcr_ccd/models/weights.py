@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 
 from ..io.atomic import atomic_path
+from ..io.given_paths import given_path
 from .card import ModelCard
 from .network_checks import check_output, check_shapes
 from .networks.build import Network, plan_network, restore_network
@@ -184,7 +185,7 @@ def read_weights(path: str | os.PathLike) -> tuple[ModelCard, dict[str, torch.Te
         If the file is truncated, has no card or a wrong one, or its tensors are not
         those of the network that the card names.
     """
-    path = Path(path)
+    path = given_path(path, "path")
     card = read_card(path)
     with _opened(path) as file:
         plan = plan_network(card.architecture, card.arguments)
@@ -214,7 +215,7 @@ def read_test(path: str | os.PathLike, task: str) -> ModelTest | None:
     ValueError
         If the file is truncated, or its test does not fit the task or is not finite.
     """
-    with _opened(Path(path)) as file:
+    with _opened(given_path(path, "path")) as file:
         names = [key for key in file.keys() if key.startswith(RESERVED)]
         slices = {key: file.get_slice(key) for key in names}
         check_test_shapes(
@@ -288,7 +289,7 @@ def read_card(path: str | os.PathLike) -> ModelCard:
     ValueError
         If it is no safetensors file, or has no card or a wrong one.
     """
-    path = Path(path)
+    path = given_path(path, "path")
     what = f"model file {str(path)!r}"
     if not path.exists():
         raise FileNotFoundError(f"{what} does not exist")

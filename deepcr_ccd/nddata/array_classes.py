@@ -82,6 +82,7 @@ def put_together(source: Any, data: Any, mask: Any, unit: u.UnitBase | None) -> 
     ----------
     source : array-like
         The user's; classes without a mask or a unit of their own get a plain array.
+        A masked array keeps its fill value and whether its mask is hard.
     data : array-like
         The data.
     mask : array-like
@@ -93,14 +94,31 @@ def put_together(source: Any, data: Any, mask: Any, unit: u.UnitBase | None) -> 
         data = u.Quantity(data, unit, copy=False)
     if isinstance(source, Masked):
         return Masked(data, mask=mask)
-    read = _is_masked_dask(source) and not is_dask(data)
-    if read or isinstance(source, np.ma.MaskedArray):
-        return np.ma.MaskedArray(data, mask)
+    if isinstance(source, np.ma.MaskedArray):
+        return np.ma.MaskedArray(data, mask, **_masked_options(source, data.dtype))
     if _is_masked_dask(source):
+        how = _masked_options(source._meta, data.dtype)  # noqa: SLF001
+        if not is_dask(data):
+            return np.ma.MaskedArray(data, mask, **how)
         import dask.array as da
 
-        return da.ma.masked_array(data, da.asarray(mask).rechunk(data.chunks))
+        return da.ma.masked_array(data, da.asarray(mask).rechunk(data.chunks), **how)
     return data
+
+
+def _masked_options(source: Any, dtype: np.dtype) -> dict[str, Any]:
+    """Return the fill value of a masked array, and whether its mask is hard.
+
+    The fill value is None, which stands for numpy's own of that type, where none was
+    set or it is too large for ``dtype``.
+    """
+    # Asking for the public attribute sets it, where it was not set.
+    own = source._fill_value  # noqa: SLF001
+    if own is not None:
+        with np.errstate(over="ignore"):
+            value = np.asarray(own).astype(dtype)
+        own = value[()] if np.isfinite(value) or not np.isfinite(own) else None
+    return {"fill_value": own, "hard_mask": source.hardmask}
 
 
 def check_kind(frame: object, name: str) -> None:

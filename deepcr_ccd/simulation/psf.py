@@ -8,6 +8,7 @@ import numpy as np
 from astropy.io import fits
 from scipy import ndimage
 
+from ..io.given_paths import FITS_FILE, given_path
 from ..preprocess.point_sources import MARGIN, measure_sources
 from ..preprocess.star_width import FWHM_PER_SIGMA
 from .extended_scenes import OVERSAMPLING
@@ -129,6 +130,7 @@ def read_psf(path: str | PathLike, binning: int = 1, size: int = 65) -> np.ndarr
     ValueError
         If the file holds no image, or nothing above zero.
     """
+    path = given_path(path, "path", FITS_FILE)
     psf = np.asarray(fits.getdata(path), dtype=float)
     if psf.ndim != 2 or not psf.max() > 0:
         raise ValueError(f"path={str(path)!r} holds no point spread function")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..io.fits_file import FitsFile, matching_images
+from ..io.given_paths import given_path
 from ..models.model import Model, ModelCard
 from ..models.zoo import DEFAULT_MODEL, load_model
 from ..notices import suggestion
@@ -126,6 +127,7 @@ def read_config(path: str | os.PathLike) -> dict[str, dict]:
         If the file is not TOML, an entry is unknown, of a wrong type or out of range,
         or a required one is missing.
     """
+    given_path(path, "path", "the path of a TOML file")
     try:
         with open(path, "rb") as file:
             config = tomllib.load(file)
@@ -166,7 +168,11 @@ def _check_value(shown: str, value: Any, allowed: tuple) -> None:
 
 def _label_set(patterns: list[str], base: Path, data: dict) -> list[LabelledFrame]:
     """Label the repeated exposures of one pointing, image by image of the files."""
-    paths = sorted({found for p in patterns for found in glob.glob(str(base / p))})
+    exposures: dict[str, str] = {}
+    for path in sorted({path for p in patterns for path in glob.glob(str(base / p))}):
+        # A file is no second exposure of itself, by whatever names it is matched.
+        exposures.setdefault(os.path.realpath(path), path)
+    paths = list(exposures.values())
     if len(paths) < 2:
         raise ValueError(f"set {patterns!r} must match two files or more")
     files = [FitsFile(path, unit=data.get("unit")) for path in paths]

@@ -18,6 +18,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..io.atomic import atomic_path
+from ..io.given_paths import FOLDER, given_path
 from ..models.engines.devices import resolve_device
 from ..models.model import Model, ModelCard
 from ..models.networks.build import Network
@@ -164,7 +165,7 @@ def train_model(
             f"dataset has {length} items; {recipe.steps} steps of "
             f"{recipe.batch} need {recipe.steps * recipe.batch}"
         )
-    folder = Path(folder)
+    folder = given_path(folder, "folder", FOLDER)
     folder.mkdir(parents=True, exist_ok=True)
     device = resolve_device(device)
     torch.manual_seed(recipe.seed)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..io.atomic import atomic_path
+from ..io.given_paths import given_path
 
 __all__ = ["draw_items"]
 
@@ -60,6 +60,6 @@ def draw_items(
         ax.set(xticks=[], yticks=[])
     for ax, title in zip(axes[:, 0], ("frame", "truth", "probability"), strict=True):
         ax.set_ylabel(title)
-    with atomic_path(Path(path), overwrite=True) as partial:
+    with atomic_path(given_path(path, "path"), overwrite=True) as partial:
         figure.savefig(partial, dpi=80, format="png")
     return True

@@ -277,6 +277,16 @@ def test_frames_of_ones_own(model_file, tmp_path):
     assert differing_scores(entry, result)[0].startswith("own frames: [100.0")
 
 
+def test_own_frames_without_cosmic_rays(model_file, tmp_path):
+    frame = np.random.default_rng(0).normal(50, 5, (40, 40)).astype("f4")
+    hdus = fits.HDUList([fits.PrimaryHDU(frame)])
+    hdus[0].header["BUNIT"] = "electron"
+    hdus.append(fits.ImageHDU(np.zeros(frame.shape, "u1"), name="TRUTH"))
+    hdus.writeto(tmp_path / "night.fits")
+    with pytest.raises(ValueError, match="frames= have no CR-affected pixel"):
+        run_benchmark(model_file, frames=[tmp_path / "night.fits"])
+
+
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [

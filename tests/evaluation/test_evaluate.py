@@ -96,6 +96,61 @@ def test_truth_that_does_not_fit(tmp_path, exposures):
         read_labelled_frames([small])
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_frames_without_cosmic_rays(tmp_path, capsys, number):
+    rng = np.random.default_rng(0)
+    paths = []
+    for i in range(number):
+        frame = rng.normal(50, 5, (40, 40)).astype(np.float32)
+        truth = np.zeros(frame.shape)
+        # One that is ignored does not count.
+        truth[3, 3] = i
+        paths.append(with_truth(tmp_path / f"{i}.fits", frame, truth, truth))
+    arguments = ["evaluate", *map(str, paths), "-o", str(tmp_path / "out")]
+    assert main(arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the frames have no CR-affected pixel" in line
+    assert not (tmp_path / "out").exists()
+    # Beside frames that have some.
+    simulated = ["--simulate", "sparse", "--number", "1", "--lacosmic"]
+    assert main([*arguments, *simulated]) == 0
+    table = Table.read(tmp_path / "out" / "scores.ecsv")
+    rates = np.array([list(row)[2:] for row in table], float)
+    own = table["kind"] == "files"
+    assert own.sum() == 2
+    assert np.isnan(rates[own]).all()
+    assert (rates[~own][0] > 0).all()
+    curves = Table.read(tmp_path / "out" / "roc.ecsv")
+    tpr = np.ma.filled(curves["tpr"], np.nan)
+    np.testing.assert_array_equal(np.isnan(tpr), curves["kind"] == "files")
+    assert (tmp_path / "out" / "roc.png").exists()
+
+
+def test_exposures_without_cosmic_rays(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / "a.fits", tmp_path / "b.fits"]
+    for path in paths:
+        fits.writeto(path, rng.normal(50, 5, (64, 64)).astype(np.float32))
+    arguments = ["evaluate", *map(str, paths), "-o", str(tmp_path / "out")]
+    assert main([*arguments, "--unit", "electron"]) == 1
+    assert "no CR-affected pixel" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_is_no_second_exposure_of_itself(tmp_path, exposures, capsys):
+    (first, second, _), _ = exposures
+    (tmp_path / "link.fits").symlink_to(first)
+    (tmp_path / "sub").mkdir()
+    same = (first, tmp_path / "sub" / ".." / first.name, tmp_path / "link.fits")
+    for again in same:
+        given = [str(path) for path in (first, second, again)]
+        assert main(["evaluate", *given, "-o", str(tmp_path / "out")]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{again} is given twice" in line
+        assert "must be different files" in line
+        assert not (tmp_path / "out").exists()
+
+
 def test_simulated_frames_are_reproducible():
     one, other = (simulate_frames("cluster", 2, size=64, seed=3) for _ in range(2))
     np.testing.assert_array_equal(one[1].frame, other[1].frame)

@@ -3,6 +3,7 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
+from deepcr_ccd.evaluation.baselines import AstroscrappyGrid
 from deepcr_ccd.evaluation.object_scores import ObjectScores
 from deepcr_ccd.evaluation.reliability import Reliability
 from deepcr_ccd.evaluation.scores import RocCurve
@@ -64,6 +65,25 @@ def test_tolerance_of_one_pixel():
     probability[15, 15] = 0.999
     tolerant.add(probability, truth)
     assert tolerant.tpr_at(0) == 0
+
+
+def test_no_affected_pixels_no_true_positive_rate():
+    roc, grid = RocCurve(), AstroscrappyGrid(sigclips=[4.5], objlims=[5])
+    frame = np.random.default_rng(0).normal(100, 10, (40, 40)).astype("f4")
+    truth = np.zeros(frame.shape, bool)
+    truth[5, 5] = True
+    roc.add(np.full(frame.shape, 0.3), truth, truth)
+    grid.add(frame, 6.5, truth, truth)
+    for curve in (roc, grid):
+        for fpr in (0, 5e-4, 1):
+            assert np.isnan(curve.tpr_at(fpr))
+        fpr, tpr = curve.curve()[:2]
+        assert np.isnan(tpr).all()
+        assert (fpr[0], fpr[-1]) == (0, 1)
+    precision, recall, _ = roc.precision()
+    assert np.isnan(recall).all()
+    assert (precision[0], precision[-1]) == (1, 0)
+    assert 0.3 < roc.threshold_at(0.5) < 0.31
 
 
 def test_certain_probabilities():

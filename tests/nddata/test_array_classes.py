@@ -11,6 +11,7 @@ from astropy.utils.masked import Masked
 
 from deepcr_ccd import cosmicray_deepcr, cosmicray_probability, deepCR, inpaint
 from deepcr_ccd import detect_cosmics as detect
+from deepcr_ccd.nddata.array_classes import put_together
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,52 @@ def test_masked_classes_elsewhere(frame, kind):
     assert type(filled) is type(own)
     np.testing.assert_array_equal(filled.mask, mask)
     assert not np.shares_memory(filled.mask, own.mask)
+
+
+@pytest.mark.parametrize("hard", [True, False])
+@pytest.mark.parametrize(
+    ("dtype", "given", "kept"),
+    [
+        *[("f4", -1, -1), ("f8", 1e300, 1e300), ("f4", np.inf, np.inf)],
+        *[("i4", -1, -1), ("u2", 65535, 65535), ("i4", 2**31 - 1, 2.0**31)],
+        *[("f4", np.nan, np.nan), ("f8", None, 1e20), ("i4", None, 1e20)],
+    ],
+)
+def test_masked_arrays_keep_fill_value_and_hard_mask(frame, dtype, given, kept, hard):
+    data, tracks, mask = frame
+    how = {"fill_value": given, "hard_mask": hard}
+    own = np.ma.MaskedArray(data.astype(dtype), mask, **how)
+    before = own.copy()
+    cleaned, crmask = cosmicray_deepcr(own, inpaint="mean")
+    filled, _ = inpaint(own, mask, method="mean")
+    for result in (cleaned, filled):
+        assert result.hardmask is hard
+        assert result.dtype == ("f8" if dtype == "f8" else "f4")
+        assert result.fill_value == kept or np.isnan([result.fill_value, kept]).all()
+        expected = np.array(kept, result.dtype)
+        np.testing.assert_array_equal(result.filled()[mask], expected)
+    # Pixels under a hard mask are filled, too; the user's stay.
+    assert (filled.data != data)[mask].mean() > 0.9
+    assert crmask[tracks & ~mask].all()
+    np.testing.assert_array_equal(own.data, before.data)
+    np.testing.assert_array_equal(own.mask, mask)
+    assert own.hardmask is hard
+    np.testing.assert_array_equal(own.fill_value, before.fill_value)
+
+
+def test_fill_value_that_is_too_large_for_the_result():
+    source = np.ma.MaskedArray(np.ones((4, 4)), fill_value=1e300)
+    result = put_together(source, np.ones((4, 4), "f4"), np.zeros((4, 4), bool), None)
+    assert result.fill_value == np.ma.default_fill_value(np.dtype("f4"))
+
+
+def test_masked_chunks_keep_their_fill_value(frame):
+    data, _, mask = frame
+    da = pytest.importorskip("dask.array")
+    own = da.from_array(np.ma.MaskedArray(data, mask, fill_value=-1), 48)
+    cleaned, _ = cosmicray_deepcr(own, inpaint=None)
+    assert cleaned.compute().fill_value == -1
+    assert inpaint(own, mask, method="mean")[0].fill_value == -1
 
 
 def test_ccddata_of_masked_chunks(frame):

@@ -171,3 +171,8 @@ def test_sets_must_match(folder, capsys):
     path.write_text(CONFIG.format(data="").replace("a_*", "c_*"))
     assert main(["train", str(path)]) == 1
     assert "must match two files or more" in capsys.readouterr().err
+    # A link to a file is no second exposure.
+    (folder / "c_0.fits").symlink_to(next(folder.glob("a_*")))
+    (folder / "c_1.fits").symlink_to(folder / "c_0.fits")
+    assert main(["train", str(path)]) == 1
+    assert "must match two files or more" in capsys.readouterr().err

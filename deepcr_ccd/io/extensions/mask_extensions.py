@@ -13,6 +13,7 @@ from astropy.io import fits
 from ...tiling.tiles import row_blocks
 from ..atomic import atomic_path
 from ..fits_image import CleanedImage, Image
+from ..given_paths import given_path
 from ..header_checks import FITS_BLOCK
 from ..rewriting.change import Change
 from ..rewriting.rewrite import add_image
@@ -108,7 +109,9 @@ def write_masks(
     FileExistsError
         If the file is there and must not be replaced.
     """
-    target = atomic_path(Path(path), overwrite=overwrite, like=like, check=check)
+    target = atomic_path(
+        given_path(path, "path"), overwrite=overwrite, like=like, check=check
+    )
     with (
         target as partial,
         open(partial, "w+b") as file,
