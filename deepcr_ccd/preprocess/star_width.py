@@ -191,6 +191,7 @@ def measure_star_width(
     inner = density[1:-1]
     peaks = 1 + np.flatnonzero((inner > density[:-2]) & (inner >= density[2:]))
     agreed: list[StarWidth] = []
+    tracks = 0
     for place in peaks[::-1]:  # from the widest
         fwhm = FWHM_PER_SIGMA * float(np.exp(grid[place]))
         if fwhm < MIN_FWHM:
@@ -202,12 +203,10 @@ def measure_star_width(
         others = _gaussians(grid[[place]], logs[~members], 0.35)[0]
         expected = max(2 * AGREEMENT * others, 0.05)
         chance = float(special.gammainc(number, expected)) if number else 1.0
-        if (
-            number < 3
-            or density[place] < 1.15 * smooth
-            or chance > MAX_CHANCE
-            or (fwhm < SHARP and np.median(ratio[members]) > ROUND)
-        ):
+        if number < 3 or density[place] < 1.15 * smooth or chance > MAX_CHANCE:
+            continue
+        if fwhm < SHARP and np.median(ratio[members]) > ROUND:
+            tracks = max(tracks, number)
             continue
         if np.count_nonzero(np.abs(events - grid[place]) < 0.2) > 1.5 * number:
             # Events too, whose charge is less well known.
@@ -215,9 +214,10 @@ def measure_star_width(
             continue
         spread = scatter[members] / np.sqrt(number)
         agreed.append(StarWidth(fwhm, fwhm * float(np.mean(spread)), True, number))
+    most = max([tracks, *(width.number for width in agreed)])
+    agreed = [width for width in agreed if width.number >= MIN_FRACTION * most]
     if agreed:
-        most = max(width.number for width in agreed)
-        return _narrowest([w for w in agreed if w.number >= MIN_FRACTION * most])
+        return _narrowest(agreed)
     return _without_stars(possible, candidates, alike)
 
 

@@ -94,6 +94,11 @@ def test_short_tracks_that_are_alike_are_no_stars():
 
     assert measured(frame(1.0)).stars
     assert measured(frame(1.3)) == UNKNOWN
+    # A few others that agree are no stars either.
+    few = frame(1.3)
+    for x in (60, 200, 340):
+        add_source(few, 200, x, 2.1, 3e4)
+    assert measured(few) == UNKNOWN
 
 
 @pytest.mark.parametrize("sigma", [0.35, 0.5, 0.65, 0.8])
