@@ -18,6 +18,7 @@ against a large matrix product in it, measured in the same run.
 import argparse
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -271,6 +272,8 @@ def main():
     parser.add_argument("--model", default="universal", help="the one to profile")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if not all(re.fullmatch(r"\d+x\d+", size) for size in options.sizes):
+        parser.error("argument --sizes: must be like 4096x2048, in px")
     if options.work:
         work(*options.work, options.threads)
         return

@@ -209,11 +209,18 @@ def train_from_config(
     Raises
     ------
     ValueError
-        If the configuration is wrong, or a set does not match two files.
+        If the configuration is wrong, a set does not match two files, or pieces do not
+        fit the network.
     """
     config = read_config(path)
     base = Path(path).parent
     data, model, training = (config[section] for section in ENTRIES)
+    start_name = model.get("start", DEFAULT_MODEL)
+    start = load_model(start_name, device="cpu", task="mask") if start_name else None
+    stride = (start or load_model(DEFAULT_MODEL, device="cpu")).network.stride
+    size = data.get("size", 128)
+    if size % stride:
+        raise ValueError(f"size = {size} in [data] must be a multiple of {stride}")
     frames = [
         labelled
         for patterns in data["sets"]
@@ -221,8 +228,6 @@ def train_from_config(
     ]
     affected = sum(int(item.truth.sum()) for item in frames)
     report(f"{len(frames)} frames labelled, {affected} CR-affected pixels")
-    start_name = model.get("start", DEFAULT_MODEL)
-    start = load_model(start_name, device="cpu", task="mask") if start_name else None
     folder = base / training["folder"]
     recipe = Recipe(
         **{
@@ -239,7 +244,7 @@ def train_from_config(
     dataset = LabelledFrames(
         frames,
         length=recipe.steps * recipe.batch,
-        size=data.get("size", 128),
+        size=size,
         seed=recipe.seed,
         star_widths=template.arguments.get("star_widths", ()),
     )

@@ -176,3 +176,13 @@ def test_sets_must_match(folder, capsys):
     (folder / "c_1.fits").symlink_to(folder / "c_0.fits")
     assert main(["train", str(path)]) == 1
     assert "must match two files or more" in capsys.readouterr().err
+
+
+def test_pieces_must_fit_the_network(folder, capsys):
+    """Which is said before any exposure is labelled."""
+    path = folder / "config.toml"
+    path.write_text(CONFIG.format(data="").replace("size = 64", "size = 100"))
+    assert main(["train", str(path)]) == 1
+    shown = capsys.readouterr()
+    assert "size = 100 in [data] must be a multiple of 8" in shown.err
+    assert "labelled" not in shown.out + shown.err
