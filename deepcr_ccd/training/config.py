@@ -217,8 +217,8 @@ def train_from_config(
     data, model, training = (config[section] for section in ENTRIES)
     start_name = model.get("start", DEFAULT_MODEL)
     start = load_model(start_name, device="cpu", task="mask") if start_name else None
-    stride = (start or load_model(DEFAULT_MODEL, device="cpu")).network.stride
-    size = data.get("size", 128)
+    template = start or load_model(DEFAULT_MODEL, device="cpu")
+    size, stride = data.get("size", 128), template.network.stride
     if size % stride:
         raise ValueError(f"size = {size} in [data] must be a multiple of {stride}")
     frames = [
@@ -240,18 +240,17 @@ def train_from_config(
         for key in ("name", "threshold", "instrument", "description")
         if key in model
     }
-    template = (start or load_model(DEFAULT_MODEL, device="cpu")).card
     dataset = LabelledFrames(
         frames,
         length=recipe.steps * recipe.batch,
         size=size,
         seed=recipe.seed,
-        star_widths=template.arguments.get("star_widths", ()),
+        star_widths=template.card.arguments.get("star_widths", ()),
     )
     card = ModelCard(
         task="mask",
-        architecture=template.architecture,
-        arguments=template.arguments,
+        architecture=template.card.architecture,
+        arguments=template.card.arguments,
         unit=None,
         transform="noise",
         training_data=f"{len(frames)} exposures in {len(data['sets'])} sets"
